@@ -1,0 +1,1 @@
+"""Floor 4: the only code that touches a host. Everything it changes carries a mark of `model/ownership.py`."""

@@ -1,0 +1,67 @@
+"""The contract of a driver: show what is ours, make one plan's steps true.
+
+A driver decides nothing. Adding what is there and removing what is not there
+are successes. A step that the host refuses is returned as a `Failure`; the
+other steps go on. Results are never cached as truth: `observe` looks.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from buoy.model.address import Prefix
+from buoy.model.nodestate import Failure, Key, Link, NodeState, Step
+from buoy.model.node import PeerSession
+from buoy.model.reason import Withhold
+
+
+class Driver(Protocol):
+    """One plane of the host: routes, nft, links, DHCP."""
+
+    def observe(self, keys: Collection[Key] | None) -> NodeState:
+        """Return our entries under these keys; None: all of ours, read afresh from the host."""
+
+    def apply(self, steps: Sequence[Step]) -> list[Failure]:
+        """Perform steps of one phase, in their order; return those the host refused."""
+
+
+class Disturbance(msgspec.Struct, frozen=True):
+    """What the host did by itself or by another's hand since we last looked.
+
+    `keys` are entries that changed, `links` interfaces that came, went or changed
+    state; `overrun` means notifications were lost: observe everything again.
+    """
+
+    keys: frozenset[Key] = frozenset()
+    links: frozenset[str] = frozenset()
+    overrun: bool = False
+
+
+class Host(Protocol):
+    """All drivers of one node as one."""
+
+    def links(self) -> Mapping[str, Link]:
+        """Return every interface by name, from the mirror that notifications keep."""
+
+    def observe(self, keys: Collection[Key] | None) -> NodeState:
+        """Return our entries under these keys; None: all of ours, read afresh."""
+
+    def apply(self, steps: Sequence[Step]) -> list[Failure]:
+        """Perform the steps phase by phase; stop before a phase that would break the promise."""
+
+    def disturbances(self) -> Disturbance:
+        """Drain the kernel's notifications without blocking."""
+
+
+class Speaker(Protocol):
+    """The BGP speaker of a node."""
+
+    def sessions(self) -> tuple[PeerSession, ...]:
+        """Return every BGP session; raise `DataplaneError` if the speaker does not answer."""
+
+    def exported(self, prefixes: Collection[Prefix]) -> Mapping[Prefix, Withhold | None]:
+        """Tell for each prefix why no established peer is told of it; None: at least one is."""
+
+    def configure(self, text: str) -> None:
+        """Check and load a configuration; raise `DataplaneError` and keep the old one if it is refused."""

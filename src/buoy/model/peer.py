@@ -1,0 +1,77 @@
+"""BGP: whom a node speaks with, and what it tells them."""
+
+import enum
+
+import msgspec
+
+from buoy.model.address import Address, Prefix
+
+
+class Action(enum.StrEnum):
+    """What a filter rule does with a route that matches."""
+
+    ACCEPT = "accept"
+    REJECT = "reject"
+
+
+class FilterRule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Matches `prefix` and what lies inside it with a length of `low`..`high` (None: the prefix's own .. host)."""
+
+    action: Action
+    prefix: Prefix
+    low: int | None = None
+    high: int | None = None
+
+
+class Filter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A named export or import filter; the first rule that matches decides, none that matches accepts."""
+
+    schema: int = 1
+    name: str
+    rules: tuple[FilterRule, ...] = ()
+
+
+class Bfd(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """BFD (RFC 5880): `interval` in milliseconds, silence of `multiplier` intervals is a loss."""
+
+    interval: int = 100
+    multiplier: int = 3
+
+
+class Peer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A BGP neighbour of the nodes it is for (`nodes` empty: of all). Times in seconds."""
+
+    schema: int = 1
+    name: str
+    address: Address
+    asn: int
+    nodes: tuple[str, ...] = ()
+    local_asn: int | None = None
+    port: int = 179
+    password: str = ""
+    hold_time: int = 90
+    keepalive: int | None = None
+    connect_retry: int = 5
+    bfd: Bfd | None = None
+    graceful_restart: bool = True
+    multihop: int | None = None
+    source: Address | None = None
+    reflector_client: bool = False
+    passive: bool = False
+    export_filter: str = ""
+    import_filter: str = ""
+
+
+class BGPSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The cluster's BGP: its AS, a full mesh between nodes or none, route reflectors by node name."""
+
+    schema: int = 1
+    asn: int = 64512
+    mesh: bool = True
+    reflectors: tuple[str, ...] = ()
+    cluster_id: Address | None = None
+    listen_port: int = 179
+    internal_prefixes: tuple[Prefix, ...] = ()
+    """Besides the internal subnets: destinations to which workloads keep their fixed address."""
+    originate: tuple[Prefix, ...] = ()
+    """Pool prefixes announced as aggregates and discarded locally."""

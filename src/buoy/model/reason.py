@@ -1,0 +1,129 @@
+"""Every lawful *no* of Buoy: a code, a sentence and a remedy.
+
+The sentence and the remedy are format strings over the details given with the
+reason, so that what `buoy why` prints names this address, this node, this peer.
+"""
+
+import enum
+from collections.abc import Mapping
+
+import msgspec
+
+
+class Reason(enum.StrEnum):
+    """Why an address is withheld or refused; the value is stable and goes into documents and metrics."""
+
+    UNKNOWN_ADDRESS = "unknown-address"
+    UNBOUND = "unbound"
+    NODE_WITHOUT_AGENT = "node-without-agent"
+    OTHER_NODE = "other-node"
+    OTHER_DRIVER = "other-driver"
+    ADMIN_DOWN = "admin-down"
+    TAP_MISSING = "tap-missing"
+    TAP_DOWN = "tap-down"
+    FIXED_IP_LEFT = "fixed-ip-left"
+    CLAIMED_TWICE = "claimed-twice"
+    REFUSED_BY_KERNEL = "refused-by-kernel"
+    NOT_VERIFIED = "not-verified"
+    NO_ESTABLISHED_PEER = "no-established-peer"
+    FILTERED_BY_EXPORT = "filtered-by-export"
+    BIRD_AWAY = "bird-away"
+    HELD_BY_GUARD = "held-by-guard"
+    OLD_NODE_NOT_CONFIRMED = "old-node-not-confirmed"
+    BROKEN_DOCUMENT = "broken-document"
+
+    @property
+    def sentence(self) -> str:
+        """What is the case, as a format string over the details."""
+        return _TEXT[self][0]
+
+    @property
+    def remedy(self) -> str:
+        """What to do about it, as a format string over the details."""
+        return _TEXT[self][1]
+
+
+_TEXT = {
+    Reason.UNKNOWN_ADDRESS: (
+        "{address} is in no document of the store",
+        "check the address; `buoy show addresses` lists what is known",
+    ),
+    Reason.UNBOUND: (
+        "{address} is bound to no workload",
+        "associate it: openstack floating ip set --port PORT {address}",
+    ),
+    Reason.NODE_WITHOUT_AGENT: (
+        "{node} has no living buoy agent",
+        "on {node}: systemctl status buoy-agent; buoy doctor",
+    ),
+    Reason.OTHER_NODE: ("the workload is on {node}", "ask on {node}"),
+    Reason.OTHER_DRIVER: (
+        "port {workload} is bound by another driver, not by Buoy",
+        "bind the port to a host that runs buoy agent",
+    ),
+    Reason.ADMIN_DOWN: (
+        "port {workload} is administratively down",
+        "openstack port set --enable {workload}",
+    ),
+    Reason.TAP_MISSING: (
+        "{interface} does not exist on {node}",
+        "start the VM; `ip link show {interface}` on {node}",
+    ),
+    Reason.TAP_DOWN: ("{interface} on {node} is down", "ip link set {interface} up; is the VM running?"),
+    Reason.FIXED_IP_LEFT: (
+        "port {workload} no longer has the fixed IP {target} that {address} points at",
+        "give the port {target} again, or associate {address} anew",
+    ),
+    Reason.CLAIMED_TWICE: (
+        "{address} is also claimed by {other}, which was there first",
+        "take {address} from one of the two",
+    ),
+    Reason.REFUSED_BY_KERNEL: ("the kernel of {node} refused: {error}", "buoy doctor on {node}"),
+    Reason.NOT_VERIFIED: (
+        "what {address} needs on {node} was not seen there: {missing}",
+        "buoy audit on {node} shows what differs; the agent repairs it within a second",
+    ),
+    Reason.NO_ESTABLISHED_PEER: (
+        "{node} has no established BGP session",
+        "birdc show protocols on {node}; `buoy peer list`",
+    ),
+    Reason.FILTERED_BY_EXPORT: (
+        "the export filter of {node} keeps {address} from {peers}",
+        "birdc show route {address} noexport PEER on {node}; `buoy show filters`",
+    ),
+    Reason.BIRD_AWAY: ("BIRD on {node} does not answer on its control socket", "start BIRD on {node}"),
+    Reason.HELD_BY_GUARD: (
+        "removal is held: {cause}",
+        "look at `buoy plan`; if it is right: buoy agent release-guard on {node}",
+    ),
+    Reason.OLD_NODE_NOT_CONFIRMED: (
+        "{node} has not confirmed that it withdrew {address}",
+        "bring {node} back, or tell Buoy it is off: buoy node fence {node}",
+    ),
+    Reason.BROKEN_DOCUMENT: (
+        "the document {path} cannot be read: {error}",
+        "rewrite it; the last readable version stays in force",
+    ),
+}
+
+
+class Withhold(msgspec.Struct, frozen=True):
+    """An address that is not announced here, and why; the other half of `Placement`."""
+
+    reason: Reason
+    details: Mapping[str, str] = {}
+
+    def __str__(self) -> str:
+        return self.reason.sentence.format_map(_Blank(self.details))
+
+    @property
+    def remedy(self) -> str:
+        """What to do about it."""
+        return self.reason.remedy.format_map(_Blank(self.details))
+
+
+class _Blank(dict[str, str]):
+    """Details that leave an unknown placeholder readable instead of failing in the middle of a sentence."""
+
+    def __missing__(self, name: str) -> str:
+        return name.upper()

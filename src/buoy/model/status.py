@@ -1,0 +1,47 @@
+"""What a node has observed of one address or one workload: one small document each."""
+
+import enum
+from collections.abc import Mapping
+
+import msgspec
+
+from buoy.model.address import Address
+from buoy.model.reason import Reason
+
+
+class State(enum.StrEnum):
+    """ACTIVE was observed, DOWN has a lawful reason, ERROR needs a person."""
+
+    ACTIVE = "active"
+    DOWN = "down"
+    ERROR = "error"
+
+
+class AddressStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One service IP on one node: ACTIVE only when forwarding and announcement were both observed.
+
+    `revision` is the store revision of the documents this was decided from.
+    """
+
+    schema: int = 1
+    node: str
+    address: Address
+    state: State
+    programmed: bool = False
+    announced: bool = False
+    reason: Reason | None = None
+    details: Mapping[str, str] = {}
+    revision: int = 0
+
+
+class WorkloadStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One port on one node: ACTIVE only when its tap was seen and everything for it was verified."""
+
+    schema: int = 1
+    node: str
+    workload: str
+    state: State
+    reason: Reason | None = None
+    details: Mapping[str, str] = {}
+    revision: int = 0
+    """The `Workload.revision` this status answers."""
