@@ -1,0 +1,102 @@
+"""Which of this node's announcements a peer has really been told of.
+
+BIRD learns a kernel route a moment after we add it, so an answer is asked for
+again with growing pauses until it is yes. The state of the sessions is one fact:
+while none is established nothing is asked per prefix. A lost session becomes
+*not announced* only after `GRACE`, for graceful restart keeps the routes that long.
+"""
+
+from collections.abc import Callable, Collection
+
+from buoy.dataplane.driver import Speaker
+from buoy.model.address import Prefix
+from buoy.model.errors import DataplaneError
+from buoy.model.node import PeerSession
+from buoy.model.reason import Reason, Withhold
+
+GRACE = 30.0
+"""Seconds a lost session is waited for before its addresses are DOWN."""
+
+_POLL = 1.0
+_PAUSES = (0.002, 0.004, 0.008, 0.016, 0.03, 0.06, 0.12, 0.25, 0.5)
+_UNTOLD = Withhold(Reason.NOT_VERIFIED, {"missing": "an answer of BIRD"})
+
+
+class Announcements:
+    """Follows prefixes that are in the kernel until a peer has them; `clock` gives seconds."""
+
+    def __init__(self, speaker: Speaker, node: str, clock: Callable[[], float]) -> None:
+        self._speaker = speaker
+        self._node = node
+        self._clock = clock
+        self._told: dict[Prefix, Withhold | None] = {}
+        self._open: set[Prefix] = set()
+        self._tries = 0
+        self._polled = 0.0
+        self._silent_since: float | None = None
+        self.sessions: tuple[PeerSession, ...] = ()
+        self.answers = False
+
+    def follow(self, present: Collection[Prefix], gone: Collection[Prefix]) -> None:
+        """Hear what a pass announced anew or still, and what it withdrew."""
+        for prefix in gone:
+            self._told.pop(prefix, None)
+            self._open.discard(prefix)
+        self._open.update(present)
+        for prefix in present:
+            self._told.setdefault(prefix, _UNTOLD)
+        self._tries = 0
+
+    def answer(self, prefix: Prefix) -> Withhold | None:
+        """Return why no peer has the prefix; None: one has."""
+        return self._told.get(prefix, _UNTOLD)
+
+    def look(self) -> frozenset[Prefix]:
+        """Ask BIRD what is due; return the prefixes whose answer changed."""
+        now = self._clock()
+        if now - self._polled >= _POLL or not self.answers:
+            self._poll(now)
+        if not self._established:
+            return self._settle_silent(now)
+        asked = self._speaker.exported(tuple(self._open)) if self._open else {}
+        self._tries += 1
+        changed = {prefix for prefix, answer in asked.items() if self._told.get(prefix, _UNTOLD) != answer}
+        self._told.update({prefix: asked[prefix] for prefix in changed})
+        self._open = {prefix for prefix, answer in asked.items() if answer is not None}
+        return frozenset(changed)
+
+    def due(self) -> float:
+        """Return in how many seconds `look` has something to ask."""
+        waiting = self._open and self._established and self._tries < len(_PAUSES)
+        return _PAUSES[self._tries] if waiting else _POLL
+
+    @property
+    def _established(self) -> frozenset[str]:
+        return frozenset(session.name for session in self.sessions if session.state == "Established")
+
+    def _poll(self, now: float) -> None:
+        self._polled = now
+        before = self._established
+        try:
+            self.sessions, self.answers = self._speaker.sessions(), True
+        except DataplaneError:
+            self.sessions, self.answers = (), False
+        if self._established != before:
+            self._open.update(self._told)
+            self._tries = 0
+        if self._established:
+            self._silent_since = None
+        elif self._silent_since is None:
+            self._silent_since = now
+
+    def _settle_silent(self, now: float) -> frozenset[Prefix]:
+        reason = Reason.NO_ESTABLISHED_PEER if self.answers else Reason.BIRD_AWAY
+        silent = Withhold(reason, {"node": self._node})
+        patient = now - (self._silent_since or now) < GRACE
+        changed = {
+            prefix
+            for prefix in self._open
+            if self._told.get(prefix) != silent and not (patient and self._told.get(prefix) is None)
+        }
+        self._told.update(dict.fromkeys(changed, silent))
+        return frozenset(changed)

@@ -1,0 +1,64 @@
+"""The agent's local socket: questions from the command line, one JSON line each way.
+
+Only root of this host reaches it. A question never changes anything but where
+its name says so (`release-guard`, `drain`, `undrain`).
+"""
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from buoy.model import ownership
+from buoy.model.errors import BuoyError, InvalidInput
+
+Answer = Callable[[Mapping[str, Any]], Any]
+
+
+async def listen(answers: Mapping[str, Answer], path: str = ownership.AGENT_SOCKET) -> asyncio.Server:
+    """Listen until the returned server is closed; `answers` maps a question's name to a function of its arguments."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        reply = _reply(answers, await reader.readline())
+        writer.write(reply + b"\n")
+        await writer.drain()
+        writer.close()
+
+    socket = Path(path)
+    socket.parent.mkdir(parents=True, exist_ok=True)
+    socket.unlink(missing_ok=True)
+    server = await asyncio.start_unix_server(talk, path, limit=1 << 20)
+    socket.chmod(0o600)
+    return server
+
+
+def _reply(answers: Mapping[str, Answer], line: bytes) -> bytes:
+    try:
+        question = json.loads(line)
+        answer = answers[question["ask"]]
+    except (ValueError, KeyError, TypeError):
+        return msgspec.json.encode({"error": f"ask one of {', '.join(sorted(answers))}"})
+    try:
+        return msgspec.json.encode({"answer": answer(question)})
+    except BuoyError as error:
+        return msgspec.json.encode({"error": str(error)})
+
+
+async def ask(name: str, path: str = ownership.AGENT_SOCKET, **arguments: object) -> Any:  # noqa: ANN401  JSON
+    """Ask this host's agent; raise `InvalidInput` if none listens or the question is wrong."""
+    try:
+        reader, writer = await asyncio.open_unix_connection(path, limit=64 << 20)
+    except OSError as error:
+        raise InvalidInput(
+            "agent", path, f"no agent listens on this host ({error.strerror}): systemctl status buoy-agent"
+        ) from error
+    writer.write(json.dumps({"ask": name, **arguments}).encode() + b"\n")
+    await writer.drain()
+    reply = json.loads(await reader.readline() or b"{}")
+    writer.close()
+    if "answer" not in reply:
+        raise InvalidInput("agent", name, str(reply.get("error", "the agent closed the connection; see its log")))
+    return reply["answer"]

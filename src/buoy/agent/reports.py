@@ -1,0 +1,83 @@
+"""Statuses: what this node has observed, written to the store as one small document each.
+
+Level-triggered: the truth is held here, the store's copy in the snapshot, and
+whatever differs is written, in order of change, until it does not differ. A store
+that is away delays reports and loses none.
+"""
+
+import asyncio
+from collections.abc import Mapping
+
+from buoy.model import documents
+from buoy.model.documents import Document
+from buoy.model.errors import Conflict, StoreUnavailable
+from buoy.model.status import AddressStatus, WorkloadStatus
+from buoy.store.store import Store, Write
+
+_AT_ONCE = 100
+_PAUSE = 1.0
+
+
+class Reports:
+    """The statuses of one node on their way to the store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._truth: dict[str, Document] = {}
+        self._written: dict[str, Document] = {}
+        self._differs: dict[str, None] = {}
+        self._woken = asyncio.Event()
+
+    def say(self, status: AddressStatus | WorkloadStatus) -> None:
+        """Report a status, if it is news."""
+        path = documents.path(status)
+        self._truth[path] = status
+        self._compare(path)
+
+    def forget(self, path: str) -> None:
+        """Report no longer: the address or workload has left this node."""
+        self._truth.pop(path, None)
+        self._compare(path)
+
+    def heard(self, paths: Mapping[str, Document | None]) -> None:
+        """Hear what the store now has under status paths of this node; None: nothing."""
+        for path, document in paths.items():
+            if document is None:
+                self._written.pop(path, None)
+            else:
+                self._written[path] = document
+            self._compare(path)
+
+    def known(self, path: str) -> Document | None:
+        """Return what was last reported under a path."""
+        return self._truth.get(path)
+
+    @property
+    def statuses(self) -> Mapping[str, Document]:
+        """All current statuses by path."""
+        return self._truth
+
+    def _compare(self, path: str) -> None:
+        if self._truth.get(path) == self._written.get(path):
+            self._differs.pop(path, None)
+        else:
+            self._differs[path] = None
+            self._woken.set()
+
+    async def run(self) -> None:
+        """Write until cancelled."""
+        while True:
+            await self._woken.wait()
+            self._woken.clear()
+            while self._differs:
+                if not await self._write(tuple(self._differs)[:_AT_ONCE]):
+                    await asyncio.sleep(_PAUSE)
+
+    async def _write(self, paths: tuple[str, ...]) -> bool:
+        batch = {path: self._truth.get(path) for path in paths}
+        try:
+            await self._store.write([Write(path, document, None) for path, document in batch.items()])
+        except (StoreUnavailable, Conflict):
+            return False
+        self.heard(batch)
+        return True

@@ -1,0 +1,1 @@
+"""Floor 9: the `buoy` command. It reads the store and asks agents; it never touches a host itself."""

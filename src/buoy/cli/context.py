@@ -1,0 +1,113 @@
+"""What every command shares: which store, which output, and how an error becomes an exit code.
+
+Exit codes: 0 done · 1 failed · 2 wrong usage or input · 3 store unavailable ·
+4 not found or conflict · 5 held for a person to confirm.
+"""
+
+import asyncio
+import enum
+import json
+import os
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Annotated, Any, NoReturn, TypeVar
+
+import msgspec
+import typer
+
+from buoy.model.errors import BuoyError, Conflict, InvalidInput, StoreUnavailable, UnsafePlan
+from buoy.runtime.settings import Settings, load
+from buoy.store.settings import StoreSettings, open_store
+from buoy.store.store import Store
+
+ENDPOINTS_VARIABLE = "BUOY_ETCD"
+Result = TypeVar("Result")
+
+
+class Output(enum.StrEnum):
+    """How results are printed."""
+
+    TABLE = "table"
+    WIDE = "wide"
+    JSON = "json"
+    YAML = "yaml"
+
+
+OutputOption = Annotated[Output, typer.Option("--output", "-o", help="How to print the result.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what would be done and do nothing.")]
+
+
+def exit_code(error: BuoyError) -> int:
+    """Return the exit code that tells a script who must act."""
+    match error:
+        case InvalidInput():
+            return 2
+        case StoreUnavailable():
+            return 3
+        case Conflict():
+            return 4
+        case UnsafePlan():
+            return 5
+        case _:
+            return 1
+
+
+def fail(message: str, code: int) -> NoReturn:
+    """Print one line to standard error and end with a code."""
+    print(f"buoy: {message}", file=sys.stderr)
+    raise typer.Exit(code)
+
+
+def store_settings() -> StoreSettings:
+    """Return where the store is: $BUOY_ETCD (URLs, comma separated), else the agent's settings."""
+    endpoints = os.environ.get(ENDPOINTS_VARIABLE)
+    if endpoints:
+        return StoreSettings(endpoints=tuple(endpoints.split(",")))
+    return settings().store
+
+
+def settings() -> Settings:
+    """Return the agent's settings on this host."""
+    return load()
+
+
+def with_store(act: Callable[[Store], Awaitable[Result]]) -> Result:
+    """Open the store, run one coroutine on it, close it."""
+
+    async def opened() -> Result:
+        store = open_store(store_settings())
+        try:
+            return await act(store)
+        finally:
+            await store.close()
+
+    return asyncio.run(opened())
+
+
+def show(rows: Sequence[Mapping[str, Any]], output: Output, columns: Sequence[str]) -> None:
+    """Print rows as a table of `columns` (wide: of all), JSON or YAML."""
+    plain = msgspec.to_builtins(list(rows))
+    if output is Output.JSON:
+        print(json.dumps(plain, indent=2))
+        return
+    if output is Output.YAML:
+        print(msgspec.yaml.encode(plain).decode(), end="")
+        return
+    _print_table(plain, list(plain[0]) if output is Output.WIDE and plain else list(columns))
+
+
+def _print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
+    texts = [[_cell(row.get(column)) for column in columns] for row in rows]
+    widths = [max([len(column), *(len(line[i]) for line in texts)]) for i, column in enumerate(columns)]
+    for line in ([column.upper().replace("_", "-") for column in columns], *texts):
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def _cell(value: Any) -> str:  # noqa: ANN401  whatever JSON has
+    if value is None or value == "":
+        return "-"
+    if isinstance(value, list):
+        return ",".join(_cell(item) for item in value) or "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)

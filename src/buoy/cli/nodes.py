@@ -1,0 +1,66 @@
+"""`buoy node`: who is alive, and telling Buoy that a silent node is off."""
+
+from typing import Annotated
+
+import typer
+
+from buoy.cli.context import DryRunOption, Output, OutputOption, show, with_store
+from buoy.cli.reading import listing
+from buoy.model import documents
+from buoy.model.node import Fence, Node
+from buoy.store.store import Store, Write
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+
+NodeArgument = Annotated[str, typer.Argument(metavar="NODE", help="The node's name.")]
+
+
+@app.command("list")
+def list_nodes(output: OutputOption = Output.TABLE) -> None:
+    """List the nodes whose agents are alive."""
+
+    async def read(store: Store) -> list[dict[str, object]]:
+        snapshot = await listing(store, "nodes/")
+        return [_row(node) for node in snapshot.documents.values() if isinstance(node, Node)]
+
+    show(with_store(read), output, ["name", "addresses", "sessions_up", "workloads", "service_ips", "held"])
+
+
+def _row(node: Node) -> dict[str, object]:
+    up = sum(session.state == "Established" for session in node.sessions)
+    return {
+        "name": node.name,
+        "addresses": list(node.addresses),
+        "sessions_up": f"{up}/{len(node.sessions)}",
+        "workloads": node.workloads,
+        "service_ips": node.service_ips,
+        "held": node.held,
+        "version": node.version,
+        "started": node.started,
+    }
+
+
+@app.command()
+def fence(
+    node: NodeArgument,
+    reason: Annotated[str, typer.Option(help="Why you know that it is off.")] = "",
+    dry_run: DryRunOption = False,
+) -> None:
+    """Say that NODE is off, so that what it last reported counts as withdrawn.
+
+    Do this only when the machine is really off or cut from the network: an
+    address it still announced would lead to two places.
+    """
+    document = Fence(node=node, reason=reason)
+    if dry_run:
+        print(f"would fence {node}")
+        return
+    with_store(lambda store: store.write([Write(documents.path(document), document, None)]))
+    print(f"{node} is fenced; `buoy node unfence {node}` takes it back")
+
+
+@app.command()
+def unfence(node: NodeArgument) -> None:
+    """Take back what `fence` said."""
+    with_store(lambda store: store.write([Write(documents.path(Fence(node=node)), None, None)]))
+    print(f"{node} is not fenced")

@@ -1,0 +1,61 @@
+"""`buoy status`: the cloud in one screen, for a person and for a script."""
+
+from collections import Counter
+from typing import Any
+
+import typer
+
+from buoy.cli.context import Output, OutputOption, show, with_store
+from buoy.cli.reading import listing
+from buoy.model.node import Node
+from buoy.model.service_ip import ServiceIP
+from buoy.model.snapshot import Snapshot
+from buoy.model.status import AddressStatus, State
+from buoy.model.workload import Workload
+
+app = typer.Typer(rich_markup_mode=None)
+
+
+@app.command()
+def status(output: OutputOption = Output.TABLE) -> None:
+    """Print nodes, addresses by state and what is wrong; end with 1 if anything is."""
+    snapshot = with_store(listing)
+    rows = [*_nodes(snapshot), *_addresses(snapshot), *_broken(snapshot)]
+    show(rows, output, ["what", "value", "ok", "note"])
+    if not all(row["ok"] for row in rows):
+        raise typer.Exit(1)
+
+
+def _row(what: str, value: object, note: str = "") -> dict[str, Any]:
+    return {"what": what, "value": str(value), "ok": not note, "note": note}
+
+
+def _nodes(snapshot: Snapshot) -> list[dict[str, Any]]:
+    alive = {node.name: node for node in snapshot.documents.values() if isinstance(node, Node)}
+    used = {document.node for document in snapshot.documents.values() if isinstance(document, Workload)}
+    rows = [_row(f"node {name}", "no agent", f"on {name}: systemctl status buoy-agent") for name in sorted(used - set(alive))]
+    for name, node in sorted(alive.items()):
+        up = sum(session.state == "Established" for session in node.sessions)
+        silent = [session.name for session in node.sessions if session.state != "Established"]
+        note = f"removals held: {node.held}" if node.held else ""
+        if silent:
+            note = f"not established: {', '.join(silent)}"
+        rows.append(_row(f"node {name}", f"{up}/{len(node.sessions)} sessions", note))
+    return rows
+
+
+def _addresses(snapshot: Snapshot) -> list[dict[str, Any]]:
+    found = [document for document in snapshot.documents.values() if isinstance(document, AddressStatus)]
+    counts = Counter(str(document.state) for document in found)
+    unbound = sum(isinstance(claim, ServiceIP) and not claim.endpoints for claim in snapshot.documents.values())
+    rows = [_row("addresses", f"{counts[State.ACTIVE]} active, {counts[State.DOWN]} down, {unbound} unbound")]
+    rows += [
+        _row(f"address {wrong.address}", wrong.state, f"{wrong.reason} on {wrong.node}: buoy why {wrong.address}")
+        for wrong in found
+        if wrong.state is State.ERROR
+    ]
+    return rows
+
+
+def _broken(snapshot: Snapshot) -> list[dict[str, Any]]:
+    return [_row(f"document {path}", "unreadable", error) for path, error in sorted(snapshot.broken.items())]

@@ -1,0 +1,69 @@
+"""Settings of an agent: a TOML file, read once at start and passed on as a frozen value.
+
+Every field has a default that suits a host whose name is its node name; what is
+wrong is refused with file, field, value and remedy before anything starts.
+"""
+
+import os
+import socket
+import tomllib
+from pathlib import Path
+
+import msgspec
+
+from buoy.model import ownership
+from buoy.model.address import Address, parse_address
+from buoy.model.errors import InvalidInput
+from buoy.store.settings import StoreSettings
+
+CONFIG_VARIABLE = "BUOY_CONFIG"
+DEFAULT_CONFIG = f"{ownership.CONFIG_DIRECTORY}/agent.toml"
+
+
+class Metadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where 169.254.169.254:80 leads on this host; `port` 0 switches it off."""
+
+    port: int = 8775
+
+
+class Health(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where `/metrics`, `/healthz` and `/readyz` are served; empty for nowhere."""
+
+    listen: str = "127.0.0.1:9705"
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An agent's settings; `addresses` are this node's own, the first of each family speaks BGP."""
+
+    node: str = ""
+    addresses: tuple[Address, ...] = ()
+    foreign_interfaces: tuple[str, ...] = ()
+    audit_interval: float = 60.0
+    heartbeat_ttl: int = 15
+    store: StoreSettings = StoreSettings()
+    metadata: Metadata = Metadata()
+    health: Health = Health()
+
+
+def load(path: str | None = None) -> Settings:
+    """Read the file (argument, else $BUOY_CONFIG, else /etc/buoy/agent.toml); raise `InvalidInput`."""
+    chosen = Path(path or os.environ.get(CONFIG_VARIABLE) or DEFAULT_CONFIG)
+    try:
+        raw = tomllib.loads(chosen.read_text())
+    except FileNotFoundError as error:
+        raise InvalidInput("--config", str(chosen), "create the file, or name another with --config") from error
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise InvalidInput(str(chosen), str(error), "make it readable TOML") from error
+    try:
+        settings = msgspec.convert(raw, Settings)
+    except msgspec.ValidationError as error:
+        raise InvalidInput(str(chosen), str(error), "correct this field; `buoy agent run --help` lists all") from error
+    return _checked(settings, str(chosen))
+
+
+def _checked(settings: Settings, source: str) -> Settings:
+    addresses = tuple(parse_address(text, f"{source}: addresses") for text in settings.addresses)
+    node = settings.node or socket.gethostname()
+    if "/" in node or not node:
+        raise InvalidInput(f"{source}: node", node, "give the node's name as Nova's compute host has it")
+    return msgspec.structs.replace(settings, node=node, addresses=addresses)
