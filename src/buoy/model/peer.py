@@ -71,6 +71,10 @@ class BGPSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     reflectors: tuple[str, ...] = ()
     cluster_id: Address | None = None
     listen_port: int = 179
+    hold_time: int = 90
+    password: str = ""
+    bfd: Bfd | None = None
+    """Hold time, password and BFD of the sessions between nodes; peers have their own."""
     internal_prefixes: tuple[Prefix, ...] = ()
     """Besides the internal subnets: destinations to which workloads keep their fixed address."""
     originate: tuple[Prefix, ...] = ()
