@@ -1,0 +1,260 @@
+"""With whom one node speaks BGP: peers, filters, settings and nodes in, fully resolved sessions out.
+
+Promises: a session's name depends on the peer's or node's name alone, so a change
+of one peer leaves the text of every other as it was. A peer that cannot work here is
+refused alone. The one tricky thing: a node's document goes with its agent's lease,
+but its BGP session must not, or a dead agent would cut off a living host; so nodes
+once known stay known (`remembered`) until an operator fences them.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from buoy.model.address import Address, family, packed, unpacked
+from buoy.model.errors import InvalidInput
+from buoy.model.node import Fence, Node
+from buoy.model.peer import Bfd, BGPSettings, Filter, Peer
+from buoy.model.snapshot import Snapshot
+from buoy.planner.peering_rules import check_filter, check_peer, check_settings
+
+PATHS = ("peers/", "filters/", "settings/bgp", "nodes/", "fences/")
+"""Where the documents stand of which a node's sessions are made."""
+
+_PLAIN = re.compile(r"[A-Za-z0-9]+([-.][A-Za-z0-9]+)*")
+_SYMBOL = 40
+_CONNECT_RETRY = 5
+
+
+class LocalNode(msgspec.Struct, frozen=True, kw_only=True):
+    """What a node knows of itself: `uplinks` are BIRD interface patterns, `log` a file (empty: standard error)."""
+
+    name: str
+    addresses: tuple[Address, ...]
+    uplinks: tuple[str, ...] = ("-tap*", "*")
+    log: str = ""
+
+
+class PeeringWish(msgspec.Struct, frozen=True, kw_only=True):
+    """Every document that has a say; `nodes` holds the addresses of living and remembered nodes."""
+
+    settings: BGPSettings = BGPSettings()
+    peers: tuple[Peer, ...] = ()
+    filters: tuple[Filter, ...] = ()
+    nodes: Mapping[str, tuple[Address, ...]] = {}
+
+
+class Session(msgspec.Struct, frozen=True, kw_only=True):
+    """One BGP session, nothing left to decide; `name` is its name in BIRD. Times in seconds."""
+
+    name: str
+    remote: Address
+    remote_asn: int
+    local: Address
+    local_asn: int
+    remote_port: int = 179
+    local_port: int = 179
+    password: str = ""
+    hold_time: int = 90
+    keepalive: int | None = None
+    connect_retry: int = _CONNECT_RETRY
+    bfd: Bfd | None = None
+    graceful_restart: bool = True
+    multihop: int | None = None
+    passive: bool = False
+    client: bool = False
+    export_filter: str = ""
+    import_filter: str = ""
+
+    @property
+    def internal(self) -> bool:
+        """Whether both sides are in one AS (iBGP)."""
+        return self.local_asn == self.remote_asn
+
+
+class Speaking(msgspec.Struct, frozen=True, kw_only=True):
+    """All of a node's BGP. `reflects` tells whether it passes on what it hears inside the AS (RFC 4456)."""
+
+    router_id: Address
+    cluster_id: Address | None = None
+    reflects: bool = False
+    sessions: tuple[Session, ...] = ()
+    filters: tuple[Filter, ...] = ()
+    known: Mapping[str, tuple[Address, ...]] = {}
+    refused: tuple[InvalidInput, ...] = ()
+
+
+def wish(snapshot: Snapshot, remembered: Mapping[str, tuple[Address, ...]]) -> PeeringWish:
+    """Gather what a snapshot says of BGP; nodes known before stay known unless they are fenced."""
+    documents = snapshot.documents.values()
+    fenced = {document.node for document in documents if isinstance(document, Fence)}
+    living = {document.name: document.addresses for document in documents if isinstance(document, Node)}
+    settings = snapshot.documents.get("settings/bgp")
+    return PeeringWish(
+        settings=settings if isinstance(settings, BGPSettings) else BGPSettings(),
+        peers=tuple(document for document in documents if isinstance(document, Peer)),
+        filters=tuple(document for document in documents if isinstance(document, Filter)),
+        nodes={name: at for name, at in {**remembered, **living}.items() if name not in fenced},
+    )
+
+
+def speaking(local: LocalNode, wanted: PeeringWish) -> Speaking:
+    """Resolve every session of this node; raise `InvalidInput` only for settings no session could work with."""
+    check_settings(wanted.settings)
+    filters, refused = _usable_filters(wanted.filters)
+    sessions: dict[tuple[Address, int], Session] = {}
+    for peer in sorted(wanted.peers, key=lambda each: each.name):
+        if (peer.nodes and local.name not in peer.nodes) or peer.address in local.addresses:
+            continue
+        try:
+            session = _peer_session(local, wanted.settings, peer, filters)
+            _claim(sessions, session, peer)
+        except InvalidInput as error:
+            refused.append(error)
+    between, missing = _node_sessions(local, wanted)
+    for session in between:
+        sessions.setdefault((session.remote, session.remote_port), session)
+    ordered = tuple(sorted(sessions.values(), key=lambda each: each.name))
+    used = {name for session in ordered for name in (session.export_filter, session.import_filter)}
+    return Speaking(
+        router_id=_router_id(local),
+        cluster_id=wanted.settings.cluster_id,
+        reflects=local.name in wanted.settings.reflectors or any(session.client for session in ordered),
+        sessions=ordered,
+        filters=tuple(filters[name] for name in sorted(filters) if name in used),
+        known=_known(local, wanted),
+        refused=(*refused, *missing),
+    )
+
+
+def _known(local: LocalNode, wanted: PeeringWish) -> dict[str, tuple[Address, ...]]:
+    if not (wanted.settings.mesh or wanted.settings.reflectors):
+        return {}
+    return {name: wanted.nodes[name] for name in sorted(wanted.nodes) if name != local.name}
+
+
+def symbol(kind: str, name: str) -> str:
+    """Return the name BIRD knows a peer, node or filter by: distinct for distinct names, and needing no quotes."""
+    if _PLAIN.fullmatch(name) and len(name) <= _SYMBOL:
+        return f"{kind}_{name.replace('.', '__').replace('-', '_')}"
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return f"{kind}_{re.sub('[^A-Za-z0-9]', '_', name)[: _SYMBOL // 2]}___{digest}"
+
+
+def _usable_filters(filters: Iterable[Filter]) -> tuple[dict[str, Filter], list[InvalidInput]]:
+    usable: dict[str, Filter] = {}
+    refused: list[InvalidInput] = []
+    for each in filters:
+        try:
+            check_filter(each)
+            usable[each.name] = each
+        except InvalidInput as error:
+            refused.append(error)
+    return usable, refused
+
+
+def _peer_session(local: LocalNode, settings: BGPSettings, peer: Peer, filters: Mapping[str, Filter]) -> Session:
+    check_peer(peer)
+    at = f"peers/{peer.name}"
+    local_asn = peer.local_asn or settings.asn
+    if peer.reflector_client and local_asn != peer.asn:
+        raise InvalidInput(f"{at}.reflector_client", True, f"only a peer inside AS {local_asn} can be a client")
+    for field in ("export_filter", "import_filter"):
+        name = getattr(peer, field)
+        if name and name not in filters:
+            raise InvalidInput(f"{at}.{field}", name, f"add it: buoy filter add {name}")
+    return Session(
+        name=symbol("peer", peer.name),
+        remote=peer.address,
+        remote_asn=peer.asn,
+        local=peer.source or _facing(local, peer),
+        local_asn=local_asn,
+        remote_port=peer.port,
+        local_port=settings.listen_port,
+        password=peer.password,
+        hold_time=peer.hold_time,
+        keepalive=peer.keepalive,
+        connect_retry=peer.connect_retry,
+        bfd=peer.bfd,
+        graceful_restart=peer.graceful_restart,
+        multihop=peer.multihop,
+        passive=peer.passive,
+        client=peer.reflector_client,
+        export_filter=peer.export_filter,
+        import_filter=peer.import_filter,
+    )
+
+
+def _facing(local: LocalNode, peer: Peer) -> Address:
+    """Return the own address with the longest prefix in common with the peer's: the one on its network."""
+    own = [address for address in local.addresses if family(address) == family(peer.address)]
+    if not own:
+        remedy = f"{local.name} has no IPv{family(peer.address)} address: give it one, or the peer a source"
+        raise InvalidInput(f"peers/{peer.name}.address", peer.address, remedy)
+    theirs = int.from_bytes(packed(peer.address), "big")
+    return min(own, key=lambda address: (int.from_bytes(packed(address), "big") ^ theirs).bit_length())
+
+
+def _claim(sessions: dict[tuple[Address, int], Session], session: Session, peer: Peer) -> None:
+    first = sessions.setdefault((session.remote, session.remote_port), session)
+    if first is not session:
+        remedy = f"{first.name} speaks with {session.remote} already: delete one of the two"
+        raise InvalidInput(f"peers/{peer.name}.address", peer.address, remedy)
+
+
+def _node_sessions(local: LocalNode, wanted: PeeringWish) -> tuple[list[Session], list[InvalidInput]]:
+    settings, nodes = wanted.settings, {**wanted.nodes, local.name: local.addresses}
+    reflector = local.name in settings.reflectors
+    if settings.reflectors:
+        others = sorted(nodes if reflector else settings.reflectors)
+    else:
+        others = sorted(nodes) if settings.mesh else []
+    missing = [
+        InvalidInput("settings/bgp.reflectors", name, "no agent of that name has said its address: start it")
+        for name in settings.reflectors
+        if not nodes.get(name)
+    ]
+    sessions = [
+        _node_session(settings, name, (own, theirs), reflector and name not in settings.reflectors)
+        for name in others
+        if name != local.name
+        for own, theirs in _pairs(local.addresses, nodes.get(name, ()))
+    ]
+    return sessions, missing
+
+
+def _pairs(own: tuple[Address, ...], theirs: tuple[Address, ...]) -> list[tuple[Address, Address]]:
+    """Return the first address of each side, per family both have: both nodes must come to the same pair."""
+    firsts = [{family(address): address for address in reversed(side)} for side in (own, theirs)]
+    return [(firsts[0][version], firsts[1][version]) for version in (4, 6) if version in firsts[0].keys() & firsts[1]]
+
+
+def _node_session(settings: BGPSettings, name: str, pair: tuple[Address, Address], client: bool) -> Session:
+    own, theirs = pair
+    return Session(
+        name=f"{symbol('node', name)}_v{family(theirs)}",
+        remote=theirs,
+        remote_asn=settings.asn,
+        local=own,
+        local_asn=settings.asn,
+        remote_port=settings.listen_port,
+        local_port=settings.listen_port,
+        password=settings.password,
+        hold_time=settings.hold_time,
+        bfd=settings.bfd,
+        client=client,
+    )
+
+
+def _router_id(local: LocalNode) -> Address:
+    """Return the first IPv4 address; on a node without one, four bytes of its name, never zero (RFC 6286)."""
+    for address in local.addresses:
+        if family(address) == 4:
+            return address
+    return unpacked(bytes([1 + hashlib.sha256(local.name.encode()).digest()[0] % 223, *_low(local.name)]))
+
+
+def _low(name: str) -> bytes:
+    return hashlib.sha256(name.encode()).digest()[1:4]

@@ -1,0 +1,113 @@
+"""Observed and desired state make a plan: the only ordering in Buoy.
+
+Promises that at every prefix of a plan each announced prefix has its forwarding
+and policy in place, so a kill between any two steps harms nobody, and that a new
+plan from there arrives at the same end (`tests/properties/test_promise.py`).
+
+The tricky thing: an announcement dies with its interface, so one that changes
+interface is withdrawn and announced again; one that only changes class is a single
+step, for which the driver adds the new metric before it deletes the old.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+
+import msgspec
+
+from buoy.model.address import Prefix, is_host, split
+from buoy.model.nodestate import Announcement, Change, Entry, Failure, Flush, Key, NodeState, Phase, Step, Table
+from buoy.planner.flush import flush_new, flush_old
+
+_SHARED = frozenset({Table.GROUP, Table.MEMBER, Table.COMBINATION})
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """Steps in the order in which they are to be done; falsy when there is nothing to do."""
+
+    steps: tuple[Step, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.steps)
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """The changes of all phases, without the flushes."""
+        return tuple(step.act for step in self.steps if isinstance(step.act, Change))
+
+
+def make_plan(observed: NodeState, desired: NodeState, keys: Collection[Key] | None = None) -> Plan:
+    """Return the steps that make `observed` equal to `desired` under `keys` (None: all keys of both).
+
+    `desired` is always the whole state: which flows end with a rule depends on who uses it.
+    """
+    if keys is None:
+        keys = observed.keys() | desired.keys()
+    differing = sorted({key for key in keys if observed.get(key) != desired.get(key)})
+    changes = [Change(key, observed.get(key), desired.get(key)) for key in differing]
+    others = [change for change in changes if change.key.table is not Table.ANNOUNCEMENT]
+    built = [change for change in others if change.after is not None]
+    swept = [change for change in reversed(others) if change.after is None]
+    withdrawn, announced = _announcements(change for change in changes if change.key.table is Table.ANNOUNCEMENT)
+    return Plan(
+        (
+            *_steps(Phase.WITHDRAW, withdrawn),
+            *_steps(Phase.BUILD, built),
+            *_flush(Phase.FLUSH_NEW, flush_new(built)),
+            *_steps(Phase.ANNOUNCE, announced),
+            *_steps(Phase.SWEEP, swept),
+            *_flush(Phase.FLUSH_OLD, flush_old(others, observed, desired)),
+        )
+    )
+
+
+def endangered(step: Step, failures: Iterable[Failure]) -> bool:
+    """Tell whether doing a step after these failures could break the promise.
+
+    That is announcing what could not be built, or sweeping what could not be withdrawn.
+    Groups, members and combinations are shared, so they hang together with everything.
+    """
+    after = {Phase.ANNOUNCE: Phase.BUILD, Phase.SWEEP: Phase.WITHDRAW}.get(step.phase)
+    return any(
+        failure.step.phase is after
+        and isinstance(step.act, Change)
+        and isinstance(failure.step.act, Change)
+        and _hang_together(step.act, failure.step.act)
+        for failure in failures
+    )
+
+
+def _hang_together(one: Change, other: Change) -> bool:
+    return bool({one.key.table, other.key.table} & _SHARED or _handles(one) & _handles(other))
+
+
+def _announcements(changes: Iterable[Change]) -> tuple[list[Change], list[Change]]:
+    withdrawn: list[Change] = []
+    announced: list[Change] = []
+    for change in changes:
+        if change.after is None:
+            withdrawn.append(change)
+        elif _interface(change.before) == _interface(change.after) or change.before is None:
+            announced.append(change)
+        else:
+            withdrawn.append(Change(change.key, change.before, None))
+            announced.append(Change(change.key, None, change.after))
+    return withdrawn, announced
+
+
+def _interface(entry: Entry | None) -> str | None:
+    return entry.interface if isinstance(entry, Announcement) else ""
+
+
+def _steps(phase: Phase, changes: Iterable[Change]) -> Iterable[Step]:
+    return (Step(phase, change) for change in changes)
+
+
+def _flush(phase: Phase, flush: Flush) -> Sequence[Step]:
+    return [Step(phase, flush)] if flush.addresses else []
+
+
+def _handles(change: Change) -> set[str]:
+    """Return the interfaces, addresses and prefixes that an act is about."""
+    handles = {split(Prefix(name))[0] if "/" in name and is_host(Prefix(name)) else name for name in change.key.name}
+    for entry in (change.before, change.after):
+        handles |= {text for text in (getattr(entry, "interface", None), getattr(entry, "address", None)) if text}
+    return handles
