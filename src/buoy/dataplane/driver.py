@@ -11,8 +11,8 @@ from typing import Protocol
 import msgspec
 
 from buoy.model.address import Prefix
-from buoy.model.nodestate import Failure, Key, Link, NodeState, Step
 from buoy.model.node import PeerSession
+from buoy.model.nodestate import Failure, Key, Link, NodeState, Step
 from buoy.model.reason import Withhold
 
 

@@ -56,9 +56,7 @@ _KINDS: dict[str, type[Document]] = {
 _STATUS: dict[str, type[Document]] = {"address": AddressStatus, "workload": WorkloadStatus}
 
 _encoder = msgspec.json.Encoder(order="deterministic")
-_decoders = {
-    struct: msgspec.json.Decoder(struct, strict=True) for struct in (*_KINDS.values(), *_STATUS.values())
-}
+_decoders = {struct: msgspec.json.Decoder(struct, strict=True) for struct in (*_KINDS.values(), *_STATUS.values())}
 
 
 def path(document: Document) -> str:

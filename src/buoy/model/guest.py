@@ -1,4 +1,4 @@
-"""What one guest is told by DHCP, router advertisement and DHCPv6: everything, so that the answer is a pure function."""
+"""What one guest is told by DHCP, router advertisement and DHCPv6: enough that the answer is a pure function."""
 
 import msgspec
 
@@ -39,3 +39,5 @@ class GuestConfig(msgspec.Struct, frozen=True, kw_only=True):
     offers6: tuple[Offer6, ...] = ()
     router: bool = True
     options: tuple[DhcpOption, ...] = ()
+    lease: int = 3600
+    """Seconds an address is good for unless renewed; short, because addresses move and nothing has to be remembered."""
