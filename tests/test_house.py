@@ -80,9 +80,8 @@ def only_the_loop_catches_everything(module: Module) -> Iterator[int]:
     if module.path.parts[-2:] == ("runtime", "loop.py"):
         return
     for node in ast.walk(module.tree):
-        if isinstance(node, ast.ExceptHandler) and not passes_on(node):
-            if node.type is None or names(node.type) & {"Exception", "BaseException"}:
-                yield node.lineno
+        if isinstance(node, ast.ExceptHandler) and catches_everything(node) and not passes_on(node):
+            yield node.lineno
 
 
 def nothing_is_mocked(module: Module) -> Iterator[int]:
@@ -148,6 +147,11 @@ def is_command(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
     """Tell whether Typer makes a command of it: ``@app.command(...)`` or ``@app.callback(...)``."""
     calls = [node.func for node in function.decorator_list if isinstance(node, ast.Call)]
     return any(isinstance(call, ast.Attribute) and call.attr in {"command", "callback"} for call in calls)
+
+
+def catches_everything(handler: ast.ExceptHandler) -> bool:
+    """Tell whether a handler is bare or names Exception or BaseException."""
+    return handler.type is None or bool(names(handler.type) & {"Exception", "BaseException"})
 
 
 def passes_on(handler: ast.ExceptHandler) -> bool:
