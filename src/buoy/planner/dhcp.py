@@ -8,7 +8,7 @@ nobody else, so one of the two is enough for us to do both.
 
 from collections.abc import Iterator, Mapping
 
-from buoy.model.address import Address, Prefix, family
+from buoy.model.address import Address, Prefix, family, unpacked
 from buoy.model.guest import GuestConfig, Offer4, Offer6
 from buoy.model.network import HostRoute, Ipv6Mode, Network, Subnet
 from buoy.model.workload import Workload
@@ -18,7 +18,7 @@ METADATA = Address("169.254.169.254")
 it is the same on every node, and the host answers ARP for it on each tap."""
 
 _METADATA_PREFIX = Prefix(f"{METADATA}/32")
-_ON_LINK = Address("0.0.0.0")
+_ON_LINK = unpacked(bytes(4))
 
 
 def guest_config(workload: Workload, subnets: Mapping[str, Subnet], network: Network | None) -> GuestConfig | None:
