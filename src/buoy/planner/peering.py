@@ -160,7 +160,9 @@ def _peer_session(local: LocalNode, settings: BGPSettings, peer: Peer, filters: 
     at = f"peers/{peer.name}"
     local_asn = peer.local_asn or settings.asn
     if peer.reflector_client and local_asn != peer.asn:
-        raise InvalidInput(f"{at}.reflector_client", True, f"only a peer inside AS {local_asn} can be a client")
+        raise InvalidInput(
+            f"{at}.reflector_client", f"AS {peer.asn}", f"only a peer inside AS {local_asn} can be a client"
+        )
     for field in ("export_filter", "import_filter"):
         name = getattr(peer, field)
         if name and name not in filters:
@@ -217,7 +219,7 @@ def _node_sessions(local: LocalNode, wanted: PeeringWish) -> tuple[list[Session]
         if not nodes.get(name)
     ]
     sessions = [
-        _node_session(settings, name, (own, theirs), reflector and name not in settings.reflectors)
+        _node_session(settings, name, (own, theirs), client=reflector and name not in settings.reflectors)
         for name in others
         if name != local.name
         for own, theirs in _pairs(local.addresses, nodes.get(name, ()))
@@ -231,7 +233,7 @@ def _pairs(own: tuple[Address, ...], theirs: tuple[Address, ...]) -> list[tuple[
     return [(firsts[0][version], firsts[1][version]) for version in (4, 6) if version in firsts[0].keys() & firsts[1]]
 
 
-def _node_session(settings: BGPSettings, name: str, pair: tuple[Address, Address], client: bool) -> Session:
+def _node_session(settings: BGPSettings, name: str, pair: tuple[Address, Address], *, client: bool) -> Session:
     own, theirs = pair
     return Session(
         name=f"{symbol('node', name)}_v{family(theirs)}",

@@ -1,0 +1,66 @@
+"""What BIRD tells its peers of this node's own announcements, prefix by prefix.
+
+Only routes this node's announcing protocols learned are counted: a route
+reflector also passes on what other nodes announce, even for the same prefix.
+"""
+
+from collections.abc import Collection, Mapping
+
+from buoy.dataplane.bird_replies import established, prefixes
+from buoy.dataplane.birdc import Birdc
+from buoy.model.address import Prefix, family
+from buoy.model.ownership import ANNOUNCE_TABLE
+from buoy.model.reason import Reason, Withhold
+
+ONE_BY_ONE = 300
+"""Up to so many prefixes are asked for singly (30 µs each); above, one listing per session is cheaper."""
+
+
+def exported(bird: Birdc, wanted: Collection[Prefix], node: str) -> Mapping[Prefix, Withhold | None]:
+    """Tell for each prefix why no established peer is told of it by `node`; None: at least one is."""
+    peers = established(bird.ask("show protocols").lines)
+    answers: dict[Prefix, Withhold | None] = {}
+    for version in (4, 6):
+        of_family = frozenset(prefix for prefix in wanted if family(prefix) == version)
+        if of_family:
+            answers.update(_of_family(bird, of_family, [peer for peer in peers if _speaks(bird, peer, version)], node))
+    return {prefix: answers[prefix] for prefix in wanted}
+
+
+def _of_family(bird: Birdc, wanted: frozenset[Prefix], peers: list[str], node: str) -> dict[Prefix, Withhold | None]:
+    if not peers:
+        return dict.fromkeys(wanted, Withhold(Reason.NO_ESTABLISHED_PEER, {"node": node}))
+    answers: dict[Prefix, Withhold | None] = {}
+    left = wanted
+    for peer in peers:
+        told = _listed(bird, left, f"export {peer}")
+        answers.update(dict.fromkeys(told))
+        left -= told
+        if not left:
+            return answers
+    learned = _listed(bird, left, f"table master{family(next(iter(left)))}")
+    for prefix in left:
+        answers[prefix] = _filtered(prefix, node, peers) if prefix in learned else _unlearned(prefix, node)
+    return answers
+
+
+def _speaks(bird: Birdc, peer: str, version: int) -> bool:
+    """Ask for a route of no length; BIRD answers 9001 if the session has no channel of that family."""
+    return bird.ask(f"show route {'::/0' if version == 6 else '0.0.0.0/0'} export {peer}").code < 9000
+
+
+def _listed(bird: Birdc, wanted: frozenset[Prefix], where: str) -> frozenset[Prefix]:
+    """Return which of the prefixes, all of one family, BIRD lists as our own in some place."""
+    ours = f"protocol announce{family(next(iter(wanted)))} {where}"
+    if len(wanted) > ONE_BY_ONE:
+        return prefixes(bird.ask(f"show route {ours}").lines) & wanted
+    return frozenset(prefix for prefix in wanted if prefix in prefixes(bird.ask(f"show route {prefix} {ours}").lines))
+
+
+def _filtered(prefix: Prefix, node: str, peers: list[str]) -> Withhold:
+    return Withhold(Reason.FILTERED_BY_EXPORT, {"address": prefix, "node": node, "peers": ", ".join(peers)})
+
+
+def _unlearned(prefix: Prefix, node: str) -> Withhold:
+    missing = f"BIRD's learned route from kernel table {ANNOUNCE_TABLE}"
+    return Withhold(Reason.NOT_VERIFIED, {"address": prefix, "node": node, "missing": missing})

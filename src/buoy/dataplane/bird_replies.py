@@ -1,0 +1,59 @@
+"""What BIRD's listings say: pure parsing of `show protocols` and `show route`."""
+
+import re
+from collections.abc import Iterable, Iterator
+
+from buoy.model.address import Address, Prefix
+from buoy.model.node import PeerSession
+
+_HEAD = re.compile(r"(?P<name>\S+) +BGP +\S+ +(?P<state>\S+) +(?P<since>\d[-\d:. ]*\d) *(?P<info>.*)")
+_FIELD = re.compile(r" +(BGP state|Neighbor address|Neighbor AS|Last error): +(.+)")
+_EXPORTED = re.compile(r" +Routes: .*?(\d+) exported")
+_ROUTE = re.compile(r"([0-9a-f.:]+/\d+) ")
+
+
+def established(lines: Iterable[str]) -> tuple[str, ...]:
+    """Return the names of the established BGP sessions in `show protocols`."""
+    heads = (_HEAD.fullmatch(line) for line in lines)
+    return tuple(head["name"] for head in heads if head and head["info"].strip() == "Established")
+
+
+def sessions(lines: Iterable[str]) -> tuple[PeerSession, ...]:
+    """Return the BGP sessions in `show protocols all`, by name."""
+    return tuple(sorted((_session(block) for block in _blocks(lines)), key=lambda session: session.name))
+
+
+def prefixes(lines: Iterable[str]) -> frozenset[Prefix]:
+    """Return the prefixes in `show route`."""
+    return frozenset(Prefix(found[1]) for line in lines if (found := _ROUTE.match(line)))
+
+
+def _blocks(lines: Iterable[str]) -> Iterator[list[str]]:
+    block: list[str] = []
+    for line in lines:
+        if line[:1].strip() and block:
+            yield from _bgp(block)
+            block = []
+        block.append(line)
+    yield from _bgp(block)
+
+
+def _bgp(block: list[str]) -> Iterator[list[str]]:
+    if block and _HEAD.fullmatch(block[0]):
+        yield block
+
+
+def _session(block: list[str]) -> PeerSession:
+    head = _HEAD.fullmatch(block[0])
+    assert head is not None, block[0]  # noqa: S101  `_bgp` let it pass for this
+    fields = {found[1]: found[2].strip() for line in block if (found := _FIELD.fullmatch(line))}
+    counts = [int(found[1]) for line in block if (found := _EXPORTED.match(line))]
+    return PeerSession(
+        name=head["name"],
+        address=Address(fields.get("Neighbor address", "")),
+        asn=int(fields.get("Neighbor AS", "0")),
+        state=fields.get("BGP state", "Down") if head["state"] != "down" else "Down",
+        since=head["since"],
+        error=fields.get("Last error", ""),
+        exported=sum(counts),
+    )

@@ -1,0 +1,15 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.netns.bird.cloud import Cloud
+
+
+@pytest.fixture
+def cloud(tmp_path: Path) -> Iterator[Cloud]:
+    built = Cloud(tmp_path)
+    try:
+        yield built
+    finally:
+        built.close()
