@@ -1,0 +1,174 @@
+"""A watch on etcd that outlives its connections: list, follow, and after a loss resume or list again.
+
+Promises: no event is lost or told twice, whatever ends the connection; deletions
+made while nobody watched are told; a store that is another, or was set back to a
+backup, is listed anew and shows in the identity of the next batch.
+
+The tricky thing is that etcd tells each prefix's events separately: a transaction
+over two prefixes comes as two messages. So after an event etcd is asked how far it
+has told everything, and only what lies before that becomes a batch (`_agree`).
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from buoy.model.errors import BuoyError, StoreUnavailable
+from buoy.model.snapshot import Batch, Identity
+from buoy.store.etcd_channel import Connection
+from buoy.store.etcd_listing import Position, event, listing, position, probe
+from buoy.store.etcd_stream import WatchStream
+from buoy.store.proto import etcd_pb2 as pb
+from buoy.store.store import Reporter
+from buoy.store.view import Event, View
+
+MAX_BEHIND = 500
+"""Revisions up to which following is cheaper than listing: etcd feeds late watchers 1,000 events each 100 ms."""
+FIRST_DELAY, LAST_DELAY = 0.1, 1.0
+"""Seconds between attempts; the last bounds how late a change is heard after the store's return."""
+PATIENCE = 0.05
+"""Seconds to wait for word that a transaction is complete: etcd is silent while one of our prefixes catches up."""
+
+
+class Watcher:
+    """The state of one `EtcdStore.watch`: its view, how far each prefix was told, the stream if there is one."""
+
+    def __init__(self, connection: Connection, prefix: str, prefixes: tuple[str, ...], reporter: Reporter) -> None:
+        self._connection = connection
+        self._prefix = prefix
+        self._prefixes = prefixes
+        self._reporter = reporter
+        self._view = View()
+        self._at: Position | None = None
+        self._listed = False
+        self._told: dict[int, int] = {}
+        self._held: list[tuple[int, Event]] = []
+        self._agreed = 0
+        self._stream: WatchStream | None = None
+
+    async def batches(self) -> AsyncIterator[Batch]:
+        """Yield batches for ever; see `Store.watch`."""
+        delay, reported = FIRST_DELAY, False
+        try:
+            while True:
+                try:
+                    batch = await self._step()
+                except BuoyError as error:
+                    self._reporter(error if isinstance(error, StoreUnavailable) else StoreUnavailable(str(error)))
+                    reported = True
+                    await self._drop()
+                    await asyncio.sleep(delay)
+                    delay = min(delay * 2, LAST_DELAY)
+                    continue
+                if self._stream is not None:
+                    delay = FIRST_DELAY
+                    if reported:
+                        reported = False
+                        self._reporter(None)
+                if batch is not None:
+                    yield batch
+        finally:
+            await self._drop()
+
+    async def _step(self) -> Batch | None:
+        if not self._listed:
+            return await self._list()
+        if self._stream is None:
+            await self._follow()
+            return None
+        return await self._hear(self._stream)
+
+    async def _list(self) -> Batch | None:
+        at, events = await listing(self._connection, self._prefix, self._prefixes)
+        first, suspect = self._at is None, self._suspect(at)
+        changed = self._view.replace(events, suspect=suspect)
+        self._at = at
+        self._listed = True
+        self._told = dict.fromkeys(range(1, len(self._prefixes) + 1), at.revision)
+        if first or suspect or changed:
+            return self._batch(None if first else changed)
+        return None
+
+    async def _follow(self) -> None:
+        if await self._lost():
+            self._listed = False
+            return
+        stream = self._stream = WatchStream(self._connection.open())
+        await stream.start(await self._connection.metadata())
+        for watch_id, relative in enumerate(self._prefixes, 1):
+            await stream.create(watch_id, (self._prefix + relative).encode(), self._told[watch_id] + 1)
+        first = await stream.receive_first()
+        # the probe was before the stream: a store set back in between must not go unseen
+        if self._suspect(position(first.header)) and await self._lost():
+            await self._drop()
+            self._listed = False
+            return
+        await self._take(first)
+
+    async def _lost(self) -> bool:
+        now = await probe(self._connection, self._prefix)
+        return self._suspect(now) or now.revision - min(self._told.values(), default=0) > MAX_BEHIND
+
+    def _suspect(self, now: Position) -> bool:
+        at = self._at
+        return at is not None and (now.cluster != at.cluster or now.revision < at.revision or now.term < at.term)
+
+    async def _hear(self, stream: WatchStream) -> Batch | None:
+        if not self._held:
+            await self._take(await stream.receive())
+        if not self._held:
+            return None
+        until = await self._agree(stream) if len(self._prefixes) > 1 else self._newest()
+        ready = [(watch_id, told) for watch_id, told in self._held if told.revision <= until]
+        self._held = [(watch_id, told) for watch_id, told in self._held if told.revision > until]
+        if not ready or self._at is None:
+            return None
+        changed = self._view.apply(told for _, told in sorted(ready, key=lambda each: each[1].revision))
+        for watch_id, told in ready:
+            self._told[watch_id] = max(self._told[watch_id], told.revision)
+        newest = max(told.revision for _, told in ready)
+        self._at = Position(self._at.cluster, max(self._at.revision, newest), self._at.term)
+        return self._batch(changed)
+
+    async def _agree(self, stream: WatchStream) -> int:
+        """Return the revision up to which every prefix has been told."""
+        newest = self._newest()
+        await stream.ask_progress()
+        while self._held and self._agreed < newest:
+            response = await stream.receive_within(PATIENCE)
+            if response is None:
+                return self._newest()
+            await self._take(response)
+        return self._agreed
+
+    def _newest(self) -> int:
+        return max((told.revision for _, told in self._held), default=0)
+
+    async def _take(self, response: pb.WatchResponse) -> None:
+        if response.canceled:
+            await self._canceled(response)
+        elif response.watch_id not in self._told:
+            # the answer to ask_progress belongs to no watch: its id is -1
+            self._agreed = max(self._agreed, response.header.revision)
+        elif response.events:
+            told = [event(self._prefix, each.kv, deleted=each.type == pb.Event.DELETE) for each in response.events]
+            self._held += [(response.watch_id, each) for each in told]
+        elif not response.created and not self._held:
+            self._told[response.watch_id] = max(self._told[response.watch_id], response.header.revision)
+
+    async def _canceled(self, response: pb.WatchResponse) -> None:
+        await self._drop()
+        if response.compact_revision == 0:
+            raise StoreUnavailable(f"{self._connection.endpoint}: watch refused: {response.cancel_reason}")
+        self._listed = False
+
+    async def _drop(self) -> None:
+        self._held = []
+        self._agreed = 0
+        if self._stream is not None:
+            stream, self._stream = self._stream, None
+            await stream.close()
+
+    def _batch(self, changed: frozenset[str] | None) -> Batch:
+        assert self._at is not None
+        identity = Identity(f"etcd:{self._at.cluster:x}", self._at.revision)
+        return Batch(self._view.snapshot(identity), changed)

@@ -1,0 +1,79 @@
+"""Where the store is and who we are there: settings to a store.
+
+Promises: what cannot work is refused here, naming field, value and remedy, before
+any connection is tried; whether the store answers is found out later, by waiting.
+"""
+
+from pathlib import Path
+
+import msgspec
+
+from buoy.model.errors import InvalidInput
+from buoy.model.ownership import STORE_PREFIX
+from buoy.store.store import Reporter, Store
+
+
+class StoreSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Endpoints ``http://host:port`` or ``https://host:port`` of one etcd cluster.
+
+    `ca`, `cert`, `key` and `password_file` are file names, read again whenever they change;
+    "" means not used. An account may also come from the certificate's common name.
+    """
+
+    endpoints: tuple[str, ...] = ("http://127.0.0.1:2379",)
+    ca: str = ""
+    cert: str = ""
+    key: str = ""
+    username: str = ""
+    password_file: str = ""
+    prefix: str = STORE_PREFIX
+    file: str = ""
+    """A YAML file or directory to read documents from, instead of etcd."""
+
+    @property
+    def secure(self) -> bool:
+        """Whether the endpoints are spoken to by TLS."""
+        return self.endpoints[0].startswith("https://")
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """``host:port`` of each endpoint."""
+        return tuple(endpoint.partition("://")[2].rstrip("/") for endpoint in self.endpoints)
+
+
+def open_store(settings: StoreSettings, reporter: Reporter = lambda _: None) -> Store:
+    """Return the store the settings name, not yet connected; raise `InvalidInput` if they cannot work."""
+    # imported here: whoever only reads settings, such as `buoy --help`, must not wait for gRPC
+    if settings.file:
+        from buoy.store.file import FileStore  # noqa: PLC0415
+
+        return FileStore(Path(settings.file), reporter)
+    from buoy.store.etcd import EtcdStore  # noqa: PLC0415
+
+    check(settings)
+    return EtcdStore(settings, reporter)
+
+
+def check(settings: StoreSettings) -> None:
+    """Raise `InvalidInput` for settings that cannot work together."""
+    if not settings.endpoints:
+        raise InvalidInput("endpoints", settings.endpoints, "give at least one, such as https://192.0.2.10:2379")
+    for endpoint in settings.endpoints:
+        scheme, _, target = endpoint.partition("://")
+        if scheme not in ("http", "https") or not target.rstrip("/").rpartition(":")[2].isdecimal():
+            raise InvalidInput("endpoints", endpoint, "write it as http://host:port or https://host:port")
+    if len({endpoint.partition("://")[0] for endpoint in settings.endpoints}) > 1:
+        raise InvalidInput("endpoints", settings.endpoints, "use https:// for all of them, or http:// for all")
+    _check_identity(settings)
+    if not settings.prefix.startswith("/") or not settings.prefix.endswith("/"):
+        raise InvalidInput("prefix", settings.prefix, "begin and end it with a slash, such as /buoy/v1/")
+
+
+def _check_identity(settings: StoreSettings) -> None:
+    for field in ("ca", "cert", "key"):
+        if (value := getattr(settings, field)) and not settings.secure:
+            raise InvalidInput(field, value, "certificates need endpoints that begin with https://")
+    if bool(settings.cert) != bool(settings.key):
+        raise InvalidInput("key", settings.key, "give cert and key together")
+    if bool(settings.username) != bool(settings.password_file):
+        raise InvalidInput("password_file", settings.password_file, "give username and password_file together")

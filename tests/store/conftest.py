@@ -1,0 +1,69 @@
+"""Stores to test: one real etcd for all tests, or one of its own for a test that breaks it."""
+
+import itertools
+from collections.abc import AsyncIterator, Callable, Iterator
+
+import pytest
+
+from buoy.model.errors import StoreUnavailable
+from buoy.store.etcd import EtcdStore
+from buoy.store.memory import MemoryStore
+from buoy.store.settings import StoreSettings
+from buoy.store.store import Store
+from tests.store.etcd_server import EtcdServer
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def shared_etcd() -> Iterator[EtcdServer]:
+    server = EtcdServer()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
+
+
+@pytest.fixture
+def etcd() -> Iterator[EtcdServer]:
+    server = EtcdServer()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
+
+
+@pytest.fixture
+def reports() -> list[StoreUnavailable | None]:
+    return []
+
+
+@pytest.fixture
+async def connect(reports: list[StoreUnavailable | None]) -> AsyncIterator[Callable[[StoreSettings], EtcdStore]]:
+    opened: list[EtcdStore] = []
+
+    def open_one(settings: StoreSettings) -> EtcdStore:
+        opened.append(EtcdStore(settings, reports.append))
+        return opened[-1]
+
+    yield open_one
+    for store in opened:
+        await store.close()
+
+
+@pytest.fixture
+def shared_settings(shared_etcd: EtcdServer) -> StoreSettings:
+    return shared_etcd.settings(f"/test-{next(_numbers)}/")
+
+
+@pytest.fixture(params=["memory", "etcd"])
+async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
+    made: Store
+    if request.param == "memory":
+        made = MemoryStore()
+    else:
+        made = EtcdStore(request.getfixturevalue("shared_settings"))
+    yield made
+    await made.close()
