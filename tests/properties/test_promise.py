@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable, Sequence
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.properties.node_states import State, broken, node_states, way
 
 from buoy.model.address import Prefix
 from buoy.model.nodestate import Announcement, Change, Phase, Step, Table
 from buoy.planner.plan import make_plan
+from tests.properties.node_states import State, broken, node_states, way
 
 EXAMPLES = int(os.environ.get("BUOY_EXAMPLES", "300"))
 PROMISE = settings(max_examples=EXAMPLES)

@@ -15,6 +15,9 @@ class Reason(enum.StrEnum):
 
     UNKNOWN_ADDRESS = "unknown-address"
     UNBOUND = "unbound"
+    PORT_UNBOUND = "port-unbound"
+    WORKLOAD_MISSING = "workload-missing"
+    MODE_NOT_SERVED = "mode-not-served"
     NODE_WITHOUT_AGENT = "node-without-agent"
     OTHER_NODE = "other-node"
     OTHER_DRIVER = "other-driver"
@@ -22,6 +25,7 @@ class Reason(enum.StrEnum):
     TAP_MISSING = "tap-missing"
     TAP_DOWN = "tap-down"
     FIXED_IP_LEFT = "fixed-ip-left"
+    PAIR_OUTSIDE = "pair-outside"
     CLAIMED_TWICE = "claimed-twice"
     REFUSED_BY_KERNEL = "refused-by-kernel"
     NOT_VERIFIED = "not-verified"
@@ -51,6 +55,22 @@ _TEXT = {
     Reason.UNBOUND: (
         "{address} is bound to no workload",
         "associate it: openstack floating ip set --port PORT {address}",
+    ),
+    Reason.PORT_UNBOUND: (
+        "{address} belongs to port {workload}, which is on no node",
+        "start the VM that has the port",
+    ),
+    Reason.WORKLOAD_MISSING: (
+        "{address} leads to port {workload} on {node}, of which the store knows nothing",
+        "is the port bound there? The next full comparison of Neutron and store writes what is missing",
+    ),
+    Reason.MODE_NOT_SERVED: (
+        "{address} is a {mode} service IP, which this version does not serve",
+        "make it translated",
+    ),
+    Reason.PAIR_OUTSIDE: (
+        "{address} is an allowed address pair of port {workload}, but in none of its subnets",
+        "take an address of its subnets; the guest may send from {address}, but nothing is routed to it",
     ),
     Reason.NODE_WITHOUT_AGENT: (
         "{node} has no living buoy agent",

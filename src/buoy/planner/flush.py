@@ -51,7 +51,9 @@ def _lost(changes: tuple[Change, ...], observed: NodeState, desired: NodeState) 
         match change:
             case Change(key=Key(table=Table.GUARD), before=PortGuard() as before, after=after):
                 yield from _unguarded(before, after if isinstance(after, PortGuard) else None, (observed, desired))
-            case Change(key=Key(table=Table.GROUP, name=(group,)), before=GroupRules() as before, after=GroupRules() as now):
+            case Change(
+                key=Key(table=Table.GROUP, name=(group,)), before=GroupRules() as before, after=GroupRules() as now
+            ):
                 weakened |= {group} if set(before.rules) - set(now.rules) else set()
             case Change(key=Key(table=Table.MEMBER, name=(group, prefix)), after=None):
                 yield from _hosts(Prefix(prefix))

@@ -1,0 +1,142 @@
+"""What a changed fact touches: the reason why a change costs the same at 100 and at 10,000 service IPs.
+
+A subject is computed by a pure function that reads facts through a `Reader`, which
+remembers them; when a fact changes, those who read it are computed again. So no
+list of dependencies is written by hand, and none can be forgotten.
+
+The tricky thing is the *seat*: an address or interface that several documents
+claim. Seats are given by the documents alone, before anything is computed, so that
+whoever depends on the holder of a seat can read it as a fact like any other.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+import msgspec
+
+from buoy.model.address import Address, host_prefix, is_host, split
+from buoy.model.documents import Document
+from buoy.model.nodestate import Entry, Key, Link
+from buoy.model.reason import Withhold
+from buoy.model.service_ip import Mode, ServiceIP
+from buoy.model.snapshot import Snapshot
+from buoy.model.workload import Workload
+from buoy.planner.contest import Bid, Contest, Subject
+
+D = TypeVar("D")
+_FIXED, _PAIR = 1, 0
+
+
+class Wish(msgspec.Struct, frozen=True):
+    """What one subject wants of this node.
+
+    `verdicts` tell for each address it speaks of why it is withheld (None: it is placed here);
+    `needs` names subjects that exist only because somebody needs them; `refused` is a
+    workload's own reason not to be served as a whole.
+    """
+
+    entries: Mapping[Key, Bid[Entry]] = {}
+    needs: frozenset[Subject] = frozenset()
+    verdicts: Mapping[Address, Bid[Withhold | None]] = {}
+    refused: Withhold | None = None
+
+
+NOTHING = Wish()
+
+
+class Facts(msgspec.Struct, frozen=True):
+    """Where facts are read from: documents, links, and who holds which seat."""
+
+    snapshot: Snapshot
+    links: Mapping[str, Link]
+    seats: Contest[str, None]
+
+
+class Reader:
+    """One subject's way to the facts; `read` holds the names of those it looked at besides its own document."""
+
+    def __init__(self, subject: Subject, facts: Facts) -> None:
+        self.subject = subject
+        self.read: set[str] = set()
+        self._facts = facts
+
+    def document(self, path: str, struct: type[D]) -> D | None:
+        """Return the document at a path if it is one of this kind."""
+        if path != self.subject:
+            self.read.add(path)
+        found: Document | None = self._facts.snapshot.documents.get(path)
+        return found if isinstance(found, struct) else None
+
+    def link(self, interface: str) -> Link | None:
+        """Return an interface as the kernel shows it."""
+        self.read.add(link_fact(interface))
+        return self._facts.links.get(interface)
+
+    def holder(self, seat: str) -> Subject | None:
+        """Return which subject holds an address or interface."""
+        self.read.add(seat_fact(seat))
+        return self._facts.seats.holder(seat)
+
+
+class Dependents:
+    """Who read which fact when it was last computed."""
+
+    def __init__(self) -> None:
+        self._of: defaultdict[str, set[Subject]] = defaultdict(set)
+        self._read: dict[Subject, frozenset[str]] = {}
+
+    def note(self, subject: Subject, read: Iterable[str]) -> None:
+        """Remember what a subject read this time, and nothing else."""
+        now = frozenset(read)
+        before = self._read.pop(subject, frozenset())
+        for fact in before - now:
+            self._of[fact].discard(subject)
+            if not self._of[fact]:
+                del self._of[fact]
+        for fact in now - before:
+            self._of[fact].add(subject)
+        if now:
+            self._read[subject] = now
+
+    def of(self, facts: Iterable[str]) -> set[Subject]:
+        """Return who must be computed again after these facts changed."""
+        return {subject for fact in facts for subject in self._of.get(fact, ())}
+
+
+def link_fact(interface: str) -> str:
+    """Return the name of the fact how an interface is."""
+    return f"link:{interface}"
+
+
+def seat_fact(seat: str) -> str:
+    """Return the name of the fact who holds an address or interface."""
+    return f"seat:{seat}"
+
+
+def interface_seat(interface: str) -> str:
+    """Return the seat of an interface, which no address can be taken for."""
+    return f"dev {interface}"
+
+
+def seats(document: Document | None, node: str, revision: int) -> Mapping[str, Bid[None]]:
+    """Return the addresses and interfaces a document claims on a node.
+
+    A fixed address beats an allowed pair, then the higher store revision wins: what was said last is meant.
+    """
+    match document:
+        case Workload(node=at) if at == node:
+            pairs = (split(pair.prefix)[0] for pair in document.pairs if is_host(pair.prefix))
+            return {
+                **{pair: Bid((_PAIR, revision), None) for pair in pairs},
+                **{fixed.address: Bid((_FIXED, revision), None) for fixed in document.fixed_ips},
+                interface_seat(document.interface): Bid((_FIXED, revision), None),
+            }
+        case ServiceIP(address=address, mode=Mode.TRANSLATED) if any(end.node == node for end in document.endpoints):
+            return {address: Bid((_FIXED, revision), None)}
+    return {}
+
+
+def mentions(key: Key, address: Address) -> bool:
+    """Tell whether a key is about an address."""
+    return address in key.name or host_prefix(address) in key.name

@@ -1,0 +1,133 @@
+"""Whether an address is served from this node, and why not if it is not.
+
+Promises that every *no* is a `Withhold` whose details name what it is about. These
+are the functions that decide, so `buoy why` says what they say.
+"""
+
+from collections.abc import Mapping
+from typing import TypeAlias
+
+import msgspec
+
+from buoy.model.address import Address, packed
+from buoy.model.reason import Reason, Withhold
+from buoy.model.service_ip import Endpoint, Mode, ServiceIP
+from buoy.model.workload import Workload
+from buoy.planner.contest import Subject
+from buoy.planner.index import Reader, interface_seat
+
+
+class Ready(msgspec.Struct, frozen=True):
+    """An endpoint that packets can be sent to; `interface` is empty if it is on another node."""
+
+    endpoint: Endpoint
+    interface: str
+
+
+Served: TypeAlias = tuple[Ready, ...]
+"""The endpoints a service IP leads to from this node; never empty."""
+
+
+def workload_path(node: str, workload: str) -> Subject:
+    """Return where a workload's document stands."""
+    return f"workloads/{node}/{workload}"
+
+
+def workload_withheld(workload: Workload, reader: Reader) -> Withhold | None:
+    """Return why nothing is routed to a workload of this node, None if its tap is up and its own."""
+    details = {"workload": workload.id, "node": workload.node, "interface": workload.interface}
+    holder = reader.holder(interface_seat(workload.interface))
+    if holder != workload_path(workload.node, workload.id):
+        return Withhold(Reason.CLAIMED_TWICE, {**details, "address": workload.interface, "other": str(holder)})
+    if not workload.admin_up:
+        return Withhold(Reason.ADMIN_DOWN, details)
+    link = reader.link(workload.interface)
+    if link is None:
+        return Withhold(Reason.TAP_MISSING, details)
+    return None if link.up else Withhold(Reason.TAP_DOWN, details)
+
+
+def service_ip_placed(service: ServiceIP, node: str, reader: Reader) -> Served | Withhold:
+    """Return the endpoints a translated service IP leads to from here, or why it does not."""
+    bound = [endpoint for endpoint in service.endpoints if endpoint.node]
+    if service.mode is not Mode.TRANSLATED:
+        return _withhold(Reason.MODE_NOT_SERVED, service, mode=service.mode.value)
+    if not bound:
+        return _unbound(service)
+    candidates = _candidates(sorted(bound, key=_order), node)
+    if not any(endpoint.node == node for endpoint in candidates):
+        return _withhold(Reason.OTHER_NODE, service, node=min(bound, key=_order).node, workload=bound[0].workload)
+    holder = reader.holder(service.address)
+    if holder != f"service-ips/{service.address}":
+        return _withhold(Reason.CLAIMED_TWICE, service, node=node, other=str(holder))
+    return _ready(service, candidates, node, reader)
+
+
+def _order(endpoint: Endpoint) -> tuple[str, int, bytes, str]:
+    """Order by mapping, then address: the first mapped endpoint's node is the anchor."""
+    mapping = endpoint.mapping
+    first = (mapping.protocol, mapping.first) if mapping else ("", 0)
+    return (*first, packed(endpoint.target), endpoint.workload)
+
+
+def _candidates(bound: list[Endpoint], node: str) -> list[Endpoint]:
+    """Return the endpoints this node answers for.
+
+    An unmapped endpoint is served where it is. Mapped ones share the address, and only one node can
+    have it without splitting flows: the anchor serves them all, wherever they are.
+    """
+    unmapped = [endpoint for endpoint in bound if endpoint.mapping is None]
+    if unmapped:
+        return [endpoint for endpoint in unmapped if endpoint.node == node]
+    return bound if bound[0].node == node else []
+
+
+def _ready(service: ServiceIP, candidates: list[Endpoint], node: str, reader: Reader) -> Served | Withhold:
+    ready: list[Ready] = []
+    withheld: list[Withhold] = []
+    for endpoint in candidates:
+        found = _interface(service, endpoint, reader) if endpoint.node == node else ""
+        if isinstance(found, Withhold):
+            withheld.append(found)
+        else:
+            ready.append(Ready(endpoint, found))
+    if not ready:
+        return withheld[0]
+    # Without mapping one endpoint has all ports, so there can be one only.
+    return tuple(ready) if ready[0].endpoint.mapping else (ready[0],)
+
+
+def _interface(service: ServiceIP, endpoint: Endpoint, reader: Reader) -> str | Withhold:
+    """Return the tap an endpoint of this node is behind, or why it is not ready."""
+    path = workload_path(endpoint.node, endpoint.workload)
+    workload = reader.document(path, Workload)
+    details = {"node": endpoint.node, "workload": endpoint.workload, "target": endpoint.target}
+    if workload is None:
+        return _withhold(Reason.WORKLOAD_MISSING, service, **details)
+    if endpoint.target not in {fixed.address for fixed in workload.fixed_ips}:
+        return _withhold(Reason.FIXED_IP_LEFT, service, **details)
+    if (holder := reader.holder(endpoint.target)) != path:
+        return Withhold(Reason.CLAIMED_TWICE, {**details, "address": endpoint.target, "other": str(holder)})
+    withheld = workload_withheld(workload, reader)
+    if withheld is not None:
+        return Withhold(withheld.reason, {"address": service.address, **withheld.details})
+    return workload.interface
+
+
+def _unbound(service: ServiceIP) -> Withhold:
+    if not service.endpoints:
+        return _withhold(Reason.UNBOUND, service)
+    foreign = [endpoint for endpoint in service.endpoints if endpoint.driver]
+    endpoint = (foreign or service.endpoints)[0]
+    reason = Reason.OTHER_DRIVER if foreign else Reason.PORT_UNBOUND
+    return _withhold(reason, service, workload=endpoint.workload, driver=endpoint.driver)
+
+
+def _withhold(reason: Reason, service: ServiceIP, **details: str) -> Withhold:
+    known: Mapping[str, str] = {"address": service.address, **details}
+    return Withhold(reason, known)
+
+
+def numeric(address: Address) -> int:
+    """Return an address as a number, for *lowest*."""
+    return int.from_bytes(packed(address))

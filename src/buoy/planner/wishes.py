@@ -1,0 +1,162 @@
+"""What each kind of document wants of a node: pure functions of a subject and the facts it reads.
+
+Promises that one subject costs the same whatever else the node holds.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TypeAlias
+
+import msgspec
+
+from buoy.model.address import Address, Mac, contains, is_host, split
+from buoy.model.guest import GuestConfig
+from buoy.model.network import Network, Subnet
+from buoy.model.nodestate import (
+    Announcement,
+    Class,
+    Discard,
+    Entry,
+    Internal,
+    Key,
+    LinkSettings,
+    Table,
+)
+from buoy.model.peer import BGPSettings
+from buoy.model.reason import Reason, Withhold
+from buoy.model.service_ip import Mode, ServiceIP
+from buoy.model.workload import Workload
+from buoy.planner.contest import Bid, Subject
+from buoy.planner.forwarding import routed, translated
+from buoy.planner.index import NOTHING, Reader, Wish
+from buoy.planner.placement import service_ip_placed, workload_withheld
+from buoy.planner.policy import guard
+
+Guest: TypeAlias = Callable[[Workload, Mapping[str, Subnet], Network | None], GuestConfig | None]
+"""What a guest is told by DHCP and router advertisement; None: nothing."""
+
+_PLACED: Bid[Withhold | None] = Bid((2,), None)
+_TWICE, _SERVICE, _WORKLOAD = (3,), (1,), (0,)
+
+
+class Here(msgspec.Struct, frozen=True):
+    """A node as its own planner knows it: its name, how it answers guests, and with which preference it announces."""
+
+    node: str
+    guest: Guest
+    preference: Class = Class.NORMAL
+
+
+def service_ip_wish(here: Here, subject: Subject, reader: Reader) -> Wish:
+    """Return what a service IP wants."""
+    service = reader.document(subject, ServiceIP)
+    if service is None or _is_fixed_here(service, here.node):
+        return NOTHING
+    served = service_ip_placed(service, here.node, reader)
+    if isinstance(served, Withhold):
+        return Wish(verdicts={service.address: _verdict(served, _SERVICE)})
+    entries = dict(translated(service, served, here.preference))
+    return Wish(entries, verdicts={service.address: _PLACED})
+
+
+def _is_fixed_here(service: ServiceIP, node: str) -> bool:
+    """Tell whether the workload itself owns the address and speaks for it."""
+    return service.mode is Mode.ROUTED and any(endpoint.node == node for endpoint in service.endpoints)
+
+
+def workload_wish(here: Here, subject: Subject, reader: Reader) -> Wish:
+    """Return what a workload wants: its policy at once, its routes when its tap is up."""
+    workload = reader.document(subject, Workload)
+    if workload is None:
+        return NOTHING
+    withheld = workload_withheld(workload, reader)
+    if withheld is not None and withheld.reason is Reason.CLAIMED_TWICE:
+        return Wish(verdicts=_all_withheld(workload, withheld), refused=withheld)
+    port_guard, needs = guard(workload)
+    entries: dict[Key, Bid[Entry]] = {Key(Table.GUARD, (workload.interface,)): Bid((0,), port_guard)}
+    entries.update(_link_and_dhcp(here, workload, reader))
+    if withheld is not None:
+        return Wish(entries, needs, _all_withheld(workload, withheld), withheld)
+    verdicts: dict[Address, Bid[Withhold | None]] = {}
+    for address, (mac, verdict) in _addresses(workload, subject, reader).items():
+        verdicts[address] = _PLACED if verdict is None else _verdict(verdict, _WORKLOAD)
+        if verdict is None:
+            entries.update(routed(address, mac, workload.interface, here.preference))
+    refused = [bid.value for bid in verdicts.values() if bid.rank == _TWICE]
+    return Wish(entries, needs, verdicts, refused[0] if refused else None)
+
+
+def _link_and_dhcp(here: Here, workload: Workload, reader: Reader) -> Iterator[tuple[Key, Bid[Entry]]]:
+    name = (workload.interface,)
+    if reader.link(workload.interface) is not None:
+        yield Key(Table.LINK, name), Bid((0,), LinkSettings())
+    network = reader.document(f"networks/{workload.network}", Network)
+    config = here.guest(workload, _subnets(workload, reader), network) if workload.admin_up else None
+    if config is not None:
+        yield Key(Table.DHCP, name), Bid((0,), config)
+
+
+def _subnets(workload: Workload, reader: Reader) -> dict[str, Subnet]:
+    found = {fixed.subnet: reader.document(f"subnets/{fixed.subnet}", Subnet) for fixed in workload.fixed_ips}
+    return {name: subnet for name, subnet in found.items() if subnet is not None}
+
+
+def _addresses(workload: Workload, subject: Subject, reader: Reader) -> dict[Address, tuple[Mac, Withhold | None]]:
+    """Return the addresses that packets should be routed to this workload for, with their MAC, or why not.
+
+    An allowed pair that another port has, or has as well, is no conflict: it is how guests share an address.
+    """
+    found: dict[Address, tuple[Mac, Withhold | None]] = {}
+    details = {"workload": workload.id, "node": workload.node, "interface": workload.interface}
+    prefixes = [subnet.prefix for subnet in _subnets(workload, reader).values()]
+    for pair in sorted(workload.pairs, key=lambda pair: (pair.prefix, pair.mac), reverse=True):
+        address = split(pair.prefix)[0]
+        if not is_host(pair.prefix) or reader.holder(address) != subject:
+            continue
+        # Anybody may ask for any pair; outside their own subnets it would be somebody else's address.
+        inside = any(contains(prefix, address) for prefix in prefixes)
+        found[address] = (
+            pair.mac,
+            None if inside else Withhold(Reason.PAIR_OUTSIDE, {**details, "address": address}),
+        )
+    for fixed in workload.fixed_ips:
+        holder = reader.holder(fixed.address)
+        twice = Withhold(Reason.CLAIMED_TWICE, {**details, "address": fixed.address, "other": str(holder)})
+        found[fixed.address] = (workload.mac, None if holder == subject else twice)
+    return found
+
+
+def _all_withheld(workload: Workload, withheld: Withhold) -> dict[Address, Bid[Withhold | None]]:
+    return {
+        fixed.address: _verdict(Withhold(withheld.reason, {"address": fixed.address, **withheld.details}), _WORKLOAD)
+        for fixed in workload.fixed_ips
+    }
+
+
+def _verdict(withheld: Withhold, rank: tuple[int]) -> Bid[Withhold | None]:
+    """Return a *no*; a conflict outweighs the *yes* of the other claimant, any other *no* does not."""
+    return Bid(_TWICE if withheld.reason is Reason.CLAIMED_TWICE else rank, withheld)
+
+
+def subnet_wish(here: Here, subject: Subject, reader: Reader) -> Wish:
+    """Return the prefix towards which fixed addresses are kept."""
+    del here
+    subnet = reader.document(subject, Subnet)
+    if subnet is None or not subnet.internal:
+        return NOTHING
+    return Wish({Key(Table.INTERNAL, (subnet.prefix,)): Bid((0,), Internal())})
+
+
+def settings_wish(here: Here, subject: Subject, reader: Reader) -> Wish:
+    """Return the cluster's own prefixes: those inside, and the pools this node originates."""
+    settings = reader.document(subject, BGPSettings)
+    if settings is None:
+        return NOTHING
+    # An address of somebody's outranks an aggregate that happens to be as long.
+    rank = (-1,)
+    entries: dict[Key, Bid[Entry]] = {
+        Key(Table.INTERNAL, (prefix,)): Bid(rank, Internal()) for prefix in settings.internal_prefixes
+    }
+    for prefix in settings.originate:
+        entries[Key(Table.DISCARD, (prefix,))] = Bid(rank, Discard())
+        entries[Key(Table.ANNOUNCEMENT, (prefix,))] = Bid(rank, Announcement(None, here.preference))
+    return Wish(entries)

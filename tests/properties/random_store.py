@@ -1,0 +1,165 @@
+"""Random stores: few names, so that documents meet, contradict and leave each other."""
+
+import random
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TypeVar
+
+from buoy.model import documents
+from buoy.model.address import Address, Mac, Prefix
+from buoy.model.documents import Document
+from buoy.model.group import Member, Rule, SecurityGroup, Side
+from buoy.model.guest import GuestConfig
+from buoy.model.network import Network, Subnet
+from buoy.model.nodestate import Link
+from buoy.model.peer import BGPSettings
+from buoy.model.pool import Direction
+from buoy.model.service_ip import Endpoint, Mode, PortMapping, ServiceIP
+from buoy.model.snapshot import Identity, Snapshot
+from buoy.model.workload import AddressPair, FixedIP, Workload
+
+NODE, OTHER = "compute-1", "compute-2"
+TAPS = ("tap1", "tap2", "tap3")
+FIXED = tuple(Address(text) for text in ("192.0.2.1", "192.0.2.2", "192.0.2.3", "2001:db8::1", "2001:db8::2"))
+SERVICE = tuple(Address(text) for text in ("198.51.100.1", "198.51.100.2", "192.0.2.3", "2001:db8:f::1"))
+GROUPS = ("red", "green", "blue")
+MEMBERS = (Prefix("192.0.2.1/32"), Prefix("192.0.2.2/32"), Prefix("203.0.113.0/24"))
+SUBNETS = {"s4": Prefix("192.0.2.0/24"), "s6": Prefix("2001:db8::/64")}
+Item = TypeVar("Item")
+
+
+def guest(workload: Workload, subnets: Mapping[str, Subnet], network: Network | None) -> GuestConfig | None:
+    """Tell a guest enough to see whether it was told anew."""
+    domain = ",".join(sorted(subnets)) + (network.dns_domain if network else "")
+    return GuestConfig(interface=workload.interface, mac=workload.mac, domain=domain)
+
+
+class Store:
+    """Documents that change by chance; each change bumps the revision."""
+
+    def __init__(self, chance: random.Random) -> None:
+        self.chance = chance
+        self.documents: dict[str, Document] = {}
+        self.revisions: dict[str, int] = {}
+        self.links: dict[str, Link] = {}
+        self.revision = 0
+
+    def snapshot(self) -> Snapshot:
+        """Return a live snapshot, as a view of the store does."""
+        live = MappingProxyType(self.documents), MappingProxyType(self.revisions)
+        return Snapshot(Identity("cluster", self.revision), *live, {})
+
+    def change(self) -> tuple[frozenset[str], frozenset[str]]:
+        """Change a few documents and links; return their paths and names."""
+        paths = {self._change_document() for _ in range(self.chance.randint(0, 3))}
+        links = {self._change_link() for _ in range(self.chance.randint(0, 1))}
+        return frozenset(paths), frozenset(links)
+
+    def _change_link(self) -> str:
+        name = self.chance.choice(TAPS)
+        if self.chance.random() < 0.3:
+            self.links.pop(name, None)
+        else:
+            self.links[name] = Link(name, 1, self.chance.random() < 0.8)
+        return name
+
+    def _change_document(self) -> str:
+        if self.documents and self.chance.random() < 0.3:
+            path = self.chance.choice(sorted(self.documents))
+            del self.documents[path], self.revisions[path]
+            return path
+        document = random_document(self.chance)
+        path = documents.path(document)
+        # A few revisions only, so that two documents often are of the same age.
+        self.revision += self.chance.randint(0, 1)
+        self.documents[path], self.revisions[path] = document, self.revision
+        return path
+
+
+def random_document(chance: random.Random) -> Document:
+    """Return a document of any kind that a node reads."""
+    makers = (_workload, _workload, _workload, _service_ip, _service_ip, _group, _member, _subnet, _network, _settings)
+    return chance.choice(makers)(chance)
+
+
+def some(chance: random.Random, items: tuple[Item, ...]) -> tuple[Item, ...]:
+    return tuple(item for item in items if chance.random() < 0.5)
+
+
+def _workload(chance: random.Random) -> Document:
+    number = chance.randint(1, 3)
+    return Workload(
+        id=f"port{number}",
+        node=chance.choice((NODE, NODE, NODE, OTHER)),
+        interface=chance.choice((f"tap{number}", f"tap{number}", "tap1")),
+        mac=Mac(f"fa:16:3e:00:00:0{number}"),
+        network="net",
+        fixed_ips=tuple(
+            FixedIP(address=address, subnet="s6" if ":" in address else "s4") for address in some(chance, FIXED)
+        ),
+        groups=some(chance, GROUPS),
+        port_security=chance.random() < 0.8,
+        pairs=tuple(AddressPair(prefix=prefix, mac=Mac("fa:16:3e:00:00:0a")) for prefix in some(chance, MEMBERS)),
+        admin_up=chance.random() < 0.8,
+    )
+
+
+def _service_ip(chance: random.Random) -> Document:
+    return ServiceIP(
+        address=chance.choice(SERVICE),
+        mode=chance.choice((Mode.TRANSLATED, Mode.TRANSLATED, Mode.TRANSLATED, Mode.ROUTED, Mode.PROXIED)),
+        direction=chance.choice(tuple(Direction)),
+        default_egress=chance.random() < 0.7,
+        endpoints=chance.choice((_whole, _mapped))(chance),
+    )
+
+
+def _whole(chance: random.Random) -> tuple[Endpoint, ...]:
+    return tuple(_endpoint(chance) for _ in range(chance.randint(0, 2)))
+
+
+def _mapped(chance: random.Random) -> tuple[Endpoint, ...]:
+    return tuple(
+        _endpoint(
+            chance, PortMapping(protocol=chance.choice(("tcp", "udp")), first=port, last=port + 1, target_first=80)
+        )
+        for port in some(chance, (22, 80, 443))
+    )
+
+
+def _endpoint(chance: random.Random, mapping: PortMapping | None = None) -> Endpoint:
+    return Endpoint(
+        workload=f"port{chance.randint(1, 3)}",
+        target=chance.choice(FIXED),
+        node=chance.choice((NODE, NODE, NODE, OTHER, "")),
+        driver=chance.choice(("", "openvswitch")),
+        mapping=mapping,
+    )
+
+
+def _group(chance: random.Random) -> Document:
+    rules = tuple(
+        Rule(side=chance.choice(tuple(Side)), family=4, group=chance.choice((*GROUPS, None)))
+        for _ in range(chance.randint(0, 3))
+    )
+    return SecurityGroup(id=chance.choice(GROUPS), rules=rules)
+
+
+def _member(chance: random.Random) -> Document:
+    return Member(group=chance.choice(GROUPS), prefix=chance.choice(MEMBERS))
+
+
+def _subnet(chance: random.Random) -> Document:
+    name = chance.choice(tuple(SUBNETS))
+    return Subnet(id=name, network="net", prefix=SUBNETS[name], internal=chance.random() < 0.7)
+
+
+def _network(chance: random.Random) -> Document:
+    return Network(id="net", dns_domain=chance.choice(("a.example", "b.example")))
+
+
+def _settings(chance: random.Random) -> Document:
+    return BGPSettings(
+        internal_prefixes=some(chance, (Prefix("192.0.2.0/24"), Prefix("10.0.0.0/8"))),
+        originate=some(chance, (Prefix("203.0.113.0/24"), Prefix("198.51.100.1/32"))),
+    )

@@ -1,0 +1,86 @@
+"""After any sequence of changes, incremental equals from scratch, and no change goes unnoticed."""
+
+import os
+import random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from buoy.model.address import Prefix
+from buoy.planner.desired import Desired
+from buoy.planner.wishes import Here
+from tests.properties.node_states import way
+from tests.properties.random_store import NODE, Store, guest
+
+EXAMPLES = int(os.environ.get("BUOY_EXAMPLES", "300"))
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def from_scratch(store: Store) -> Desired:
+    fresh = Desired(Here(NODE, guest))
+    fresh.update(store.snapshot(), None, store.links)
+    return fresh
+
+
+@settings(max_examples=EXAMPLES)
+@given(SEEDS)
+def test_incremental_equals_from_scratch(seed: int) -> None:
+    store = Store(random.Random(seed))
+    desired = from_scratch(store)
+    for _ in range(12):
+        paths, links = store.change()
+        before, verdicts = dict(desired.state), dict(desired.verdicts)
+        touched = desired.update(store.snapshot(), paths, store.links, links)
+        scratch = from_scratch(store)
+        assert dict(scratch.state) == dict(desired.state)
+        assert dict(scratch.verdicts) == dict(desired.verdicts)
+        assert touched.keys is not None
+        changed = {key for key in before.keys() | desired.state.keys() if before.get(key) != desired.state.get(key)}
+        assert set() == changed - touched.keys
+        said = verdicts.keys() | desired.verdicts.keys()
+        assert (
+            set()
+            == {address for address in said if verdicts.get(address, 0) != desired.verdicts.get(address, 0)}
+            - touched.addresses
+        )
+
+
+@settings(max_examples=EXAMPLES)
+@given(SEEDS)
+def test_starting_again_from_everything_equals_from_scratch(seed: int) -> None:
+    store = Store(random.Random(seed))
+    desired = from_scratch(store)
+    for _ in range(12):
+        store.change()
+    known = set(desired.verdicts)
+    touched = desired.update(store.snapshot(), None, store.links)
+    assert dict(from_scratch(store).state) == dict(desired.state)
+    assert touched.keys is None
+    assert known | set(desired.verdicts) == touched.addresses
+
+
+@settings(max_examples=EXAMPLES)
+@given(SEEDS)
+def test_whatever_is_announced_has_its_forwarding_and_policy(seed: int) -> None:
+    store = Store(random.Random(seed))
+    for _ in range(20):
+        store.change()
+    state = dict(from_scratch(store).state)
+    announced = [key.name[0] for key in state if key.table.name == "ANNOUNCEMENT"]
+    assert [] == [(prefix, found) for prefix in announced if "no " in (found := way(state, Prefix(prefix)))]
+
+
+@settings(max_examples=EXAMPLES)
+@given(SEEDS)
+def test_nothing_is_remembered_of_what_is_gone(seed: int) -> None:
+    store = Store(random.Random(seed))
+    desired = from_scratch(store)
+    for _ in range(12):
+        desired.update(store.snapshot(), store.change()[0], store.links)
+    paths = frozenset(store.documents)
+    store.documents.clear()
+    store.revisions.clear()
+    desired.update(store.snapshot(), paths, store.links)
+    empty = Desired(Here(NODE, guest))
+    assert (dict(empty.state), dict(empty.verdicts)) == (dict(desired.state), dict(desired.verdicts))
+    assert ({}, {}, {}) == (desired._wishes, desired._needed, desired._sitting)
