@@ -1,0 +1,113 @@
+"""Guests: machines that stand in for VMs, each on one tap of a node.
+
+The tap is one end of a veth pair with the name Nova would give it; the other
+end is the guest's eth0 with the port's MAC. A guest is *plugged* first (the tap
+is there, the guest is silent) and *started* later, as Nova does: it waits for
+the port to become ACTIVE in between.
+"""
+
+import contextlib
+from pathlib import Path
+
+import msgspec
+
+from buoy.lab import machine
+from buoy.lab.command import ip_batch
+from buoy.lab.machine import Machine
+from buoy.model.errors import DataplaneError
+
+HTTP_PORT = 80
+
+_SCRIPT = """
+echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6
+echo plugged
+exec >&2
+read go
+echo 0 > /proc/sys/net/ipv6/conf/all/disable_ipv6
+ip link set eth0 up
+busybox httpd -p 80 -h /run/www
+dropbear -R -B -E -p 22 || echo "no SSH server: is dropbear installed?"
+while :; do
+  if command -v dhcpcd > /dev/null; then dhcpcd --nobackground --config /run/dhcpcd.conf eth0
+  else busybox udhcpc -f -i eth0; fi
+  sleep 1
+done &
+# the guest's first process collects every orphan until the guest is ended from outside
+while :; do wait; sleep 1; done
+"""
+_DHCPCD = """hostname
+clientid
+noarp
+nodelay
+noipv4ll
+ipv6rs
+slaac hwaddr
+option domain_name_servers, domain_name, domain_search, host_name, interface_mtu, classless_static_routes, ntp_servers
+option dhcp6_name_servers, dhcp6_domain_search
+"""
+_WHO = """#!/bin/sh
+client=${REMOTE_ADDR#[}; client=${client%]}
+printf 'Content-Type: text/plain\\r\\n\\r\\n%s\\n' "${client#::ffff:}"
+"""
+
+
+class Plug(msgspec.Struct, frozen=True, kw_only=True):
+    """What a guest needs to exist: where its tap is to be, what it is called, and its MAC."""
+
+    name: str
+    node: str
+    interface: str
+    mac: str
+    port: str = ""
+    addresses: tuple[str, ...] = ()
+
+
+class Guest(msgspec.Struct, kw_only=True):
+    """A guest as it runs."""
+
+    plug: Plug
+    machine: Machine
+    started: bool = False
+
+
+def plug(wanted: Plug, root: Path, log: Path, node: Machine) -> Guest:
+    """Make the guest and its tap; nothing of it speaks yet. Raises `DataplaneError`, leaving nothing."""
+    files = {
+        "/run/www/index.html": f"{wanted.name}\n",
+        "/run/www/cgi-bin/client": _WHO,
+        "/run/dhcpcd.conf": _DHCPCD,
+    }
+    machine.prepare(root, wanted.name, f"127.0.0.1 localhost {wanted.name}\n::1 localhost\n", files)
+    (root / "run/www/cgi-bin/client").chmod(0o755)
+    made = machine.start(wanted.name, root, _SCRIPT, log, own_processes=True)
+    try:
+        ip_batch(_tap(wanted, made.holder), node.holder)
+        ip_batch(["link set eth0 up"], made.holder)
+    except DataplaneError:
+        made.shell.kill()
+        raise
+    return Guest(plug=wanted, machine=made)
+
+
+def start(guest: Guest) -> None:
+    """Let the guest boot: DHCP, router solicitation, HTTP and SSH servers."""
+    if not guest.started:
+        assert guest.machine.shell.stdin is not None
+        guest.machine.shell.stdin.write(b"go\n")
+        guest.machine.shell.stdin.flush()
+        guest.started = True
+
+
+def unplug(guest: Guest, node: Machine | None) -> None:
+    """End the guest and take its tap away, at once: the kernel itself is in no hurry to delete a namespace."""
+    if node is not None:
+        with contextlib.suppress(DataplaneError):
+            ip_batch([f"link delete {guest.plug.interface}"], node.holder)
+    guest.machine.shell.kill()
+
+
+def _tap(wanted: Plug, holder: int) -> list[str]:
+    return [
+        f"link add {wanted.interface} type veth peer name eth0 address {wanted.mac} netns {holder}",
+        f"link set {wanted.interface} up",
+    ]

@@ -1,0 +1,141 @@
+"""Booting a guest as Nova boots a VM: port, tap, wait for ACTIVE, start; and the same backwards.
+
+Whatever fails or is interrupted in between, what was made here is unmade, in the
+reverse order; a port that was given is only unbound.
+"""
+
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+import msgspec
+
+from buoy.lab.control import LabError
+from buoy.lab.lab import Lab
+from buoy.lab.launch import undisturbed
+from buoy.lab.neutron_api import NeutronApi
+from buoy.lab.place import check_name
+
+_ACTIVE_SECONDS, _ADDRESS_SECONDS = 60.0, 15.0
+_TAP_NAME = 14
+"""``tap`` and the first eleven characters of the port's id, as Nova and Neutron agree."""
+
+
+class Wish(msgspec.Struct, frozen=True, kw_only=True):
+    """What to boot; `host` empty lets the lab choose, `port` empty makes one on `network`."""
+
+    name: str
+    network: str = ""
+    host: str = ""
+    port: str = ""
+    wait_for_addresses: bool = True
+
+
+def boot(lab: Lab, wish: Wish, tell: Callable[[str], None] = lambda text: None) -> dict[str, Any]:
+    """Boot a guest and return what it is, with its ``addresses``; raise `LabError`, leaving nothing."""
+    check_name(wish.name, "NAME")
+    status = lab.status()
+    host = _host(status, wish.host)
+    if wish.name in _names(status):
+        raise LabError(f"there is already a machine called {wish.name}; choose another name or delete it")
+    neutron = api(lab)
+    with ExitStack() as undo:
+        try:
+            port = _bind(neutron, wish, host, undo)
+            addresses = [one["ip_address"] for one in port["fixed_ips"]]
+            lab.plug(
+                name=wish.name, node=host, interface=f"tap{port['id']}"[:_TAP_NAME], mac=port["mac_address"],
+                port=port["id"], addresses=addresses,
+            )  # fmt: skip
+            undo.callback(lab.unplug, wish.name)
+            neutron.wait_active(port["id"], _ACTIVE_SECONDS, lambda state: tell(f"port {port['id']} is {state}"))
+            lab.start_guest(wish.name)
+            missing = _await_addresses(lab, wish, addresses, tell) if wish.wait_for_addresses else []
+        except BaseException:
+            with undisturbed():
+                undo.close()
+            raise
+        undo.pop_all()
+    return {**_named(lab.status(), wish.name), "missing": missing}
+
+
+def delete(lab: Lab, name: str) -> dict[str, Any]:
+    """End a guest, take its tap away and delete its port; return what it was."""
+    gone = lab.unplug(name)
+    if gone["port"]:
+        api(lab).delete_port(gone["port"])
+    return gone
+
+
+def listing(lab: Lab) -> list[dict[str, Any]]:
+    """Return the guests with the fixed IPs their ports have now."""
+    return [_with_port(lab, guest) for guest in lab.status()["guests"]]
+
+
+def api(lab: Lab) -> NeutronApi:
+    """Return the lab's Neutron."""
+    return NeutronApi(lab.env()["OS_ENDPOINT"])
+
+
+def _bind(neutron: NeutronApi, wish: Wish, host: str, undo: ExitStack) -> dict[str, Any]:
+    bound = {"device_owner": "compute:nova", "device_id": str(uuid.uuid4()), "binding:host_id": host}
+    if wish.port:
+        port = neutron.port(wish.port)
+        if port["device_owner"].startswith("compute:"):
+            raise LabError(f"--port {wish.port} is in use by {port['device_id']}; delete that guest first")
+        undo.callback(neutron.update_port, port["id"], {"device_owner": "", "device_id": "", "binding:host_id": ""})
+        port = neutron.update_port(port["id"], bound)
+    elif wish.network:
+        network = neutron.network(wish.network)["id"]
+        port = neutron.create_port({"network_id": network, "dns_name": wish.name, **bound})
+        undo.callback(neutron.delete_port, port["id"])
+    else:
+        raise LabError("give --network NET or --port PORT")
+    if port["binding:vif_type"] in ("binding_failed", "unbound"):
+        raise LabError(f"no driver could bind the port on {host}: does its agent live? `openstack network agent list`")
+    return port
+
+
+def _host(status: dict[str, Any], wanted: str) -> str:
+    """Return the wanted node, else the one with the fewest guests."""
+    hosts = [node["name"] for node in status["nodes"] if node["guests"]]
+    if wanted:
+        if wanted not in hosts:
+            raise LabError(f"--host {wanted}: guests can be on {', '.join(hosts)}")
+        return wanted
+    used = [guest["node"] for guest in status["guests"]]
+    return min(hosts, key=used.count)
+
+
+def _await_addresses(lab: Lab, wish: Wish, wanted: list[str], tell: Callable[[str], None]) -> list[str]:
+    """Wait until the guest has taken its addresses; return those it did not take in time."""
+    deadline = time.monotonic() + _ADDRESS_SECONDS
+    while True:
+        shown = lab.exec(wish.name, "ip", "-o", "address", "show", "dev", "eth0", "-tentative", check=False).stdout
+        has = {word.partition("/")[0] for word in shown.split() if "/" in word}
+        missing = [address for address in wanted if address not in has]
+        if not missing or time.monotonic() > deadline:
+            return missing
+        tell(f"{wish.name} waits for {', '.join(missing)}")
+        time.sleep(0.1)
+
+
+def _with_port(lab: Lab, guest: dict[str, Any]) -> dict[str, Any]:
+    if not guest["port"]:
+        return guest
+    try:
+        port = api(lab).port(guest["port"])
+    except LabError:
+        return {**guest, "port_state": "unknown"}
+    return {**guest, "addresses": [one["ip_address"] for one in port["fixed_ips"]], "port_state": port["status"]}
+
+
+def _names(status: dict[str, Any]) -> set[str]:
+    return {one["name"] for one in (*status["nodes"], *status["guests"])}
+
+
+def _named(status: dict[str, Any], name: str) -> dict[str, Any]:
+    [guest] = [one for one in status["guests"] if one["name"] == name]
+    return dict(guest)
