@@ -1,0 +1,264 @@
+"""What a watch and a write do while etcd is killed, compacted, set back to a backup, or another."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from buoy.model.errors import StoreUnavailable
+from buoy.store import etcd_watch
+from buoy.store.etcd import EtcdStore
+from buoy.store.lease import Lease
+from buoy.store.proto import etcd_pb2 as pb
+from buoy.store.settings import StoreSettings
+from tests.store.etcd_server import EtcdServer
+from tests.store.watching import Watching, gone, pool, put, texts
+
+Connect = Callable[[StoreSettings], EtcdStore]
+Reports = list[StoreUnavailable | None]
+
+
+async def compact(store: EtcdStore, revision: int) -> None:
+    await store._connection.call("KV/Compact", pb.CompactionRequest(revision=revision), pb.CompactionResponse)
+
+
+async def revision_of(store: EtcdStore) -> int:
+    return await store.write([])
+
+
+async def test_a_watch_goes_on_after_kill_9_and_restart_without_loss(
+    etcd: EtcdServer, connect: Connect, reports: Reports
+) -> None:
+    writer, reader = connect(etcd.settings()), connect(etcd.settings())
+    await writer.write([put("stays", "1"), put("goes")])
+    async with Watching(reader) as watching:
+        assert texts(await watching.next()) == {"stays": "1", "goes": ""}
+        await writer.write([put("before", "kill")])
+        assert (await watching.next()).changed == frozenset({"pools/before"})
+        waiting = asyncio.create_task(watching.next())
+        etcd.kill()
+        while not reports:
+            await asyncio.sleep(0.05)
+        etcd.start()
+        await writer.write([put("after", "restart"), gone("goes")])
+        batch = await waiting
+        assert batch.changed == frozenset({"pools/after", "pools/goes"})
+        assert texts(batch) == {"stays": "1", "before": "kill", "after": "restart"}
+    assert isinstance(reports[0], StoreUnavailable)
+    assert reports[-1] is None
+
+
+async def test_changes_made_while_a_watch_was_cut_off_are_told_after(etcd: EtcdServer, connect: Connect) -> None:
+    writer, reader = connect(etcd.settings()), connect(etcd.settings())
+    await writer.write([put("a", "1"), put("b", "1"), put("c", "1")])
+    async with Watching(reader) as watching:
+        await watching.next()
+        await writer.write([put("a", "2")])
+        await watching.next()
+        etcd.kill()
+        etcd.start()
+        await writer.write([gone("b")])
+        await writer.write([put("d", "1")])
+        batch, changed = await watching.until(lambda batch: "d" in texts(batch))
+        assert changed == frozenset({"pools/b", "pools/d"})
+        assert texts(batch) == {"a": "2", "c": "1", "d": "1"}
+
+
+async def test_a_watch_overtaken_by_compaction_tells_exactly_the_difference(
+    etcd: EtcdServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(etcd_watch, "MAX_BEHIND", 1_000_000)
+    writer, reader = connect(etcd.settings()), connect(etcd.settings())
+    await writer.write([put("same"), put("changes", "1"), put("goes")])
+    async with Watching(reader) as watching:
+        await watching.next()
+        etcd.kill()
+        etcd.start()
+        await writer.write([put("changes", "2")])
+        await writer.write([gone("goes")])
+        await writer.write([put("comes")])
+        await writer.write([put("brief")])
+        await writer.write([gone("brief")])
+        await compact(writer, await revision_of(writer))
+        batch = await watching.next()
+        assert batch.changed == frozenset({"pools/changes", "pools/goes", "pools/comes"})
+        assert texts(batch) == {"same": "", "changes": "2", "comes": ""}
+        await writer.write([put("next")])
+        assert (await watching.next()).changed == frozenset({"pools/next"})
+
+
+async def test_a_watch_far_behind_lists_instead_of_replaying(
+    etcd: EtcdServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(etcd_watch, "MAX_BEHIND", 3)
+    writer, reader = connect(etcd.settings()), connect(etcd.settings())
+    await writer.write([put("a", "0")])
+    async with Watching(reader) as watching:
+        await watching.next()
+        for number in range(1, 9):
+            await writer.write([put("a", str(number))])
+        batch = await watching.next()
+        assert (batch.changed, texts(batch)) == (frozenset({"pools/a"}), {"a": "8"})
+
+
+async def test_an_older_backup_shows_as_a_revision_that_went_back(etcd: EtcdServer, connect: Connect) -> None:
+    writer, reader = connect(etcd.settings()), connect(etcd.settings())
+    await writer.write([put("old"), put("both", "1")])
+    etcd.back_up(etcd.home / "backup")
+    await writer.write([put("lost")])
+    await writer.write([put("both", "2"), gone("old")])
+    async with Watching(reader) as watching:
+        before = await watching.next()
+        etcd.set_back(etcd.home / "backup")
+        after = await watching.next()
+        assert after.snapshot.identity.store == before.snapshot.identity.store
+        assert after.snapshot.identity.revision < before.snapshot.identity.revision
+        assert after.changed == frozenset({"pools/lost", "pools/both", "pools/old"})
+        assert texts(after) == {"old": "", "both": "1"}
+
+
+async def test_the_same_revision_of_an_older_backup_is_not_taken_for_the_same_document(
+    etcd: EtcdServer, connect: Connect
+) -> None:
+    writer, reader = connect(etcd.settings()), connect(etcd.settings())
+    await writer.write([put("a")])
+    etcd.back_up(etcd.home / "backup")
+    first = await writer.write([put("b", "first history")])
+    await writer.write([put("c")])
+    async with Watching(reader) as watching:
+        await watching.next()
+        etcd.set_back(etcd.home / "backup")
+        again = await writer.write([put("b", "second history")])
+        assert again == first
+        batch, changed = await watching.until(lambda batch: texts(batch).get("b") == "second history")
+        assert changed == frozenset({"pools/b", "pools/c"})
+        assert texts(batch) == {"a": "", "b": "second history"}
+
+
+async def test_another_cluster_shows_in_the_identity(etcd: EtcdServer, connect: Connect) -> None:
+    writer, reader = connect(etcd.settings()), connect(etcd.settings())
+    await writer.write([put("a")])
+    etcd.back_up(etcd.home / "backup")
+    async with Watching(reader) as watching:
+        before = await watching.next()
+        etcd.set_back(etcd.home / "backup", token="two")
+        after = await watching.next()
+        assert after.snapshot.identity.store != before.snapshot.identity.store
+        assert after.changed == frozenset()
+        assert texts(after) == {"a": ""}
+
+
+async def test_a_write_during_an_outage_is_refused_and_works_again_after(etcd: EtcdServer, connect: Connect) -> None:
+    store = connect(etcd.settings())
+    await store.write([put("a")])
+    etcd.kill()
+    for _ in range(5):
+        with pytest.raises(StoreUnavailable, match=r"127\.0\.0\.1"):
+            await asyncio.wait_for(store.write([put("b")]), 4)
+    etcd.start()
+    await store.write([put("b")])
+    assert (await store.read("pools/b")).document == pool("b")
+
+
+async def test_a_server_that_accepts_and_is_silent_is_unavailable_too(connect: Connect) -> None:
+    server = await asyncio.start_server(lambda *_: asyncio.sleep(60), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    store = connect(StoreSettings(endpoints=(f"http://127.0.0.1:{port}",)))
+    with pytest.raises(StoreUnavailable):
+        await asyncio.wait_for(store.read("pools/a"), 4)
+    server.close()
+
+
+async def test_a_dead_endpoint_is_passed_over(etcd: EtcdServer, connect: Connect) -> None:
+    dead = EtcdServer()
+    dead.remove()
+    store = connect(StoreSettings(endpoints=(dead.endpoint, etcd.endpoint)))
+    await store.write([put("a")])
+    async with Watching(store) as watching:
+        assert texts(await watching.next()) == {"a": ""}
+        await store.write([put("b")])
+        assert (await watching.next()).changed == frozenset({"pools/b"})
+
+
+async def test_a_watch_waits_for_a_server_that_is_not_there_yet(
+    etcd: EtcdServer, connect: Connect, reports: Reports
+) -> None:
+    etcd.kill()
+    async with Watching(connect(etcd.settings())) as watching:
+        first = asyncio.create_task(watching.next())
+        while len(reports) < 3:
+            await asyncio.sleep(0.05)
+        etcd.start()
+        assert (await first).changed is None
+
+
+async def test_a_lease_lost_in_an_outage_is_granted_again_and_its_document_written(
+    etcd: EtcdServer, connect: Connect, reports: Reports
+) -> None:
+    store = connect(etcd.settings())
+    granted: asyncio.Queue[int] = asyncio.Queue()
+
+    async def renewed(lease: int) -> None:
+        await store.write([put("heartbeat")], lease)
+        granted.put_nowait(lease)
+
+    await store.write([put("a")])
+    etcd.back_up(etcd.home / "backup")
+    async with Lease(store.leases, 2, renewed, reports.append):
+        first = await granted.get()
+        etcd.set_back(etcd.home / "backup")
+        assert await asyncio.wait_for(granted.get(), 20) != first
+        assert (await store.read("pools/heartbeat")).document == pool("heartbeat")
+
+
+async def test_ten_thousand_documents_are_listed_in_pages_at_one_revision(
+    shared_settings: StoreSettings, connect: Connect
+) -> None:
+    store = connect(shared_settings)
+    for first in range(0, 10_000, 100):
+        revision = await store.write([put(f"{number:05}") for number in range(first, first + 100)])
+    async with Watching(store) as watching:
+        batch = await watching.next()
+        assert len(batch.snapshot.documents) == 10_000
+        assert batch.snapshot.identity.revision == revision
+        await store.write([gone("00000")])
+        assert (await watching.next()).changed == frozenset({"pools/00000"})
+
+
+async def test_a_transaction_larger_than_one_message_is_told_whole(
+    shared_settings: StoreSettings, connect: Connect
+) -> None:
+    store = connect(shared_settings)
+    long = "x" * 100_000
+    async with Watching(store, ["pools/", "members/"]) as watching:
+        await watching.next()
+        await asyncio.gather(*(store.write([put(f"{n}-{m}", long) for m in range(10)]) for n in range(5)))
+        batch, changed = await watching.until(lambda batch: len(batch.snapshot.documents) == 50)
+        assert len(changed) == 50
+        assert set(texts(batch).values()) == {long}
+
+
+async def test_a_document_no_store_takes_is_refused_with_its_path(
+    shared_settings: StoreSettings, connect: Connect
+) -> None:
+    store = connect(shared_settings)
+    with pytest.raises(ValueError, match="pools/large"):
+        await store.write([put("large", "x" * 2_000_000)])
+
+
+async def test_what_a_broken_client_wrote_is_told_and_the_rest_goes_on(
+    shared_settings: StoreSettings, connect: Connect
+) -> None:
+    store = connect(shared_settings)
+    await store.write([put("a", "readable")])
+    async with Watching(store) as watching:
+        await watching.next()
+        for path, raw in (("pools/a", b"{"), ("pools/b", b'{"name": 7}'), ("pools/\xff".encode("latin-1"), b"")):
+            key = shared_settings.prefix.encode() + (path.encode() if isinstance(path, str) else path)
+            await store._connection.call("KV/Put", pb.PutRequest(key=key, value=raw), pb.PutResponse)
+        await store.write([put("c")])
+        batch, changed = await watching.until(lambda batch: "c" in texts(batch))
+        assert changed == frozenset({"pools/a", "pools/b", "pools/\\xff", "pools/c"})
+        assert texts(batch) == {"a": "readable", "c": ""}
+        assert set(batch.snapshot.broken) == {"pools/a", "pools/b", "pools/\\xff"}
+        assert "name" in batch.snapshot.broken["pools/b"]
