@@ -1,0 +1,146 @@
+"""Which documents a changed row of Neutron's database touches: SQL, and nothing else.
+
+Promises: `paths` names every document that depends on a subject as the database
+is seen by this connection, so asking before and after a change names the old
+and the new ones. Too many is allowed: the drainer writes only what differs.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import TypeAlias
+
+import sqlalchemy as sa
+from neutron.db.models.address_group import AddressAssociation
+from neutron.db.models.allowed_address_pair import AllowedAddressPair
+from neutron.db.models.l3 import FloatingIP, RouterPort
+from neutron.db.models.port_forwarding import PortForwarding
+from neutron.db.models.securitygroup import SecurityGroupPortBinding
+from neutron.db.models_v2 import IPAllocation, Network, Port, Subnet
+from neutron.plugins.ml2.models import PortBinding
+
+from buoy.model.address import parse_address
+from buoy.neutron.translate import as_prefix
+
+Ids: TypeAlias = Collection[str]
+Subjects: TypeAlias = Mapping[str, Ids]
+"""Kind of subject → ids: `port`, `network-ports`, `fip`, `router`, `subnet`, `network`, `group`, `address-group`, `tag`."""
+
+CHUNK = 500
+"""Ids in one query: SQLite takes 999 parameters at least."""
+
+_port = Port.__table__
+_binding = PortBinding.__table__
+_allocation = IPAllocation.__table__
+_pair = AllowedAddressPair.__table__
+_group_port = SecurityGroupPortBinding.__table__
+_fip = FloatingIP.__table__
+_forwarding = PortForwarding.__table__
+_router_port = RouterPort.__table__
+_subnet = Subnet.__table__
+_network = Network.__table__
+_address = AddressAssociation.__table__
+
+
+def paths(connection: sa.Connection, subjects: Subjects) -> set[str]:
+    """Return the paths of all documents that depend on these subjects now."""
+    found: set[str] = set()
+    for kind, ids in subjects.items():
+        for chunk in _chunks(ids):
+            found.update(_BY_KIND[kind](connection, chunk))
+    return found
+
+
+def _chunks(ids: Ids) -> Iterable[list[str]]:
+    ordered = list(ids)
+    return (ordered[start : start + CHUNK] for start in range(0, len(ordered), CHUNK))
+
+
+def _of_ports(connection: sa.Connection, ids: Ids) -> Iterable[str]:
+    yield from _workloads(connection, _binding.c.port_id.in_(ids))
+    groups = sa.select(_group_port.c.security_group_id, _group_port.c.port_id).where(_group_port.c.port_id.in_(ids))
+    member_of = connection.execute(groups).all()
+    if member_of:
+        texts = sa.union(
+            sa.select(_allocation.c.port_id, _allocation.c.ip_address).where(_allocation.c.port_id.in_(ids)),
+            sa.select(_pair.c.port_id, _pair.c.ip_address).where(_pair.c.port_id.in_(ids)),
+        )
+        prefixes = connection.execute(texts).all()
+        yield from (f"members/{g}/{as_prefix(text)}" for g, p in member_of for owner, text in prefixes if owner == p)
+    forwarded = sa.select(_forwarding.c.floatingip_id).where(_forwarding.c.internal_neutron_port_id.in_(ids))
+    where = sa.or_(_fip.c.fixed_port_id.in_(ids), _fip.c.floating_port_id.in_(ids), _fip.c.id.in_(forwarded))
+    yield from _claims(connection, where)
+    routers = sa.select(_router_port.c.router_id).where(_router_port.c.port_id.in_(ids))
+    yield from _of_routers(connection, [row.router_id for row in connection.execute(routers)])
+
+
+def _of_network_ports(connection: sa.Connection, ids: Ids) -> Iterable[str]:
+    ports = sa.select(_port.c.id).where(_port.c.network_id.in_(ids))
+    return _workloads(connection, _binding.c.port_id.in_(ports))
+
+
+def _workloads(connection: sa.Connection, where: sa.ColumnElement[bool]) -> Iterable[str]:
+    hosts = sa.select(_binding.c.host, _binding.c.port_id).where(where, _binding.c.host != "")
+    return (f"workloads/{row.host}/{row.port_id}" for row in connection.execute(hosts))
+
+
+def _of_floating_ips(connection: sa.Connection, ids: Ids) -> Iterable[str]:
+    """With siblings: which of them is used for going out depends on all of them."""
+    ports = sa.select(_fip.c.fixed_port_id).where(_fip.c.id.in_(ids), _fip.c.fixed_port_id.is_not(None))
+    return _claims(connection, sa.or_(_fip.c.id.in_(ids), _fip.c.fixed_port_id.in_(ports)))
+
+
+def _of_routers(connection: sa.Connection, ids: Ids) -> Iterable[str]:
+    if not ids:
+        return ()
+    of_router = sa.select(_fip.c.id).where(_fip.c.router_id.in_(ids))
+    return _of_floating_ips(connection, [row.id for row in connection.execute(of_router)])
+
+
+def _of_subnets(connection: sa.Connection, ids: Ids) -> Iterable[str]:
+    yield from (f"subnets/{one}" for one in ids)
+    yield from (f"pools/{one}" for one in ids)
+    ports = sa.select(_allocation.c.port_id).where(_allocation.c.subnet_id.in_(ids))
+    yield from _claims(connection, sa.or_(_fip.c.floating_port_id.in_(ports), _fip.c.fixed_port_id.in_(ports)))
+
+
+def _of_networks(connection: sa.Connection, ids: Ids) -> Iterable[str]:
+    yield from (f"networks/{one}" for one in ids)
+    inside = connection.execute(sa.select(_subnet.c.id).where(_subnet.c.network_id.in_(ids))).scalars().all()
+    yield from (f"subnets/{one}" for one in inside)
+    yield from (f"pools/{one}" for one in inside)
+    yield from _claims(connection, _fip.c.floating_network_id.in_(ids))
+
+
+def _of_groups(connection: sa.Connection, ids: Ids) -> Iterable[str]:  # noqa: ARG001
+    return (f"groups/{one}" for one in ids)
+
+
+def _of_address_groups(connection: sa.Connection, ids: Ids) -> Iterable[str]:
+    rows = connection.execute(sa.select(_address).where(_address.c.address_group_id.in_(ids)))
+    return (f"members/{row.address_group_id}/{as_prefix(row.address)}" for row in rows)
+
+
+def _of_tagged(connection: sa.Connection, ids: Ids) -> Iterable[str]:
+    """Only what can carry a direction; the ids are standard attributes."""
+    for table, of_kind in ((_fip, _of_floating_ips), (_subnet, _of_subnets), (_network, _of_networks)):
+        rows = connection.execute(sa.select(table.c.id).where(table.c.standard_attr_id.in_(ids)))
+        tagged = rows.scalars().all()
+        if tagged:
+            yield from of_kind(connection, tagged)
+
+
+def _claims(connection: sa.Connection, where: sa.ColumnElement[bool]) -> Iterable[str]:
+    rows = connection.execute(sa.select(_fip.c.floating_ip_address).where(where))
+    return [f"service-ips/{parse_address(row.floating_ip_address)}" for row in rows]
+
+
+_BY_KIND: Mapping[str, Callable[[sa.Connection, Ids], Iterable[str]]] = {
+    "port": _of_ports,
+    "network-ports": _of_network_ports,
+    "fip": _of_floating_ips,
+    "router": _of_routers,
+    "subnet": _of_subnets,
+    "network": _of_networks,
+    "group": _of_groups,
+    "address-group": _of_address_groups,
+    "tag": _of_tagged,
+}

@@ -1,0 +1,117 @@
+"""The drainer: from outbox rows to documents in the store.
+
+Promises: after a row's commit the store gets what the database says, at least
+once, in no particular order, whoever drains and however often one is killed.
+The order that makes it so: revisions from the store first, then the database,
+then one compare-and-set, then delete the rows. A drainer with an older view of
+the database has an older revision too, and loses. Rows taken together are
+written together, so an address that moves is never nowhere or in two places.
+"""
+
+import asyncio
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, Protocol
+
+import msgspec
+from oslo_log import log
+
+from buoy.model.documents import Document
+from buoy.model.errors import Conflict, InvalidInput
+from buoy.neutron.reader import Wanted
+from buoy.neutron.table import Taken
+from buoy.store.store import Store, Stored, Write
+
+LOG = log.getLogger(__name__)
+
+MOST_PATHS = 100
+"""Documents in one transaction; etcd takes 128."""
+
+_PAUSE_AFTER_CONFLICT = 0.02
+
+
+class Outbox(Protocol):
+    """The rows; see `table.py`."""
+
+    def take(self, most_paths: int) -> Taken:
+        """Return the oldest rows."""
+
+    def delete(self, ids: Collection[int]) -> None:
+        """Delete these rows."""
+
+
+class Drainer:
+    """Writes what rows name until there are none; `read` is `Reader.read`."""
+
+    def __init__(self, store: Store, outbox: Outbox, read: Callable[[Collection[str]], Wanted]) -> None:
+        self._store = store
+        self._outbox = outbox
+        self._read = read
+
+    async def drain(self) -> int:
+        """Empty the outbox; return how many documents were written. Raises `StoreUnavailable`; the rows stay."""
+        written = 0
+        while True:
+            taken = await asyncio.to_thread(self._outbox.take, MOST_PATHS)
+            if not taken.ids:
+                return written
+            written += await self._settle(taken.paths)
+            await asyncio.to_thread(self._outbox.delete, taken.ids)
+
+    async def _settle(self, paths: Sequence[str]) -> int:
+        while True:
+            writes = await self._decide(paths)
+            try:
+                return await self._write(writes)
+            except Conflict:
+                await asyncio.sleep(_PAUSE_AFTER_CONFLICT)
+
+    async def _decide(self, paths: Sequence[str]) -> list[Write]:
+        stored = dict(zip(paths, await asyncio.gather(*map(self._stored, paths)), strict=True))
+        wanted = await asyncio.to_thread(self._read, paths)
+        writes = []
+        for path in paths:
+            document = wanted[path]
+            if isinstance(document, InvalidInput):
+                LOG.error("%s stays as it is in the store: %s", path, document)
+            else:
+                writes += _difference(path, stored[path], document)
+        return writes
+
+    async def _stored(self, path: str) -> Stored | None:
+        """None: what stands there is no document, so whatever it is, it is overwritten."""
+        try:
+            return await self._store.read(path)
+        except InvalidInput:
+            return None
+
+    async def _write(self, writes: list[Write]) -> int:
+        if not writes:
+            return 0
+        try:
+            await self._store.write(writes)
+        except InvalidInput as error:
+            if len(writes) > 1:
+                # one document the store will never take must not hold back the others
+                return sum([await self._write([write]) for write in writes])
+            LOG.error("%s is refused by the store: %s", writes[0].path, error)  # noqa: TRY400
+            return 0
+        return len(writes)
+
+
+def _difference(path: str, stored: Stored | None, document: Document | None) -> list[Write]:
+    if stored is None:
+        return [Write(path, document, None)]
+    if same(stored.document, document):
+        return []
+    return [Write(path, document, stored.revision)]
+
+
+def same(one: Document | None, other: Document | None) -> bool:
+    """Tell whether two documents say the same; their Neutron revision alone is no news, for statuses move it too."""
+    return _without_revision(one) == _without_revision(other)
+
+
+def _without_revision(document: Document | None) -> Any:  # noqa: ANN401
+    if document is None or "revision" not in document.__struct_fields__:
+        return document
+    return msgspec.structs.replace(document, revision=0)  # type: ignore[call-arg]

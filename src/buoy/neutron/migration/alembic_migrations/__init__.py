@@ -1,0 +1,1 @@
+"""Alembic's script directory; see `env.py`."""

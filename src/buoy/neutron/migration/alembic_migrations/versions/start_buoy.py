@@ -1,0 +1,8 @@
+"""Start of Buoy's branches."""
+
+revision = "start_buoy"
+down_revision = None
+
+
+def upgrade() -> None:
+    """Change nothing: both branches begin here."""

@@ -1,0 +1,23 @@
+"""The outbox table: which documents may differ from the database.
+
+A row names a path of the store, nothing else; it is written in Neutron's
+transaction and deleted after the store has what the database says. Imported
+before `create_all` in the embedded mode, by alembic in every other.
+"""
+
+import sqlalchemy as sa
+from neutron_lib.db import model_base
+from oslo_utils import timeutils
+
+PATH_LENGTH = 512
+"""Room for `members/GROUP/PREFIX` and for `workloads/HOST/PORT`: a host name may have 255 characters."""
+
+
+class Dirty(model_base.BASEV2):  # type: ignore[misc]
+    """One document that may have to be written; several rows for one path are one."""
+
+    __tablename__ = "buoy_dirty"
+
+    id = sa.Column(sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True, autoincrement=True)
+    path = sa.Column(sa.String(PATH_LENGTH), nullable=False)
+    created_at = sa.Column(sa.DateTime, nullable=False, default=timeutils.utcnow)

@@ -1,0 +1,66 @@
+"""The outbox table as the drainer uses it: read some rows, delete them, tell the oldest one's age.
+
+Promises: short transactions of their own, repeated when the database asks for it.
+"""
+
+from collections.abc import Collection
+
+import msgspec
+import sqlalchemy as sa
+from neutron_lib import context as neutron_context
+from neutron_lib.db import api as db_api
+from oslo_utils import timeutils
+
+from buoy.neutron import outbox, sqlite
+from buoy.neutron.models import Dirty
+
+_dirty = Dirty.__table__
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """Rows read together: their ids and the distinct paths they name."""
+
+    ids: tuple[int, ...]
+    paths: tuple[str, ...]
+
+
+@db_api.retry_db_errors  # type: ignore[untyped-decorator]
+def take(most_paths: int) -> Taken:
+    """Return the oldest rows that name at most so many paths; the rows stay until `delete`."""
+    admin = neutron_context.get_admin_context()
+    query = sa.select(_dirty.c.id, _dirty.c.path).order_by(_dirty.c.id).limit(most_paths * 10)
+    with sqlite.reading(), db_api.CONTEXT_READER.using(admin):
+        rows = admin.session.connection().execute(query).all()
+    ids: list[int] = []
+    paths: dict[str, None] = {}
+    for row in rows:
+        if row.path not in paths and len(paths) == most_paths:
+            break
+        paths[row.path] = None
+        ids.append(row.id)
+    return Taken(tuple(ids), tuple(paths))
+
+
+@db_api.retry_db_errors  # type: ignore[untyped-decorator]
+def delete(ids: Collection[int]) -> None:
+    """Delete exactly these rows: a row with a lower id may still be committed by a slower transaction."""
+    admin = neutron_context.get_admin_context()
+    with db_api.CONTEXT_WRITER.using(admin):
+        admin.session.connection().execute(sa.delete(_dirty).where(_dirty.c.id.in_(ids)))
+
+
+@db_api.retry_db_errors  # type: ignore[untyped-decorator]
+def mark(paths: Collection[str]) -> None:
+    """Ask for paths to be looked at, in a transaction of its own."""
+    admin = neutron_context.get_admin_context()
+    with db_api.CONTEXT_WRITER.using(admin):
+        outbox.insert(admin.session.connection(), paths)
+
+
+@db_api.retry_db_errors  # type: ignore[untyped-decorator]
+def age() -> float:
+    """Return how many seconds the oldest row has waited; 0.0 if none waits."""
+    admin = neutron_context.get_admin_context()
+    with sqlite.reading(), db_api.CONTEXT_READER.using(admin):
+        oldest = admin.session.connection().execute(sa.select(sa.func.min(_dirty.c.created_at))).scalar()
+    return 0.0 if oldest is None else max(0.0, float(timeutils.delta_seconds(oldest, timeutils.utcnow())))

@@ -1,0 +1,83 @@
+"""From what nodes report to what Neutron shows. Pure: snapshot in, states out.
+
+Promises: ACTIVE is said only if the node that should serve a thing is alive and
+reported it after the wish last changed; everything else is DOWN, or ERROR where
+a node says that a person is needed.
+"""
+
+from collections.abc import Collection, Iterable
+
+import msgspec
+
+from buoy.model.address import Address
+from buoy.model.node import Node
+from buoy.model.service_ip import Endpoint, ServiceIP
+from buoy.model.snapshot import Batch, Snapshot
+from buoy.model.status import AddressStatus, State, WorkloadStatus
+from buoy.model.workload import Workload
+
+PREFIXES = ("service-ips/", "workloads/", "nodes/", "status/")
+"""What has to be watched to judge."""
+
+
+class Touched(msgspec.Struct, frozen=True):
+    """What a batch makes worth judging again."""
+
+    addresses: frozenset[Address]
+    workloads: frozenset[tuple[str, str]]
+    """Node and workload id."""
+
+
+def touched(batch: Batch) -> Touched:
+    """Return what changed; everything if the batch does not say what."""
+    paths = batch.snapshot.documents.keys() if batch.changed is None else batch.changed
+    addresses: set[Address] = set()
+    workloads: set[tuple[str, str]] = set()
+    nodes: set[str] = set()
+    for path in paths:
+        match path.split("/"):
+            case ["service-ips", address] | ["status", _, "address", address]:
+                addresses.add(Address(address))
+            case ["workloads", node, workload] | ["status", node, "workload", workload]:
+                workloads.add((node, workload))
+            case ["nodes", node]:
+                nodes.add(node)
+    return Touched(frozenset(addresses | _served_by(batch.snapshot, nodes)), frozenset(workloads))
+
+
+def _served_by(snapshot: Snapshot, nodes: Collection[str]) -> set[Address]:
+    if not nodes:
+        return set()
+    claims = (document for document in snapshot.documents.values() if isinstance(document, ServiceIP))
+    return {claim.address for claim in claims if any(endpoint.node in nodes for endpoint in claim.endpoints)}
+
+
+def address_state(snapshot: Snapshot, claim: ServiceIP) -> State:
+    """Judge a floating IP: as bad as the worst of its endpoints, DOWN without any."""
+    revision = snapshot.revisions[f"service-ips/{claim.address}"]
+    states = {_endpoint_state(snapshot, claim.address, endpoint, revision) for endpoint in claim.endpoints}
+    if State.ERROR in states:
+        return State.ERROR
+    return State.ACTIVE if states == {State.ACTIVE} else State.DOWN
+
+
+def _endpoint_state(snapshot: Snapshot, address: Address, endpoint: Endpoint, revision: int) -> State:
+    status = snapshot.documents.get(f"status/{endpoint.node}/address/{address}")
+    alive = isinstance(snapshot.documents.get(f"nodes/{endpoint.node}"), Node)
+    if not alive or not isinstance(status, AddressStatus) or status.revision < revision:
+        return State.DOWN
+    return status.state
+
+
+def workload_state(snapshot: Snapshot, node: str, workload: str) -> State | None:
+    """Judge a port; None while its node has said nothing about what the port now is."""
+    wish = snapshot.documents.get(f"workloads/{node}/{workload}")
+    status = snapshot.documents.get(f"status/{node}/workload/{workload}")
+    if not isinstance(wish, Workload) or not isinstance(status, WorkloadStatus) or status.revision < wish.revision:
+        return None
+    return status.state
+
+
+def living(snapshot: Snapshot) -> Iterable[Node]:
+    """Return the nodes whose agents hold their lease."""
+    return [document for document in snapshot.documents.values() if isinstance(document, Node)]

@@ -1,0 +1,76 @@
+"""Refusals that no hook of Neutron's offers: checked on the rows themselves, before they are written.
+
+Promises: a tag that would be a direction but is none, two directions on one
+resource, and a port forwarding too wide for one document are refused with 400
+or 409 naming field, value and remedy, and nothing of the request is kept.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection
+
+import sqlalchemy as sa
+from neutron.db.models.port_forwarding import PortForwarding
+from neutron.db.models.tag import Tag
+from neutron_lib import exceptions
+from sqlalchemy import orm
+
+from buoy.model.pool import Direction
+from buoy.neutron.translate import DIRECTION_TAG
+
+FAN_IN = 1024
+"""External ports that may lead to one internal port: each is an element of its own on the node."""
+
+_DIRECTIONS = ", ".join(DIRECTION_TAG + one.value for one in Direction)
+_tag = Tag.__table__
+
+
+class WrongDirection(exceptions.BadRequest):  # type: ignore[misc]
+    """400: the tag begins like a direction."""
+
+    message = "tags: '%(tag)s' is not a direction: use one of %(known)s"
+
+
+class TwoDirections(exceptions.Conflict):  # type: ignore[misc]
+    """409: which of the two would hold?"""
+
+    message = "tags: %(tags)s contradict each other: remove one, for example with --no-tag before --tag"
+
+
+class TooWide(exceptions.BadRequest):  # type: ignore[misc]
+    """400: one internal port behind very many external ones."""
+
+    message = "external_port_range: %(first)s:%(last)s leads %(count)s ports to one: give at most %(most)s"
+
+
+def check(session: orm.Session) -> None:
+    """Look at the rows about to be flushed."""
+    for row in (*session.new, *session.dirty):
+        if isinstance(row, Tag):
+            _check_tag(row.tag)
+        elif isinstance(row, PortForwarding):
+            _check_forwarding(row)
+
+
+def check_tags(connection: sa.Connection, ids: Collection[str]) -> None:
+    """Look at all tags of resources whose tags changed; `ids` are standard attributes."""
+    if not ids:
+        return
+    where = (_tag.c.standard_attr_id.in_(ids), _tag.c.tag.startswith(DIRECTION_TAG, autoescape=True))
+    found: dict[int, list[str]] = defaultdict(list)
+    for row in connection.execute(sa.select(_tag).where(*where)):
+        found[row.standard_attr_id].append(row.tag)
+    for tags in found.values():
+        if len(tags) > 1:
+            raise TwoDirections(tags=", ".join(sorted(tags)))
+
+
+def _check_tag(tag: str) -> None:
+    if tag.startswith(DIRECTION_TAG) and tag.removeprefix(DIRECTION_TAG) not in set(Direction):
+        raise WrongDirection(tag=tag, known=_DIRECTIONS)
+
+
+def _check_forwarding(row: PortForwarding) -> None:
+    outside = row.external_port_end - row.external_port_start
+    inside = row.internal_port_end - row.internal_port_start
+    if outside != inside and outside >= FAN_IN:
+        raise TooWide(first=row.external_port_start, last=row.external_port_end, count=outside + 1, most=FAN_IN)

@@ -1,0 +1,168 @@
+"""The thread of an API process that owns the store: drains, compares, shows statuses and agents.
+
+Promises: one thread, one event loop, one connection to the store; whatever
+fails is logged and tried again, and no API call ever waits for it. Database
+work runs beside the loop, for it blocks.
+"""
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from oslo_config import cfg
+from oslo_log import log
+
+from buoy.model.errors import StoreUnavailable
+from buoy.model.service_ip import ServiceIP
+from buoy.model.snapshot import Batch, Snapshot
+from buoy.model.status import State
+from buoy.neutron import compare, status, table, verdict
+from buoy.neutron.drainer import Drainer
+from buoy.neutron.options import store_settings
+from buoy.neutron.reader import Reader
+from buoy.store.open import open_store
+from buoy.store.store import Store
+
+LOG = log.getLogger(__name__)
+
+POLL = 1.0
+"""Seconds after which rows left by another process are looked for."""
+
+_FIRST_PAUSE = 0.1
+_LONGEST_PAUSE = 1.0
+_SECOND_LOOK = 0.5
+
+
+class Worker:
+    """Started once per API process; `wake` may be called from any thread, also before."""
+
+    def __init__(self, conf: Any) -> None:  # noqa: ANN401
+        self._conf = conf
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._woken = asyncio.Event()
+        self._away = False
+        self._nodes: dict[str, Any] = {}
+
+    def start(self) -> None:
+        """Start the thread; it ends with the process, which may be killed at any moment."""
+        threading.Thread(target=lambda: asyncio.run(self._main()), name="buoy", daemon=True).start()
+
+    def wake(self) -> None:
+        """Say that rows were committed."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._woken.set)
+
+    async def _main(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        store = open_store(store_settings(self._conf), self._heard)
+        reader = Reader(self._conf.buoy.network_types)
+        drainer = Drainer(store, table, reader.read)
+        await asyncio.gather(
+            _forever("drainer", lambda: self._drain(drainer)),
+            _forever("comparison", lambda: self._compare(store, reader)),
+            _forever("status", lambda: self._show(store)),
+            _forever("heartbeat", self._beat),
+        )
+
+    def _heard(self, error: StoreUnavailable | None) -> None:
+        """Tell the log once per outage; meanwhile nobody is said to be alive."""
+        if error is not None and not self._away:
+            LOG.warning("store: %s", error)
+        self._away = error is not None
+
+    async def _drain(self, drainer: Drainer) -> None:
+        while True:
+            self._woken.clear()
+            await drainer.drain()
+            try:
+                await asyncio.wait_for(self._woken.wait(), POLL)
+            except TimeoutError:
+                continue
+
+    async def _compare(self, store: Store, reader: Reader) -> None:
+        while True:
+            difference = await look(store, reader)
+            LOG.log(_level(difference), "comparison: %s", difference)
+            if difference.suspicious:
+                LOG.error("orphans are kept: confirm with `python -m buoy.neutron.compare_now --confirm`")
+            await asyncio.to_thread(table.mark, difference.repairs)
+            self._woken.set()
+            await asyncio.sleep(self._conf.buoy.compare_interval)
+
+    async def _show(self, store: Store) -> None:
+        async for batch in store.watch(verdict.PREFIXES):
+            await self._show_batch(batch)
+
+    async def _show_batch(self, batch: Batch) -> None:
+        snapshot, seen = batch.snapshot, verdict.touched(batch)
+        claims = [snapshot.documents.get(f"service-ips/{address}") for address in seen.addresses]
+        floating = [(c, verdict.address_state(snapshot, c)) for c in claims if isinstance(c, ServiceIP) and c.id]
+        ports = {(n, w): state for n, w in seen.workloads if (state := verdict.workload_state(snapshot, n, w))}
+        await self._show_nodes(snapshot)
+        await asyncio.to_thread(_write, ports, floating)
+
+    async def _show_nodes(self, snapshot: Snapshot) -> None:
+        before, self._nodes = self._nodes, {node.name: node for node in verdict.living(snapshot)}
+        for name in before.keys() - self._nodes.keys():
+            await asyncio.to_thread(status.bury_agent, name)
+        for name in self._nodes.keys() - before.keys():
+            await asyncio.to_thread(status.write_agent, self._nodes[name])
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(self._conf.buoy.heartbeat_interval)
+            for node in [] if self._away else list(self._nodes.values()):
+                await asyncio.to_thread(status.write_agent, node)
+
+
+def _write(ports: dict[tuple[str, str], State], floating: list[tuple[ServiceIP, State]]) -> None:
+    status.write_ports(ports)
+    status.write_floating_ips(floating)
+
+
+async def look(store: Store, reader: Reader) -> compare.Difference:
+    """Compare twice, for what was merely on its way at the first look is right at the second."""
+    first = await _look_once(store, reader)
+    if not first.missing | first.stale | first.orphan:
+        return first
+    await asyncio.sleep(_SECOND_LOOK)
+    second = await _look_once(store, reader)
+    return compare.Difference(
+        first.missing & second.missing, first.stale & second.stale, first.orphan & second.orphan, second.stored
+    )
+
+
+async def _look_once(store: Store, reader: Reader) -> compare.Difference:
+    watch = store.watch(compare.PREFIXES)
+    try:
+        batch = await anext(watch)
+        wanted = await asyncio.to_thread(reader.read_all)
+        return compare.compare(batch.snapshot, wanted)
+    finally:
+        close = getattr(watch, "aclose", None)
+        if close is not None:
+            await close()
+
+
+def _level(difference: compare.Difference) -> int:
+    different = difference.missing | difference.stale | difference.orphan
+    return int(log.WARNING if different else log.INFO)
+
+
+async def _forever(name: str, work: Callable[[], Awaitable[None]]) -> None:
+    """Run work again whenever it fails, after a growing pause; the failure is told, never swallowed."""
+    pause = _FIRST_PAUSE
+    while True:
+        task = asyncio.ensure_future(work())
+        started = asyncio.get_running_loop().time()
+        await asyncio.wait({task})
+        error = task.exception()
+        if isinstance(error, StoreUnavailable):
+            LOG.warning("%s waits: %s", name, error)
+        else:
+            LOG.error("%s failed", name, exc_info=error)
+        if asyncio.get_running_loop().time() - started > _LONGEST_PAUSE:
+            pause = _FIRST_PAUSE
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, _LONGEST_PAUSE)
