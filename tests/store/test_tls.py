@@ -1,0 +1,105 @@
+"""Mutual TLS: certificates are asked for, and those that change on disk are used without a restart."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from buoy.model.errors import InvalidInput, StoreUnavailable
+from buoy.store.etcd import EtcdStore
+from buoy.store.roles import add_agent, add_writer, enable
+from buoy.store.settings import StoreSettings
+from tests.store.certificates import Authority
+from tests.store.etcd_server import EtcdServer
+from tests.store.watching import Watching, put, texts
+
+Connect = Callable[[StoreSettings], EtcdStore]
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path / "authority")
+
+
+@pytest.fixture
+def secured(authority: Authority) -> Iterator[EtcdServer]:
+    cert, key = authority.issue("server")
+    arguments = ["--cert-file", str(cert), "--key-file", str(key)]
+    server = EtcdServer([*arguments, "--client-cert-auth", "--trusted-ca-file", str(authority.ca)], "https")
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
+
+
+def identified(server: EtcdServer, authority: Authority, name: str) -> StoreSettings:
+    cert, key = authority.issue(name)
+    return msgspec.structs.replace(server.settings(), ca=str(authority.ca), cert=str(cert), key=str(key))
+
+
+async def test_a_certificate_opens_the_store(secured: EtcdServer, authority: Authority, connect: Connect) -> None:
+    store = connect(identified(secured, authority, "compute-1"))
+    await store.write([put("a")])
+    async with Watching(store) as watching:
+        assert texts(await watching.next()) == {"a": ""}
+
+
+async def test_without_a_certificate_nothing_is_said(
+    secured: EtcdServer, authority: Authority, connect: Connect
+) -> None:
+    with pytest.raises(StoreUnavailable):
+        await connect(msgspec.structs.replace(secured.settings(), ca=str(authority.ca))).read("pools/a")
+
+
+async def test_a_server_of_another_authority_is_not_believed(
+    secured: EtcdServer, authority: Authority, connect: Connect, tmp_path: Path
+) -> None:
+    settings = identified(secured, authority, "compute-1")
+    with pytest.raises(StoreUnavailable):
+        await connect(msgspec.structs.replace(settings, ca=str(Authority(tmp_path / "other").ca))).read("pools/a")
+
+
+async def test_a_missing_certificate_is_named(secured: EtcdServer, authority: Authority, connect: Connect) -> None:
+    settings = identified(secured, authority, "compute-1")
+    Path(settings.key).unlink()
+    with pytest.raises(InvalidInput, match=r"key: .*compute-1-key\.pem.*No such file"):
+        await connect(settings).read("pools/a")
+
+
+async def test_a_new_authority_and_new_certificates_are_used_without_a_restart_of_ours(
+    secured: EtcdServer, authority: Authority, connect: Connect, tmp_path: Path
+) -> None:
+    settings = identified(secured, authority, "compute-1")
+    store = connect(settings)
+    await store.write([put("a")])
+    async with Watching(store) as watching:
+        await watching.next()
+        secured.kill()
+        new = Authority(tmp_path / "new")
+        new.issue("server")
+        new.issue("compute-1")
+        for file in (tmp_path / "new").iterdir():
+            shutil.copy(file, tmp_path / "authority" / file.name)
+        secured.start()
+        await store.write([put("b")])
+        assert (await watching.next()).changed == frozenset({"pools/b"})
+
+
+async def test_a_renewed_certificate_is_shown_on_the_next_call_while_the_server_runs(
+    secured: EtcdServer, authority: Authority, connect: Connect
+) -> None:
+    settings = identified(secured, authority, "neutron")
+    await add_writer(settings, "neutron")
+    await add_agent(settings, "compute-1")
+    await enable(identified(secured, authority, "root"), "r")
+    store = connect(settings)
+    await store.write([put("a")])
+    cert, key = authority.issue("buoy-agent-compute-1")
+    shutil.copy(cert, settings.cert)
+    shutil.copy(key, settings.key)
+    with pytest.raises(InvalidInput, match="permission denied"):
+        await store.write([put("b")])
+    assert (await store.read("pools/a")).revision > 0
