@@ -20,7 +20,8 @@ def established(lines: Iterable[str]) -> tuple[str, ...]:
 
 def sessions(lines: Iterable[str]) -> tuple[PeerSession, ...]:
     """Return the BGP sessions in `show protocols all`, by name."""
-    return tuple(sorted((_session(block) for block in _blocks(lines)), key=lambda session: session.name))
+    found = (_session(head, block) for block in _blocks(lines) if (head := _HEAD.fullmatch(block[0])))
+    return tuple(sorted(found, key=lambda session: session.name))
 
 
 def prefixes(lines: Iterable[str]) -> frozenset[Prefix]:
@@ -29,30 +30,25 @@ def prefixes(lines: Iterable[str]) -> frozenset[Prefix]:
 
 
 def _blocks(lines: Iterable[str]) -> Iterator[list[str]]:
+    """Cut a listing into protocols: each begins at the margin."""
     block: list[str] = []
     for line in lines:
         if line[:1].strip() and block:
-            yield from _bgp(block)
+            yield block
             block = []
         block.append(line)
-    yield from _bgp(block)
-
-
-def _bgp(block: list[str]) -> Iterator[list[str]]:
-    if block and _HEAD.fullmatch(block[0]):
+    if block:
         yield block
 
 
-def _session(block: list[str]) -> PeerSession:
-    head = _HEAD.fullmatch(block[0])
-    assert head is not None, block[0]  # noqa: S101  `_bgp` let it pass for this
+def _session(head: re.Match[str], block: list[str]) -> PeerSession:
     fields = {found[1]: found[2].strip() for line in block if (found := _FIELD.fullmatch(line))}
     counts = [int(found[1]) for line in block if (found := _EXPORTED.match(line))]
     return PeerSession(
         name=head["name"],
         address=Address(fields.get("Neighbor address", "")),
         asn=int(fields.get("Neighbor AS", "0")),
-        state=fields.get("BGP state", "Down") if head["state"] != "down" else "Down",
+        state=fields.get("BGP state", "Down"),
         since=head["since"],
         error=fields.get("Last error", ""),
         exported=sum(counts),

@@ -18,7 +18,7 @@ from buoy.model.errors import InvalidInput
 from buoy.model.node import Fence, Node
 from buoy.model.peer import Bfd, BGPSettings, Filter, Peer
 from buoy.model.snapshot import Snapshot
-from buoy.planner.peering_rules import check_filter, check_peer, check_settings
+from buoy.planner.peering_rules import check_filter, check_peer, check_settings, check_together
 
 PATHS = ("peers/", "filters/", "settings/bgp", "nodes/", "fences/")
 """Where the documents stand of which a node's sessions are made."""
@@ -157,16 +157,8 @@ def _usable_filters(filters: Iterable[Filter]) -> tuple[dict[str, Filter], list[
 
 def _peer_session(local: LocalNode, settings: BGPSettings, peer: Peer, filters: Mapping[str, Filter]) -> Session:
     check_peer(peer)
-    at = f"peers/{peer.name}"
     local_asn = peer.local_asn or settings.asn
-    if peer.reflector_client and local_asn != peer.asn:
-        raise InvalidInput(
-            f"{at}.reflector_client", f"AS {peer.asn}", f"only a peer inside AS {local_asn} can be a client"
-        )
-    for field in ("export_filter", "import_filter"):
-        name = getattr(peer, field)
-        if name and name not in filters:
-            raise InvalidInput(f"{at}.{field}", name, f"add it: buoy filter add {name}")
+    check_together(settings, (peer,), filters.values())
     return Session(
         name=symbol("peer", peer.name),
         remote=peer.address,

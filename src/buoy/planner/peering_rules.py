@@ -7,14 +7,18 @@ cannot be written at all.
 """
 
 import re
+from collections.abc import Collection
 
-from buoy.model.address import Address, family, parse_address, split
+from buoy.model.address import Address, Prefix, family, parse_address, parse_prefix, split
 from buoy.model.errors import InvalidInput
 from buoy.model.peer import Bfd, BGPSettings, Filter, FilterRule, Peer
 
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 _PASSWORD = re.compile(r"[ !#-~]{0,80}")
 _AS_TRANS = 23456
+
+HIDDEN = "(hidden)"
+"""What is printed in place of a password, and never taken for one."""
 
 
 def check_peer(peer: Peer) -> None:
@@ -32,7 +36,7 @@ def check_peer(peer: Peer) -> None:
     _timers(at, peer.hold_time, peer.keepalive)
     _password(f"{at}.password", peer.password)
     _bfd(at, peer.bfd)
-    if peer.source is not None and family(parse_address(peer.source, f"{at}.source")) != family(peer.address):
+    if peer.source is not None and family(_canonical(f"{at}.source", peer.source)) != family(peer.address):
         raise InvalidInput(f"{at}.source", peer.source, f"give one of the family of {peer.address}")
 
 
@@ -51,11 +55,28 @@ def check_settings(settings: BGPSettings) -> None:
     _timers(at, settings.hold_time, None)
     _password(f"{at}.password", settings.password)
     _bfd(at, settings.bfd)
+    for field in ("internal_prefixes", "originate"):
+        for prefix in getattr(settings, field):
+            _prefix(f"{at}.{field}", prefix)
     cluster = settings.cluster_id
     if cluster is not None and family(parse_address(cluster, f"{at}.cluster_id")) != 4:
         raise InvalidInput(f"{at}.cluster_id", cluster, "give four bytes written as an IPv4 address (RFC 4456)")
     if len(set(settings.reflectors)) != len(settings.reflectors):
         raise InvalidInput(f"{at}.reflectors", ",".join(settings.reflectors), "name each node once")
+
+
+def check_together(settings: BGPSettings, peers: Collection[Peer], filters: Collection[Filter]) -> None:
+    """Raise `InvalidInput` for a reference to a filter that is missing, and for what the cluster's AS forbids."""
+    names = {each.name for each in filters}
+    for peer in peers:
+        at = f"peers/{peer.name}"
+        local_asn = peer.local_asn or settings.asn
+        if peer.reflector_client and local_asn != peer.asn:
+            raise InvalidInput(f"{at}.reflector_client", f"AS {peer.asn}", f"a client must be inside AS {local_asn}")
+        for field in ("export_filter", "import_filter"):
+            name = getattr(peer, field)
+            if name and name not in names:
+                raise InvalidInput(f"{at}.{field}", name, f"add it first: buoy filter add {name} RULE")
 
 
 def length_bounds(rule: FilterRule) -> tuple[int, int]:
@@ -65,6 +86,7 @@ def length_bounds(rule: FilterRule) -> tuple[int, int]:
 
 
 def _check_rule(at: str, rule: FilterRule) -> None:
+    _prefix(f"{at}.prefix", rule.prefix)
     own, host = split(rule.prefix)[1], 128 if family(rule.prefix) == 6 else 32
     low, high = length_bounds(rule)
     if not own <= low <= high <= host:
@@ -77,11 +99,24 @@ def _name(field: str, value: str) -> None:
 
 
 def _neighbour_address(field: str, value: Address) -> None:
-    address = parse_address(value, field)
+    address = _canonical(field, value)
     if address.startswith(("fe8", "fe9", "fea", "feb")):
         raise InvalidInput(field, value, "give a global address: a link-local one names no node of its own")
-    if address in ("0.0.0.0", "::") or address.startswith(("127.", "ff")) or address == "::1":  # noqa: S104  no bind
+    if address in ("0.0.0.0", "::") or address.startswith(("127.", "ff")) or address == "::1":
         raise InvalidInput(field, value, "give the address of another router")
+
+
+def _canonical(field: str, value: Address) -> Address:
+    address = parse_address(value, field)
+    if address != value:
+        raise InvalidInput(field, value, f"write it as {address}")
+    return address
+
+
+def _prefix(field: str, value: Prefix) -> None:
+    prefix = parse_prefix(value, field)
+    if prefix != value:
+        raise InvalidInput(field, value, f"write it as {prefix}")
 
 
 def _asn(field: str, value: int) -> None:
@@ -102,9 +137,11 @@ def _timers(at: str, hold_time: int, keepalive: int | None) -> None:
 
 
 def _password(field: str, value: str) -> None:
+    if value == HIDDEN:
+        raise InvalidInput(field, value, "this stands for a password: print the document with --show-password")
     if not _PASSWORD.fullmatch(value):
         remedy = "use up to 80 printable ASCII characters without the double quote: BIRD cannot hold others"
-        raise InvalidInput(field, "(hidden)", remedy)
+        raise InvalidInput(field, HIDDEN, remedy)
 
 
 def _bfd(at: str, bfd: Bfd | None) -> None:

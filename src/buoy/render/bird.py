@@ -36,7 +36,7 @@ def bird_conf(speaking: Speaking, node: LocalNode) -> str:
         _kernel(node),
         _exports(speaking),
         *(filter_function(each) for each in speaking.filters),
-        *(["protocol bfd sessions {\n}\n"] if any(session.bfd for session in speaking.sessions) else []),
+        *(["protocol bfd buoy_bfd {\n}\n"] if any(session.bfd for session in speaking.sessions) else []),
         *(session_block(session, speaking) for session in speaking.sessions),
     ]
     return "\n".join(blocks)

@@ -120,7 +120,7 @@ class Router:
     def hush(self) -> None:
         """Drop everything that comes in."""
         rules = self.directory / "hush.nft"
-        rules.write_text("table inet hush { chain in { type filter hook input priority 0; policy drop; } }")
+        rules.write_text("table inet hush { chain in { type filter hook input priority 0; policy drop; }; }")
         sh(f"ip netns exec {self.namespace} nft -f {rules}")
 
     def events(self, prefix: str) -> "Events":

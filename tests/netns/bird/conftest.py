@@ -1,3 +1,5 @@
+"""A cloud that is gone after each test, also after one that failed."""
+
 from collections.abc import Iterator
 from pathlib import Path
 

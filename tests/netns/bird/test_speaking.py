@@ -152,7 +152,7 @@ def test_changing_one_peer_touches_no_other_session(cloud: Cloud) -> None:
 
 
 def test_a_password_must_be_the_same_on_both_sides(cloud: Cloud) -> None:
-    access, compute = cloud.add("access", 1), cloud.add("compute-1", 3)
+    access, _ = cloud.add("access", 1), cloud.add("compute-1", 3)
     settings = BGPSettings(password=r"""it's a \b $ecret; # {x}""", bfd=Bfd(interval=200))
     cloud.start(settings=settings)
     assert cloud.established()
@@ -170,9 +170,7 @@ def test_a_session_that_is_refused_says_why(cloud: Cloud) -> None:
     access.want(peers=(Peer(name="c", address=compute.addresses[0], asn=64512),))
     access.speaker.configure(access.conf())
 
-    assert until(lambda: [session.error for session in compute.speaker.sessions()] == ["Received: Bad peer AS"]) or (
-        until(lambda: ["Bad peer AS" in session.error for session in compute.speaker.sessions()] == [True])
-    ), compute.birdc("show protocols all peer_gw")
+    assert until(lambda: ["Bad peer AS" in session.error for session in compute.speaker.sessions()] == [True])
 
 
 def test_a_session_can_be_disabled_and_enabled(cloud: Cloud) -> None:

@@ -1,0 +1,132 @@
+"""Reading, checking and writing peers, filters and BGP settings in the store.
+
+Promises: what is written was checked together with all that stands in the store, as
+a whole, before the first byte goes out; and nothing written meanwhile is overwritten,
+for each write names the revision it was decided from.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from buoy.cli.reading import listing
+from buoy.model import documents
+from buoy.model.documents import Document
+from buoy.model.errors import Conflict, InvalidInput
+from buoy.model.node import Node
+from buoy.model.peer import BGPSettings, Filter, Peer
+from buoy.model.snapshot import Snapshot
+from buoy.planner.peering import symbol
+from buoy.planner.peering_rules import HIDDEN, check_filter, check_peer, check_settings, check_together
+from buoy.store.store import Store, Write
+
+_PREFIXES = ("peers/", "filters/", "settings/")
+
+
+async def put(store: Store, document: Document, *, new: bool, dry_run: bool) -> str:
+    """Write one document, which must not (`new`) or must exist; return what was done."""
+    snapshot = await listing(store, *_PREFIXES)
+    at = documents.path(document)
+    exists = at in snapshot.documents
+    if new and exists:
+        raise Conflict(f"{at} exists: change it with `set`, or delete it first")
+    if not new and not exists and not isinstance(document, BGPSettings):
+        raise missing(at)
+    return (await _write(store, snapshot, {at: document}, dry_run=dry_run))[0]
+
+
+async def put_all(store: Store, wanted: Mapping[str, Document], *, dry_run: bool) -> list[str]:
+    """Write documents, by path, in one transaction; return what was done with each."""
+    return await _write(store, await listing(store, *_PREFIXES, *wanted), wanted, dry_run=dry_run)
+
+
+async def remove(store: Store, at: str, *, dry_run: bool) -> str:
+    """Delete one document; raise `Conflict` if it is not there, or is a filter some peer uses."""
+    snapshot = await listing(store, *_PREFIXES)
+    if at not in snapshot.documents and at not in snapshot.broken:
+        raise missing(at)
+    users = _users(snapshot, at)
+    if users:
+        raise Conflict(f"{at} is used by {', '.join(users)}: take it from there first")
+    if not dry_run:
+        await store.write([Write(at, None, snapshot.revisions.get(at))])
+    return f"{at} {'would be ' if dry_run else ''}deleted"
+
+
+async def read(store: Store, at: str) -> Document:
+    """Return one document; raise `Conflict` if there is none."""
+    stored = await store.read(at)
+    if stored.document is None:
+        raise missing(at)
+    return stored.document
+
+
+async def peer_rows(store: Store, name: str = "") -> list[dict[str, Any]]:
+    """Return every peer (or one) with its sessions as the living nodes report them; passwords are hidden."""
+    snapshot = await listing(store, "peers/", "nodes/")
+    nodes = [each for each in snapshot.documents.values() if isinstance(each, Node)]
+    peers = [each for each in snapshot.documents.values() if isinstance(each, Peer) and name in ("", each.name)]
+    if name and not peers:
+        raise missing(f"peers/{name}")
+    return [_peer_row(peer, nodes) for peer in sorted(peers, key=lambda each: each.name)]
+
+
+def plain(document: Document, *, reveal: bool = False) -> dict[str, Any]:
+    """Return all fields of a document; a password only if it is to be revealed."""
+    fields: dict[str, Any] = {name: msgspec.to_builtins(getattr(document, name)) for name in document.__struct_fields__}
+    if fields.get("password") and not reveal:
+        fields["password"] = HIDDEN
+    return fields
+
+
+def missing(at: str) -> Conflict:
+    """Return the error for a document that is not there."""
+    kind = at.partition("/")[0].removesuffix("s")
+    return Conflict(f"{at} does not exist: `buoy {kind} list` shows what does")
+
+
+def _peer_row(peer: Peer, nodes: Sequence[Node]) -> dict[str, Any]:
+    own = symbol("peer", peer.name)
+    found = [(node.name, each) for node in nodes for each in node.sessions if each.name == own]
+    up = sum(session.state == "Established" for _, session in found)
+    sessions = [{"node": node, **msgspec.to_builtins(session)} for node, session in found]
+    return {**plain(peer), "established": f"{up}/{len(found)}", "sessions": sessions}
+
+
+async def _write(store: Store, snapshot: Snapshot, wanted: Mapping[str, Document], *, dry_run: bool) -> list[str]:
+    _check({**snapshot.documents, **wanted}, wanted.values())
+    changed = {at: each for at, each in wanted.items() if snapshot.documents.get(at) != each}
+    if changed and not dry_run:
+        await store.write([Write(at, each, snapshot.revisions.get(at, 0)) for at, each in changed.items()])
+    return [_said(at, snapshot, at in changed, dry_run) for at in sorted(wanted)]
+
+
+def _said(at: str, snapshot: Snapshot, differs: bool, dry_run: bool) -> str:
+    if not differs:
+        return f"{at} unchanged"
+    return f"{at} {'would be ' if dry_run else ''}{'changed' if at in snapshot.documents else 'created'}"
+
+
+def _check(everything: Mapping[str, Document], written: Collection[Document]) -> None:
+    for document in written:
+        match document:
+            case Peer():
+                check_peer(document)
+            case Filter():
+                check_filter(document)
+            case BGPSettings():
+                check_settings(document)
+    settings = everything.get("settings/bgp", BGPSettings())
+    if not isinstance(settings, BGPSettings):
+        raise InvalidInput("settings/bgp", type(settings).__name__, "only BGPSettings stand there")
+    peers = [each for each in everything.values() if isinstance(each, Peer)]
+    check_together(settings, peers, [each for each in everything.values() if isinstance(each, Filter)])
+
+
+def _users(snapshot: Snapshot, at: str) -> list[str]:
+    kind, _, name = at.partition("/")
+    if kind != "filters":
+        return []
+    peers = (each for each in snapshot.documents.values() if isinstance(each, Peer))
+    return sorted(f"peers/{peer.name}" for peer in peers if name in (peer.export_filter, peer.import_filter))

@@ -1,0 +1,78 @@
+"""Options that commands about peers and BGP share, and how given ones become fields of a document.
+
+An option that is not given is None and leaves its field as it is; "" and 0 clear a field that may be empty.
+"""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from buoy.model.address import parse_address, parse_prefix
+from buoy.model.errors import InvalidInput
+from buoy.model.peer import Bfd
+
+Asn = Annotated[int | None, typer.Option("--asn", help="AS number, 1 to 4294967295.")]
+HoldTime = Annotated[int | None, typer.Option(help="Seconds of silence that end a session; 0 for never.")]
+Password = Annotated[str | None, typer.Option(help="TCP MD5 password (RFC 2385); others may see it in `ps`.")]
+PasswordFile = Annotated[str | None, typer.Option(metavar="FILE", help="Read the password from FILE, `-` for stdin.")]
+BfdSwitch = Annotated[bool | None, typer.Option("--bfd/--no-bfd", help="Notice a silent loss by BFD (RFC 5880).")]
+BfdInterval = Annotated[int | None, typer.Option(metavar="MS", help="BFD: one packet every MS milliseconds.")]
+BfdMultiplier = Annotated[int | None, typer.Option(metavar="N", help="BFD: N missing packets are a loss.")]
+Reveal = Annotated[bool, typer.Option("--show-password", help="Print the password instead of (hidden).")]
+
+_CLEARABLE = frozenset({"local_asn", "keepalive", "multihop", "source", "cluster_id"})
+_ADDRESSES = frozenset({"address", "source", "cluster_id"})
+_PREFIXES = frozenset({"internal_prefixes", "originate"})
+
+
+def fields(given: Mapping[str, Any], struct: type[msgspec.Struct]) -> dict[str, Any]:
+    """Return the fields of `struct` among the given options, in canonical form; raise `InvalidInput`."""
+    found: dict[str, Any] = {}
+    for name, value in given.items():
+        if value is None or name not in struct.__struct_fields__ or name in ("bfd", "password"):
+            continue
+        if name in _CLEARABLE and not value:
+            found[name] = None
+        elif name in _ADDRESSES:
+            found[name] = parse_address(value, f"--{name.replace('_', '-')}")
+        elif name in _PREFIXES:
+            found[name] = tuple(parse_prefix(each, f"--{name.replace('_', '-')}") for each in value if each)
+        elif isinstance(value, list):
+            found[name] = tuple(each for each in value if each)
+        else:
+            found[name] = value
+    return found
+
+
+def bfd(given: Mapping[str, Any], before: Bfd | None) -> Bfd | None:
+    """Return BFD as the options change it; an interval or multiplier alone switches it on."""
+    interval, multiplier = given["bfd_interval"], given["bfd_multiplier"]
+    if given["bfd"] is False:
+        if interval is not None or multiplier is not None:
+            raise InvalidInput("--no-bfd", "with an interval or multiplier", "give one or the other")
+        return None
+    if given["bfd"] is None and interval is None and multiplier is None:
+        return before
+    old = before or Bfd()
+    return Bfd(
+        interval=old.interval if interval is None else interval,
+        multiplier=old.multiplier if multiplier is None else multiplier,
+    )
+
+
+def password(given: Mapping[str, Any], before: str) -> str:
+    """Return the password as the options change it; "" for none."""
+    text, file = given["password"], given["password_file"]
+    if file is None:
+        return before if text is None else str(text)
+    if text is not None:
+        raise InvalidInput("--password", "with --password-file", "give one of the two")
+    try:
+        read = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput("--password-file", file, f"name a readable text file ({error})") from error
+    return read.rstrip("\n")
