@@ -14,6 +14,10 @@ ROUTE_METRIC = 16
 ANNOUNCE_TABLE = 2053
 """Kernel table BIRD learns announcements from; its routes never forward anything themselves."""
 
+ARP_TABLE = 2054
+ARP_MARK = 0x205
+"""Mark and table by which proxy ARP also answers for what the node itself has no route to (`dataplane/sysctls.py`)."""
+
 NFT_FAMILY = "inet"
 NFT_TABLE = "buoy"
 

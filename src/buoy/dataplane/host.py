@@ -1,0 +1,110 @@
+"""One Linux host: all drivers as one, in the order that keeps the promise.
+
+Promises: phases are performed in their order, and steps of a phase in theirs; an
+announcement whose forwarding or policy was refused is not made but returned as
+a failure. There is no state to lose: every act is one the next process finds
+in the kernel. The tricky thing: consecutive steps of one driver go to it
+together, so that a plan of ten thousand is a few transactions.
+"""
+
+import itertools
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from buoy.dataplane import sysctls
+from buoy.dataplane.conntrack import Conntrack
+from buoy.dataplane.driver import Disturbance, Driver
+from buoy.dataplane.kernel import Kernel
+from buoy.dataplane.nft import TABLES as NFT_TABLES
+from buoy.dataplane.nft import Nft
+from buoy.dataplane.refused import Refused
+from buoy.model.nodestate import Change, Entry, Failure, Flush, Key, Link, NodeState, Phase, Step, Table
+
+
+class LinuxHost:
+    """The host whose network namespace the calling thread is in."""
+
+    def __init__(self, dhcp: Driver, *, metadata_port: int = 8775, foreign: Iterable[str] = ()) -> None:
+        self._nft = Nft(metadata_port, foreign)
+        self._kernel = Kernel()
+        self._conntrack = Conntrack()
+        self.turned_on = sysctls.prepare(self._kernel.channel)
+        """Settings of the node as a whole that were off and that we turned on."""
+        self._drivers: dict[Table, Driver] = dict.fromkeys(NFT_TABLES, self._nft)
+        self._drivers |= dict.fromkeys((Table.ROUTE, Table.NEIGHBOUR, Table.DISCARD), self._kernel.routes)
+        self._drivers |= {
+            Table.ANNOUNCEMENT: self._kernel.routes,
+            Table.LINK: self._kernel.links,
+            Table.DHCP: dhcp,
+        }
+
+    @property
+    def messages(self) -> int:
+        """Netlink messages sent so far: what tests count to show that a change costs the same at any size."""
+        return self._nft.channel.sent + self._kernel.channel.sent
+
+    @property
+    def restored(self) -> int:
+        """How often the static nft rules had to be loaded again after another's hand."""
+        return self._nft.restored
+
+    def filenos(self) -> tuple[int, ...]:
+        """Return the descriptors that become readable when `disturbances` has something to say."""
+        return (self._kernel.monitor.fileno(), self._nft.monitor.fileno())
+
+    def close(self) -> None:
+        """Close the sockets; the host keeps everything."""
+        for part in (self._nft, self._kernel, self._conntrack):
+            part.close()
+
+    def links(self) -> Mapping[str, Link]:
+        """Return every interface by name."""
+        self._kernel.settle()
+        return self._kernel.links.links()
+
+    def observe(self, keys: Collection[Key] | None) -> NodeState:
+        """Return our entries; None: all, read afresh, and connections that no map explains are ended."""
+        self._kernel.settle()
+        state: dict[Key, Entry] = {}
+        for driver, asked in self._by_driver(keys):
+            state.update(driver.observe(asked))
+        if keys is None:
+            self._conntrack.flush_stale(state, self._kernel.node_addresses())
+        return state
+
+    def apply(self, steps: Sequence[Step]) -> list[Failure]:
+        """Perform the steps phase by phase; return what was refused, and what was withheld because of it."""
+        self._kernel.settle()
+        refused = Refused(self._nft)
+        for phase in Phase:
+            due = [step for step in steps if step.phase is phase]
+            if phase is Phase.ANNOUNCE:
+                due = refused.allowed(due)
+            for driver, run in itertools.groupby(due, self._driver):
+                refused.add(self._perform(driver, list(run)))
+        return refused.failures
+
+    def disturbances(self) -> Disturbance:
+        """Drain the kernel's notifications without blocking."""
+        told = (self._kernel.disturbances(), self._nft.disturbances())
+        keys = frozenset().union(*(part.keys for part in told))
+        return Disturbance(keys, told[0].links, any(part.overrun for part in told))
+
+    def _driver(self, step: Step) -> Driver | None:
+        return self._drivers[step.act.key.table] if isinstance(step.act, Change) else None
+
+    def _perform(self, driver: Driver | None, steps: Sequence[Step]) -> list[Failure]:
+        if driver is not None:
+            return driver.apply(steps)
+        flushes = [(step, step.act) for step in steps if isinstance(step.act, Flush)]
+        addresses = {address for _, act in flushes for address in act.addresses}
+        said = self._conntrack.flush(addresses)
+        return [Failure(step, "; ".join(said)) for step, _ in flushes] if said else []
+
+    def _by_driver(self, keys: Collection[Key] | None) -> list[tuple[Driver, Collection[Key] | None]]:
+        asked: dict[int, list[Key]] = {}
+        drivers = {id(driver): driver for driver in self._drivers.values()}
+        if keys is None:
+            return [(driver, None) for driver in drivers.values()]
+        for key in keys:
+            asked.setdefault(id(self._drivers[key.table]), []).append(key)
+        return [(drivers[name], part) for name, part in asked.items()]

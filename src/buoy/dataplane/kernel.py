@@ -1,0 +1,91 @@
+"""Interfaces, routes and neighbours of one network namespace, kept in step by one monitor.
+
+Promises: after `settle` the mirrors equal the kernel; what others did, and what
+the kernel did by itself, is kept until `disturbances` is asked; our own requests
+are no disturbance. The tricky thing: one socket carries links and routes, so
+their order is the kernel's.
+"""
+
+import socket
+
+from buoy.dataplane import netlink, rtnl
+from buoy.dataplane.driver import Disturbance
+from buoy.dataplane.links import Links
+from buoy.dataplane.routes import Routes
+from buoy.model.address import Address
+from buoy.model.nodestate import Key
+
+_GROUPS = (
+    rtnl.GROUP_LINK,
+    rtnl.GROUP_NEIGH,
+    rtnl.GROUP_ROUTE4,
+    rtnl.GROUP_ROUTE6,
+    rtnl.GROUP_NETCONF4,
+    rtnl.GROUP_NETCONF6,
+)
+
+
+class Kernel:
+    """The rtnetlink side of a host."""
+
+    def __init__(self) -> None:
+        # the monitor first: what happens between it and the first dump is heard twice, never missed
+        self.monitor = netlink.Monitor(netlink.ROUTE, _GROUPS)
+        self.channel = netlink.Channel(netlink.ROUTE)
+        self.links = Links(self.channel)
+        self.routes = Routes(self.channel, self.links, self.settle)
+        self._keys: set[Key] = set()
+        self._names: set[str] = set()
+        self._lost = False
+        self.links.reload()
+        self.routes.reload()
+
+    def settle(self) -> None:
+        """Take in all notifications that wait."""
+        heard, lost = self.monitor.drain()
+        if lost:
+            self._lost = True
+            self._names |= self.links.reload()
+            self._keys |= self.routes.reload()
+            return
+        down: set[int] = set()
+        for event in heard:
+            self._take(event, down)
+        if down:
+            self._keys |= self.routes.link_lost(down)
+
+    def disturbances(self) -> Disturbance:
+        """Return what others did since the last call."""
+        self.settle()
+        told = Disturbance(frozenset(self._keys), frozenset(self._names), self._lost)
+        self._keys, self._names, self._lost = set(), set(), False
+        return told
+
+    def node_addresses(self) -> set[Address]:
+        """Return the addresses the node itself has."""
+        return {
+            address
+            for family in (socket.AF_INET, socket.AF_INET6)
+            for _, payload in self.channel.dump(rtnl.address_dump(family))
+            for address in rtnl.parse_address(payload)
+        }
+
+    def close(self) -> None:
+        """Close both sockets; the kernel keeps everything."""
+        self.monitor.close()
+        self.channel.close()
+
+    def _take(self, event: netlink.Heard, down: set[int]) -> None:
+        if event.kind in (rtnl.NEWLINK, rtnl.DELLINK):
+            seen = rtnl.parse_link(event.payload)
+            if seen is not None and (event.kind == rtnl.DELLINK or not seen.up):
+                down.add(seen.ifindex)
+            self._names |= self.links.heard(event)
+        elif event.kind == rtnl.NEWNETCONF:
+            key = self.links.settings_heard(event)
+            if key is not None:
+                self._keys.add(key)
+        else:
+            changed = self.routes.heard(event)
+            if event.port != self.channel.port:
+                self._keys |= changed

@@ -1,0 +1,128 @@
+"""Interfaces: a mirror that notifications keep, and the driver of their settings.
+
+Promises: `links()` is every interface by name; an entry of table LINK is
+observed where the kernel says that all settings are right. The tricky thing:
+a setting changed by hand is told only by netconf notifications without the
+value, so the interface is read again.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+
+from buoy.dataplane import netlink, rtnl, sysctls
+from buoy.dataplane.rtnl import LinkSeen
+from buoy.model.errors import DataplaneError
+from buoy.model.nodestate import Change, Failure, Key, Link, LinkSettings, NodeState, Step, Table
+from buoy.model.ownership import TAP_PREFIX
+
+
+class Links:
+    """Driver of table LINK and mirror of all interfaces."""
+
+    def __init__(self, channel: netlink.Channel) -> None:
+        self._channel = channel
+        self._by_index: dict[int, LinkSeen] = {}
+        self._by_name: dict[str, Link] = {}
+        self._right: set[str] = set()
+
+    def links(self) -> Mapping[str, Link]:
+        """Return every interface by name."""
+        return self._by_name
+
+    def name(self, index: int) -> str:
+        """Return the name of an interface, `#7` for one that is gone."""
+        seen = self._by_index.get(index)
+        return seen.name if seen else f"#{index}"
+
+    def index(self, name: str) -> int:
+        """Return the index of an interface; raise `DataplaneError` if there is none of that name."""
+        link = self._by_name.get(name)
+        if link is None:
+            raise DataplaneError(f"ip link show {name}", "no such interface")
+        return link.index
+
+    def reload(self) -> set[str]:
+        """Read every interface afresh; return the names that came, went or changed state."""
+        before = dict(self._by_name)
+        self._by_index, self._by_name, self._right = {}, {}, set()
+        for _, payload in self._channel.dump(rtnl.link_dump()):
+            seen = rtnl.parse_link(payload)
+            if seen is not None:
+                self._put(seen)
+        return {name for name in before.keys() | self._by_name.keys() if before.get(name) != self._by_name.get(name)}
+
+    def heard(self, event: netlink.Heard) -> set[str]:
+        """Take one link notification; return the names that came, went or changed state."""
+        seen = rtnl.parse_link(event.payload)
+        if seen is None:
+            return set()
+        old = self._by_index.get(seen.ifindex)
+        names = {seen.name} | ({old.name} if old else set())
+        before = {name: self._by_name.get(name) for name in names}
+        self._drop(seen.ifindex)
+        if event.kind == rtnl.NEWLINK:
+            # notifications leave the settings out
+            conf = (old.conf4, old.conf6) if old and not seen.conf4 else (seen.conf4, seen.conf6)
+            self._put(seen._replace(conf4=conf[0], conf6=conf[1]))
+        return {name for name in names if before[name] != self._by_name.get(name)}
+
+    def settings_heard(self, event: netlink.Heard) -> Key | None:
+        """Take one netconf notification; return the key if settings of ours are no longer right."""
+        raw = netlink.attributes(event.payload, 4).get(1, b"")
+        index = int.from_bytes(raw, "little", signed=True)
+        seen = self._by_index.get(index)
+        if seen is None or seen.name not in self._right:
+            return None
+        self._refresh(seen.name)
+        return None if seen.name in self._right else Key(Table.LINK, (seen.name,))
+
+    def observe(self, keys: Collection[Key] | None) -> NodeState:
+        """Return our entries of table LINK under these keys; None: all."""
+        if keys is None:
+            self.reload()
+            names = [name for name in self._right if name.startswith(TAP_PREFIX)]
+        else:
+            names = [key.name[0] for key in keys]
+            for name in names:
+                self._refresh(name)
+        return {Key(Table.LINK, (name,)): LinkSettings() for name in names if name in self._right}
+
+    def apply(self, steps: Sequence[Step]) -> list[Failure]:
+        """Write the settings of each interface."""
+        failures = []
+        for step in steps:
+            assert isinstance(step.act, Change)
+            name = step.act.key.name[0]
+            try:
+                if step.act.after is None:
+                    sysctls.let_go(name)
+                else:
+                    self.index(name)
+                    sysctls.write(name)
+            except DataplaneError as error:
+                failures.append(Failure(step, str(error)))
+            self._refresh(name)
+        return failures
+
+    def _refresh(self, name: str) -> None:
+        link = self._by_name.get(name)
+        if link is None:
+            return
+        try:
+            for payload in self._channel.ask(rtnl.link_request(link.index)):
+                seen = rtnl.parse_link(payload)
+                if seen is not None and seen.name == name:
+                    self._put(seen)
+        except netlink.Refusal:
+            # it went meanwhile: the notification says so
+            self._right.discard(name)
+
+    def _put(self, seen: LinkSeen) -> None:
+        self._by_index[seen.ifindex] = seen
+        self._by_name[seen.name] = Link(seen.name, seen.ifindex, seen.up)
+        (self._right.discard if sysctls.wrong(seen) else self._right.add)(seen.name)
+
+    def _drop(self, index: int) -> None:
+        old = self._by_index.pop(index, None)
+        if old is not None:
+            self._by_name.pop(old.name, None)
+            self._right.discard(old.name)

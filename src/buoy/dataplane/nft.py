@@ -1,0 +1,316 @@
+"""Driver of everything in table `inet buoy`.
+
+Promises: policy, NAT maps and chains change in transactions; observation of
+keys costs no system call, because the mirror knows our own acknowledged writes
+and every notification of others; a table damaged by another's hand gets its
+static part back in `disturbances`, and what was in it is reported as changed.
+The tricky thing: equality is by footprint, since a set knows neither the order
+of sources nor networks nested in others.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+
+from buoy.dataplane import netlink, nft_text, nft_wire
+from buoy.dataplane.driver import Disturbance
+from buoy.dataplane.nft_commit import Commit, prefix_set
+from buoy.dataplane.nft_elements import elements, entry_of, guard_of, kind
+from buoy.dataplane.nft_prefixes import covered, interval, outermost, prefixes_of
+from buoy.dataplane.nft_table import NftTable, keys_of
+from buoy.dataplane.nft_wire import Kind
+from buoy.model.address import Address, Prefix, family
+from buoy.model.errors import DataplaneError, InvalidInput
+from buoy.model.group import Rule, Side
+from buoy.model.nodestate import (
+    Change,
+    Combination,
+    Entry,
+    Failure,
+    GroupMember,
+    GroupRules,
+    Internal,
+    Key,
+    NodeState,
+    PortGuard,
+    Relay,
+    Step,
+    Table,
+)
+from buoy.model.ownership import NFT_FAMILY, NFT_TABLE
+from buoy.render import nft as text
+from buoy.render.nft_names import combination_chain, group_chain, identity, member_set
+
+TABLES = frozenset(
+    {
+        Table.GROUP,
+        Table.MEMBER,
+        Table.COMBINATION,
+        Table.GUARD,
+        Table.INTERNAL,
+        Table.RELAY,
+        Table.MAPPING,
+        Table.DNAT,
+        Table.EGRESS,
+    }
+)
+_CHAINS = (Table.GROUP, Table.COMBINATION)
+_DAMAGED_GROUP = GroupRules((Rule(side=Side.INGRESS, family=0),))
+_DAMAGED_COMBINATION = Combination(("(damaged)",))
+
+
+class Nft:
+    """Driver of the nft tables of `TABLES`; the static part is loaded when it is made."""
+
+    def __init__(self, metadata_port: int = 8775, foreign: Iterable[str] = ()) -> None:
+        self._skeleton = text.skeleton(metadata_port, foreign)
+        self.monitor = netlink.Monitor(netlink.NETFILTER, (nft_wire.GROUP,))
+        self.channel = netlink.Channel(netlink.NETFILTER)
+        self._table = NftTable(self.channel)
+        self._commit = Commit(self.channel, self._table)
+        self._remembered: dict[Key, Entry] = {}
+        self._dirty_sets: set[str] = set()
+        self._dirty_chains: set[str] = set()
+        self._broken = self._lost = False
+        self._keys: set[Key] = set()
+        self.restored = 0
+        """How often the static part had to be loaded again because another's hand had changed it."""
+        self._load_skeleton()
+        self._reload()
+
+    def close(self) -> None:
+        """Close both sockets; the table stays."""
+        self.monitor.close()
+        self.channel.close()
+
+    def disturbances(self) -> Disturbance:
+        """Return the keys that others changed since the last call; the static part is whole again."""
+        self._settle()
+        told = Disturbance(frozenset(self._keys), frozenset(), self._lost)
+        self._keys, self._lost = set(), False
+        return told
+
+    def observe(self, keys: Collection[Key] | None) -> NodeState:
+        """Return our entries under these keys, from the mirror; None: all, read afresh."""
+        self._settle()
+        if keys is None:
+            before = self._table.fingerprint
+            self._keys |= self._reload()
+            if self._table.fingerprint != before:
+                self._restore()
+            keys = self._known()
+        found = ((key, self._entry(key)) for key in keys)
+        return {key: entry for key, entry in found if entry is not None}
+
+    def apply(self, steps: Sequence[Step]) -> list[Failure]:
+        """Chains that come, then elements, then chains that go."""
+        self._settle()
+        changes = [(step, step.act) for step in steps if isinstance(step.act, Change)]
+        coming = [step for step, act in changes if act.key.table in _CHAINS and act.after is not None]
+        going = [step for step, act in changes if act.key.table in _CHAINS and act.after is None]
+        others = [step for step, act in changes if act.key.table not in _CHAINS]
+        failures = self._text(coming + self._without_sets(others))
+        refused = {id(failure.step) for failure in failures}
+        failures += self._commit.apply([step for step in others if id(step) not in refused])
+        failures += self._text(going)
+        failed = {id(failure.step) for failure in failures}
+        for step, act in changes:
+            if id(step) not in failed:
+                self._remember(act)
+        return failures
+
+    def _remember(self, change: Change) -> None:
+        if change.after is None:
+            self._remembered.pop(change.key, None)
+        elif change.key.table is Table.GUARD:
+            self._remembered[change.key] = change.after
+
+    def _without_sets(self, steps: Iterable[Step]) -> list[Step]:
+        existing = set(self._table.set_names())
+        return [step for step in steps if isinstance(step.act, Change) and _sets_of(step.act) - existing]
+
+    def _text(self, steps: Sequence[Step]) -> list[Failure]:
+        if not steps:
+            return []
+        failures: list[Failure] = []
+        lines: list[str] = []
+        good: list[Step] = []
+        for step in steps:
+            try:
+                lines.append(_text_of(step))
+                good.append(step)
+            except InvalidInput as error:
+                failures.append(Failure(step, str(error)))
+        return failures + self._load_steps(good, lines)
+
+    def _load_steps(self, steps: Sequence[Step], lines: Sequence[str]) -> list[Failure]:
+        """Load all at once, or one by one if that is refused, so that one bad rule stops no other."""
+        if not steps:
+            return []
+        try:
+            self._load("".join(lines))
+        except DataplaneError as error:
+            if len(steps) == 1:
+                return [Failure(steps[0], error.stderr.strip())]
+            pairs = zip(steps, lines, strict=True)
+            return [failure for step, line in pairs for failure in self._load_steps([step], [line])]
+        for step in steps:
+            self._read_back(step)
+        return []
+
+    def _read_back(self, step: Step) -> None:
+        assert isinstance(step.act, Change)
+        for chain in _chains_of(step.act.key).values():
+            self._table.reload_chain(chain)
+        existing = set(self._table.set_names())
+        for name in _sets_of(step.act) - existing:
+            self._table.reload_set(name)
+
+    def _load(self, script: str) -> None:
+        port = nft_text.load(script)
+        # everything the program did has been told by the time it ended
+        self._take_in({port, self.channel.port})
+
+    def _load_skeleton(self) -> None:
+        try:
+            self._load(self._skeleton)
+        except DataplaneError:
+            # a set of another version has another type: begin anew, in one transaction
+            fresh = f"add table {NFT_FAMILY} {NFT_TABLE}\ndelete table {NFT_FAMILY} {NFT_TABLE}\n"
+            self._load(fresh + self._skeleton)
+
+    def _settle(self) -> None:
+        self._take_in({self.channel.port})
+        if self._broken or self._lost:
+            self._restore()
+        for name in self._dirty_sets:
+            self._keys |= self._table.reload_set(name)
+        for name in self._dirty_chains:
+            self._keys |= self._table.reload_chain(name)
+        self._dirty_sets, self._dirty_chains = set(), set()
+
+    def _restore(self) -> None:
+        self._broken = False
+        self.restored += 1
+        self._load_skeleton()
+        self._keys |= self._reload()
+
+    def _take_in(self, own: Collection[int]) -> None:
+        heard, lost = self.monitor.drain()
+        self._lost = self._lost or lost
+        for event in heard:
+            if event.port not in own and event.kind >> 8 == nft_wire.NEWTABLE >> 8 and event.kind != nft_wire.NEWGEN:
+                self._note(event)
+
+    def _note(self, event: netlink.Heard) -> None:
+        found = netlink.attributes(event.payload, 4)
+        if nft_wire.text(found.get(1, b"")) != NFT_TABLE:
+            return
+        chain = event.kind in (nft_wire.NEWCHAIN, nft_wire.DELCHAIN)
+        name = nft_wire.text(found.get(3 if chain else 2, b""))
+        if event.kind in (nft_wire.NEWELEMENT, nft_wire.DELELEMENT):
+            self._dirty_sets.add(name)
+        elif identity(name) is None or event.kind in (nft_wire.NEWTABLE, nft_wire.DELTABLE):
+            self._broken = True
+        elif event.kind in (nft_wire.NEWSET, nft_wire.DELSET):
+            self._dirty_sets.add(name)
+        else:
+            self._dirty_chains.add(name)
+
+    def _reload(self) -> set[Key]:
+        changed = self._table.reload()
+        for name in self._table.set_names():
+            if kind(name) is not Kind.INTERVAL:
+                continue
+            wished = self._commit.wished.setdefault(name, set())
+            explained = {interval(prefix) for prefix in outermost(wished)}
+            for place in self._table.content(name):
+                if place not in {(element.key, element.end) for element in explained}:
+                    wished.update(prefixes_of(*place))
+        return changed
+
+    def _known(self) -> set[Key]:
+        keys = {Key(Table.GUARD, (interface,)) for interface in self._table.interfaces()}
+        for chain in self._table.chain_names():
+            told = identity(chain)
+            if told is not None:
+                keys.add(Key(Table.GROUP if told[0][0] == "g" else Table.COMBINATION, (told[1],)))
+        for name in self._table.set_names():
+            group = identity(name)
+            if kind(name) is Kind.INTERVAL:
+                wished = self._commit.wished.get(name, ())
+                keys |= {_prefix_key(group[1] if group else None, prefix) for prefix in wished}
+            elif kind(name) is Kind.HASH:
+                keys |= {key for place in self._table.content(name) for key in keys_of(name, place)}
+        return keys
+
+    def _entry(self, key: Key) -> Entry | None:
+        if key.table in _CHAINS:
+            return self._chain_entry(key)
+        if key.table is Table.GUARD:
+            return self._guard_entry(key)
+        name = prefix_set(key)
+        if name is not None:
+            prefix = Prefix(key.name[-1])
+            present = prefix in self._commit.wished.get(name, ()) and covered(prefix, self._table.content(name).keys())
+            plain = Internal() if key.table is Table.INTERNAL else GroupMember()
+            return plain if present else None
+        return self._element_entry(key)
+
+    def _chain_entry(self, key: Key) -> Entry | None:
+        comments = self._table.comments(_chains_of(key))
+        if not any(comments.values()):
+            return None
+        if key.table is Table.GROUP:
+            rules = text.read_group(comments)
+            return _DAMAGED_GROUP if rules is None else GroupRules(rules)
+        groups = text.read_combination(comments)
+        return _DAMAGED_COMBINATION if groups is None else Combination(groups)
+
+    def _guard_entry(self, key: Key) -> Entry | None:
+        placed = self._table.guard(key.name[0])
+        if not placed:
+            return None
+        remembered = self._remembered.get(key)
+        if isinstance(remembered, PortGuard) and elements(key, remembered) == placed:
+            return remembered
+        return guard_of(placed)
+
+    def _element_entry(self, key: Key) -> Entry | None:
+        if key.table is Table.RELAY:
+            probe: Entry = Relay()
+        elif key.table is Table.MEMBER:
+            probe = GroupMember()
+        else:
+            version = family(Address(key.name[0]))
+            probe = entry_of(key, bytes((16 if version == 6 else 4) + (4 if key.table is Table.MAPPING else 0)))
+        ((name, element),) = elements(key, probe)
+        data = self._table.content(name).get((element.key, element.end))
+        if data is None:
+            return None
+        return probe if not element.data else entry_of(key, data)
+
+
+def _text_of(step: Step) -> str:
+    assert isinstance(step.act, Change)
+    key, entry = step.act.key, step.act.after
+    if isinstance(entry, GroupRules):
+        return text.group(key.name[0], entry.rules)
+    if isinstance(entry, Combination):
+        return text.combination(key.name[0], entry.groups)
+    if key.table is Table.MEMBER:
+        return "\n".join(text.member_sets(key.name[0])) + "\n"
+    return text.remove_chains(_chains_of(key).values())
+
+
+def _chains_of(key: Key) -> dict[Side, str]:
+    chain = {Table.GROUP: group_chain, Table.COMBINATION: combination_chain}.get(key.table)
+    return {side: chain(side, key.name[0]) for side in Side} if chain else {}
+
+
+def _sets_of(change: Change) -> set[str]:
+    if change.after is None or change.key.table not in (Table.GROUP, Table.MEMBER):
+        return set()
+    return {member_set(change.key.name[0], version, host=host) for version in (4, 6) for host in (True, False)}
+
+
+def _prefix_key(group: str | None, prefix: Prefix) -> Key:
+    return Key(Table.INTERNAL, (prefix,)) if group is None else Key(Table.MEMBER, (group, prefix))

@@ -1,0 +1,215 @@
+"""Driver of routes, announcements, discards and neighbours.
+
+Promises: only what carries our protocol is ever deleted; a changed route is
+added before the old one goes, so that peers see no withdraw; observation comes
+from notifications, not from what we meant to do. The tricky thing: one prefix
+may hold several routes of ours after a crash; such an entry is observed as one
+that equals no wish, and its repair removes what is too much.
+"""
+
+import socket
+from collections.abc import Callable, Collection, Iterable, Sequence
+
+from buoy.dataplane import netlink, rtnl
+from buoy.dataplane.links import Links
+from buoy.dataplane.route_mirror import Place, RouteMirror
+from buoy.dataplane.rtnl import Variant
+from buoy.model.address import Address, Mac, Prefix
+from buoy.model.errors import Bug, DataplaneError
+from buoy.model.nodestate import (
+    Announcement,
+    Change,
+    Class,
+    Discard,
+    Entry,
+    Failure,
+    Key,
+    Neighbour,
+    NodeState,
+    Route,
+    Step,
+    Table,
+)
+from buoy.model.ownership import ANNOUNCE_TABLE, MAIN_TABLE, ROUTE_METRIC
+
+_EEXIST, _ENOENT, _ESRCH, _ENODEV = 17, 2, 3, 19
+_GONE = (_ENOENT, _ESRCH, _ENODEV)
+_CLASSES = {int(value) for value in Class}
+
+
+class Routes:
+    """Driver of ROUTE, ANNOUNCEMENT, DISCARD and NEIGHBOUR; `settle` brings the mirror up to date."""
+
+    def __init__(self, channel: netlink.Channel, links: Links, settle: Callable[[], None]) -> None:
+        self._channel = channel
+        self._links = links
+        self._settle = settle
+        self._routes = RouteMirror(channel)
+        self._neighbours: dict[tuple[int, Address], Mac | None] = {}
+
+    def reload(self) -> set[Key]:
+        """Read everything afresh; return the keys that changed."""
+        changed = {key for place in self._routes.reload() for key in _keys(place)}
+        before = self._neighbours
+        self._neighbours = {}
+        for family in (socket.AF_INET, socket.AF_INET6):
+            for _, payload in self._channel.dump(rtnl.neighbour_dump(family)):
+                seen = rtnl.parse_neighbour(payload)
+                if seen is not None and seen.ours:
+                    self._neighbours[(seen.ifindex, seen.address)] = seen.mac
+        now = self._neighbours
+        differ = (at for at in before.keys() | now.keys() if before.get(at, "") != now.get(at, ""))
+        return changed | {self._neighbour_key(*at) for at in differ}
+
+    def link_lost(self, indexes: Iterable[int]) -> set[Key]:
+        """Read again what went with links that went down or away; return the keys that changed."""
+        indexes = set(indexes)
+        return {key for place in self._routes.reload_links(indexes) for key in _keys(place)}
+
+    def heard(self, event: netlink.Heard) -> set[Key]:
+        """Take one route or neighbour notification; return the keys it changed."""
+        if event.kind in (rtnl.NEWROUTE, rtnl.DELROUTE):
+            place = self._routes.heard(event)
+            return _keys(place) if place else set()
+        seen = rtnl.parse_neighbour(event.payload)
+        if seen is None:
+            return set()
+        at = (seen.ifindex, seen.address)
+        had = at in self._neighbours
+        before = self._neighbours.get(at)
+        key = self._neighbour_key(*at)
+        if event.kind == rtnl.NEWNEIGH and seen.ours:
+            self._neighbours[at] = seen.mac
+            return set() if had and before == seen.mac else {key}
+        self._neighbours.pop(at, None)
+        return {key} if had else set()
+
+    def observe(self, keys: Collection[Key] | None) -> NodeState:
+        """Return our entries under these keys, from the mirror; None: all, read afresh."""
+        if keys is None:
+            self.reload()
+            keys = {key for place in self._routes.places() for key in _keys(place)}
+            keys |= {self._neighbour_key(*at) for at in self._neighbours}
+        found = ((key, self._entry(key)) for key in keys)
+        return {key: entry for key, entry in found if entry is not None}
+
+    def apply(self, steps: Sequence[Step]) -> list[Failure]:
+        """Make each key hold exactly its wish: first everything that comes, then everything that goes."""
+        failures: list[Failure] = []
+        coming: list[tuple[Step, bytes]] = []
+        for step in steps:
+            assert isinstance(step.act, Change)
+            try:
+                coming.extend((step, request) for request in self._additions(step.act))
+            except DataplaneError as error:
+                failures.append(Failure(step, str(error)))
+        failures += self._send(coming, (_EEXIST,))
+        # the kernel has told our monitor of each of them before it answered us
+        self._settle()
+        refused = {id(failure.step) for failure in failures}
+        going = [(s, request) for s in steps if id(s) not in refused for request in self._removals(s.act)]
+        failures += self._send(going, _GONE)
+        self._settle()
+        return failures
+
+    def _send(self, requests: Sequence[tuple[Step, bytes]], harmless: Collection[int]) -> list[Failure]:
+        refusals = self._channel.send([request for _, request in requests])
+        bad = ((requests[index][0], refusal) for index, refusal in refusals.items() if refusal.number not in harmless)
+        return [Failure(step, refusal.stderr) for step, refusal in bad]
+
+    def _additions(self, change: Change) -> list[bytes]:
+        entry = change.after
+        if isinstance(entry, Neighbour):
+            interface, address = change.key.name
+            flags = netlink.CREATE | netlink.REPLACE
+            index = self._links.index(interface)
+            return [rtnl.neighbour_message(rtnl.NEWNEIGH, flags, index, Address(address), entry.mac)]
+        if entry is None:
+            return []
+        place, variant = _place(change.key), self._variant(entry)
+        present = self._routes.at(place)
+        if variant in present:
+            return []
+        # BIRD knows a route by its metric: for a new interface replace, or its old one's end would withdraw both
+        same = place[0] == ANNOUNCE_TABLE and any(other.metric == variant.metric for other in present)
+        flags = netlink.CREATE | (netlink.REPLACE if same else 0)
+        return [rtnl.route_message(rtnl.NEWROUTE, flags, *place, variant)]
+
+    def _removals(self, act: object) -> list[bytes]:
+        assert isinstance(act, Change)
+        if act.key.table is Table.NEIGHBOUR:
+            return self._neighbour_removal(act) if act.after is None else []
+        place = _place(act.key)
+        wanted = self._variant(act.after) if act.after is not None else None
+        return [
+            rtnl.route_message(rtnl.DELROUTE, 0, *place, variant)
+            for variant in self._routes.at(place)
+            if variant != wanted and _about(variant, place) is act.key.table
+        ]
+
+    def _neighbour_removal(self, act: Change) -> list[bytes]:
+        interface, address = act.key.name
+        link = self._links.links().get(interface)
+        if link is None or (link.index, Address(address)) not in self._neighbours:
+            return []
+        return [rtnl.neighbour_message(rtnl.DELNEIGH, 0, link.index, Address(address), None)]
+
+    def _variant(self, entry: Entry) -> Variant:
+        if isinstance(entry, Discard):
+            return Variant(rtnl.BLACKHOLE, ROUTE_METRIC, 0)
+        if isinstance(entry, Route):
+            return Variant(rtnl.UNICAST, ROUTE_METRIC, self._links.index(entry.interface))
+        if isinstance(entry, Announcement):
+            if entry.interface is None:
+                return Variant(rtnl.UNREACHABLE, int(entry.preference), 0)
+            return Variant(rtnl.UNICAST, int(entry.preference), self._links.index(entry.interface))
+        raise Bug(f"no route is made of {entry!r}")
+
+    def _entry(self, key: Key) -> Entry | None:
+        if key.table is Table.NEIGHBOUR:
+            return self._neighbour_entry(key)
+        place = _place(key)
+        variants = [variant for variant in self._routes.at(place) if _about(variant, place) is key.table]
+        if not variants:
+            return None
+        if len(variants) == 1 and self._lawful(variants[0], key.table):
+            return self._plain(variants[0], key.table)
+        odd = "+".join(sorted(f"{self._links.name(v.ifindex)}/{v.kind}/{v.metric}" for v in variants))
+        return Announcement(odd) if key.table is Table.ANNOUNCEMENT else Route(odd)
+
+    def _lawful(self, variant: Variant, table: Table) -> bool:
+        metrics = _CLASSES if table is Table.ANNOUNCEMENT else {ROUTE_METRIC}
+        kinds = (rtnl.UNICAST, rtnl.UNREACHABLE) if table is Table.ANNOUNCEMENT else (rtnl.UNICAST, rtnl.BLACKHOLE)
+        return variant.plain and variant.metric in metrics and variant.kind in kinds
+
+    def _plain(self, variant: Variant, table: Table) -> Entry:
+        if table is Table.DISCARD:
+            return Discard()
+        interface = self._links.name(variant.ifindex)
+        if table is Table.ROUTE:
+            return Route(interface)
+        return Announcement(interface if variant.kind == rtnl.UNICAST else None, Class(variant.metric))
+
+    def _neighbour_entry(self, key: Key) -> Entry | None:
+        link = self._links.links().get(key.name[0])
+        mac = self._neighbours.get((link.index, Address(key.name[1]))) if link else None
+        return Neighbour(mac) if mac else None
+
+    def _neighbour_key(self, index: int, address: Address) -> Key:
+        return Key(Table.NEIGHBOUR, (self._links.name(index), address))
+
+
+def _place(key: Key) -> Place:
+    return (ANNOUNCE_TABLE if key.table is Table.ANNOUNCEMENT else MAIN_TABLE), Prefix(key.name[0])
+
+
+def _about(variant: Variant, place: Place) -> Table:
+    if place[0] == ANNOUNCE_TABLE:
+        return Table.ANNOUNCEMENT
+    return Table.DISCARD if variant.kind == rtnl.BLACKHOLE else Table.ROUTE
+
+
+def _keys(place: Place) -> set[Key]:
+    if place[0] == ANNOUNCE_TABLE:
+        return {Key(Table.ANNOUNCEMENT, (place[1],))}
+    return {Key(Table.ROUTE, (place[1],)), Key(Table.DISCARD, (place[1],))}

@@ -1,0 +1,185 @@
+"""Route, neighbour, rule and link messages: to bytes and back, nothing else.
+
+Promises: what `parse_*` returns can be given to `*_message` to name exactly that
+object. The tricky thing: a route's identity for the kernel is table, prefix,
+metric, type and next hop together, so a `Variant` carries them all. Sources:
+rtnetlink(7), linux/rtnetlink.h, linux/neighbour.h, linux/fib_rules.h.
+"""
+
+import socket
+import struct
+from typing import NamedTuple
+
+from buoy.dataplane import netlink
+from buoy.model.address import Address, Mac, Prefix, packed, split, unpacked
+from buoy.model.ownership import ARP_MARK, ARP_TABLE, ROUTE_PROTOCOL
+
+NEWLINK, DELLINK, GETLINK = 16, 17, 18
+NEWROUTE, DELROUTE, GETROUTE = 24, 25, 26
+NEWNEIGH, DELNEIGH, GETNEIGH = 28, 29, 30
+NEWRULE = 32
+GROUP_LINK, GROUP_NEIGH, GROUP_ROUTE4, GROUP_ROUTE6, GROUP_NETCONF4, GROUP_NETCONF6 = 1, 3, 7, 11, 24, 25
+NEWNETCONF = 80
+UNICAST, BLACKHOLE, UNREACHABLE = 1, 6, 7
+IFF_UP = 1
+
+_ROUTE = struct.Struct("=BBBBBBBBI")
+_NEIGHBOUR = struct.Struct("=BxxxiHBB")
+_LINK = struct.Struct("=BxHiII")
+_U32 = struct.Struct("=I")
+_SCOPE_LINK, _SCOPE_UNIVERSE, _SCOPE_NOWHERE = 253, 0, 255
+_DST, _OIF, _GATEWAY, _PRIORITY, _MULTIPATH, _VIA, _TABLE, _NEXTHOP = 1, 4, 5, 6, 9, 18, 15, 30
+_PERMANENT = 0x80
+_IFNAME, _AF_SPEC = 3, 26
+_ARP_PRIORITY = 32768
+"""After main and default: only what they do not answer comes here."""
+
+
+class Variant(NamedTuple):
+    """One route of one prefix; `ifindex` is the interface, 0 for none; `plain` False for one no version of ours makes."""
+
+    kind: int
+    metric: int
+    ifindex: int
+    plain: bool = True
+
+
+class RouteSeen(NamedTuple):
+    """A route as the kernel told it."""
+
+    table: int
+    prefix: Prefix
+    protocol: int
+    variant: Variant
+
+
+def _family(text: str) -> int:
+    return socket.AF_INET6 if ":" in text else socket.AF_INET
+
+
+def route_message(kind: int, flags: int, table: int, prefix: Prefix, variant: Variant) -> bytes:
+    """Return a request about one route of ours."""
+    network, length = split(prefix)
+    family = _family(network)
+    scope = _SCOPE_LINK if variant.kind == UNICAST and family == socket.AF_INET else _SCOPE_UNIVERSE
+    if kind == DELROUTE:
+        scope = _SCOPE_NOWHERE
+    header = _ROUTE.pack(family, length, 0, 0, 0, ROUTE_PROTOCOL, scope, variant.kind, 0)
+    parts = [
+        netlink.attribute(_DST, packed(network)),
+        netlink.attribute(_TABLE, _U32.pack(table)),
+        netlink.attribute(_PRIORITY, _U32.pack(variant.metric)),
+    ]
+    if variant.ifindex and variant.kind == UNICAST:
+        parts.append(netlink.attribute(_OIF, _U32.pack(variant.ifindex)))
+    return netlink.message(kind, flags, header + b"".join(parts))
+
+
+def route_dump(family: int, table: int, index: int = 0) -> bytes:
+    """Return a dump of our routes of one table, filtered by the kernel; `index` 0: of all interfaces."""
+    header = _ROUTE.pack(family, 0, 0, 0, 0, ROUTE_PROTOCOL, 0, 0, 0)
+    parts = netlink.attribute(_TABLE, _U32.pack(table))
+    if index:
+        parts += netlink.attribute(_OIF, _U32.pack(index))
+    return netlink.message(GETROUTE, netlink.DUMP, header + parts)
+
+
+def parse_route(payload: bytes) -> RouteSeen | None:
+    """Return a route, or None for what is no unicast, blackhole or unreachable IP route."""
+    family, length, _, tos, short, protocol, _, kind, flags = _ROUTE.unpack_from(payload)
+    if family not in (socket.AF_INET, socket.AF_INET6) or flags & 0x200:
+        return None
+    found = netlink.attributes(payload, 12)
+    table = _U32.unpack(found[_TABLE])[0] if _TABLE in found else short
+    metric = _U32.unpack(found[_PRIORITY])[0] if _PRIORITY in found else 0
+    index = _U32.unpack(found[_OIF])[0] if _OIF in found and kind == UNICAST else 0
+    raw = found.get(_DST) or bytes(4 if family == socket.AF_INET else 16)
+    plain = not tos and found.keys().isdisjoint((_GATEWAY, _MULTIPATH, _VIA, _NEXTHOP))
+    return RouteSeen(table, Prefix(f"{unpacked(raw)}/{length}"), protocol, Variant(kind, metric, index, plain))
+
+
+class NeighbourSeen(NamedTuple):
+    """A neighbour entry as the kernel told it; `permanent` and of our protocol, or not ours."""
+
+    ifindex: int
+    address: Address
+    mac: Mac | None
+    ours: bool
+
+
+def neighbour_message(kind: int, flags: int, index: int, address: Address, mac: Mac | None) -> bytes:
+    """Return a request about one permanent neighbour; a removal needs no `mac`."""
+    header = _NEIGHBOUR.pack(_family(address), index, _PERMANENT, 0, 0)
+    parts = netlink.attribute(1, packed(address)) + netlink.attribute(12, bytes([ROUTE_PROTOCOL]))
+    if mac is not None:
+        parts += netlink.attribute(2, bytes.fromhex(mac.replace(":", "")))
+    return netlink.message(kind, flags, header + parts)
+
+
+def neighbour_dump(family: int) -> bytes:
+    """Return a dump of all neighbours; the kernel cannot filter them by protocol."""
+    return netlink.message(GETNEIGH, netlink.DUMP, _NEIGHBOUR.pack(family, 0, 0, 0, 0))
+
+
+def parse_neighbour(payload: bytes) -> NeighbourSeen | None:
+    """Return an IP neighbour, or None for bridges' and proxies' entries."""
+    family, index, state, flags, _ = _NEIGHBOUR.unpack_from(payload)
+    found = netlink.attributes(payload, 12)
+    if family not in (socket.AF_INET, socket.AF_INET6) or 1 not in found or flags & 0x08:
+        return None
+    ours = bool(state & _PERMANENT) and found.get(12, b"\0")[0] == ROUTE_PROTOCOL
+    mac = Mac(found[2].hex(":")) if len(found.get(2, b"")) == 6 else None
+    return NeighbourSeen(index, unpacked(found[1]), mac, ours)
+
+
+def address_dump(family: int) -> bytes:
+    """Return a dump of the addresses of all interfaces."""
+    return netlink.message(22, netlink.DUMP, struct.pack("=BBBBI", family, 0, 0, 0, 0))
+
+
+def parse_address(payload: bytes) -> list[Address]:
+    """Return the local addresses a message tells of."""
+    found = netlink.attributes(payload, 8)
+    return [unpacked(found[kind]) for kind in (2, 1) if kind in found][:1]
+
+
+class LinkSeen(NamedTuple):
+    """An interface as the kernel told it; `settings` are IPv4 and IPv6 devconf arrays, empty if not told."""
+
+    ifindex: int
+    name: str
+    up: bool
+    conf4: bytes
+    conf6: bytes
+
+
+def link_dump() -> bytes:
+    """Return a dump of all interfaces."""
+    return netlink.message(GETLINK, netlink.DUMP, _LINK.pack(0, 0, 0, 0, 0))
+
+
+def link_request(index: int) -> bytes:
+    """Return a request for one interface."""
+    return netlink.message(GETLINK, 0, _LINK.pack(0, 0, index, 0, 0))
+
+
+def arp_rule_message() -> bytes:
+    """Return a request for the rule that leads marked packets, and only those, to our ARP table."""
+    header = struct.pack("=BBBBBBBBI", socket.AF_INET, 0, 0, 0, 0, 0, 0, 1, 0)
+    values = ((6, _ARP_PRIORITY), (10, ARP_MARK), (15, ARP_TABLE), (16, 0xFFFFFFFF))
+    parts = [netlink.attribute(kind, _U32.pack(value)) for kind, value in values]
+    parts.append(netlink.attribute(21, bytes([ROUTE_PROTOCOL])))
+    return netlink.message(NEWRULE, netlink.CREATE | netlink.EXCL, header + b"".join(parts))
+
+
+def parse_link(payload: bytes) -> LinkSeen | None:
+    """Return an interface, or None for a message of a bridge about its port."""
+    family, _, index, flags, _ = _LINK.unpack_from(payload)
+    found = netlink.attributes(payload, 16)
+    if family != socket.AF_UNSPEC or _IFNAME not in found:
+        return None
+    per_family = netlink.attributes(found.get(_AF_SPEC, b""))
+    conf4 = netlink.attributes(per_family.get(socket.AF_INET, b"")).get(1, b"")
+    conf6 = netlink.attributes(per_family.get(socket.AF_INET6, b"")).get(2, b"")
+    name = found[_IFNAME].rstrip(b"\0").decode()
+    return LinkSeen(index, name, bool(flags & IFF_UP), conf4, conf6)

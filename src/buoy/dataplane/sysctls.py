@@ -1,0 +1,82 @@
+"""What an interface of ours must be set to, and the node once.
+
+Promises: `wrong` judges from what one netlink message tells of an interface;
+`write` sets everything. The tricky thing is proxy ARP on a node without default
+route: the kernel answers only for what it can route, so `prepare` adds a rule
+and a table that only ARP from our taps reaches (nft marks it, `render/nft.py`).
+Main is asked first, therefore a guest is never answered for its own address.
+Sources: ip-sysctl (kernel), net/ipv4/arp.c `arp_process`.
+"""
+
+import struct
+from pathlib import Path
+
+from buoy.dataplane import netlink, rtnl
+from buoy.dataplane.rtnl import LinkSeen
+from buoy.model.errors import DataplaneError
+from buoy.model.ownership import ARP_TABLE
+from buoy.model.address import Prefix
+
+_ROOT = Path("/proc/sys/net")
+_EEXIST = 17
+
+# name, position in the devconf array the kernel sends (linux/ip.h counts from 1, linux/ipv6.h from 0), value
+_IPV4 = (("forwarding", 0, 1), ("proxy_arp", 2, 1), ("rp_filter", 7, 0), ("route_localnet", 25, 1))
+_IPV6 = (("disable_ipv6", 26, 0), ("forwarding", 0, 1), ("accept_ra", 3, 0), ("proxy_ndp", 22, 1))
+_LET_GO = (("ipv4", "proxy_arp"), ("ipv4", "route_localnet"), ("ipv6", "proxy_ndp"))
+
+
+def wrong(seen: LinkSeen) -> tuple[str, ...]:
+    """Return the names of settings that are not what forwarding needs."""
+    return (*_differences("ipv4", seen.conf4, _IPV4), *_differences("ipv6", seen.conf6, _IPV6))
+
+
+def _differences(family: str, conf: bytes, wanted: tuple[tuple[str, int, int], ...]) -> tuple[str, ...]:
+    if not conf:
+        # IPv6 may be compiled out; IPv4 cannot
+        return ("ipv4",) if family == "ipv4" else ()
+    values = struct.unpack(f"={len(conf) // 4}i", conf)
+    return tuple(f"{family}.{name}" for name, position, value in wanted if values[position] != value)
+
+
+def write(interface: str) -> None:
+    """Set everything on one interface; raise `DataplaneError` naming the file that refused."""
+    for name, _, value in _IPV4:
+        _put(f"ipv4/conf/{interface}/{name}", value)
+    # with the kernel's own delay the first packet of a guest waits up to 0.8 s for an ARP answer
+    _put(f"ipv4/neigh/{interface}/proxy_delay", 0)
+    if not (_ROOT / "ipv6").exists():
+        return
+    for name, _, value in _IPV6:
+        _put(f"ipv6/conf/{interface}/{name}", value)
+    _put(f"ipv6/neigh/{interface}/proxy_delay", 0)
+
+
+def let_go(interface: str) -> None:
+    """Take back what opens an interface; one that is gone is already closed."""
+    for family, name in _LET_GO:
+        path = f"{family}/conf/{interface}/{name}"
+        if (_ROOT / path).exists():
+            _put(path, 0)
+
+
+def prepare(channel: netlink.Channel) -> tuple[str, ...]:
+    """Turn on what the node as a whole needs, only where it is off; return what was turned on."""
+    turned = []
+    for path in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
+        if (_ROOT / path).exists() and (_ROOT / path).read_text().strip() == "0":
+            _put(path, 1)
+            turned.append(f"net.{path.replace('/', '.')}")
+    loopback = rtnl.Variant(rtnl.UNICAST, 0, 1)
+    answer_all = rtnl.route_message(rtnl.NEWROUTE, netlink.CREATE, ARP_TABLE, Prefix("0.0.0.0/0"), loopback)
+    for refusal in channel.send([answer_all, rtnl.arp_rule_message()]).values():
+        if refusal.number != _EEXIST:
+            raise refusal
+    return tuple(turned)
+
+
+def _put(path: str, value: int) -> None:
+    try:
+        (_ROOT / path).write_text(str(value))
+    except OSError as error:
+        raise DataplaneError(f"sysctl net.{path.replace('/', '.')}={value}", str(error)) from error

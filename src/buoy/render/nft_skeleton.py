@@ -1,0 +1,134 @@
+"""The static part of table `inet buoy`: sets, and what each chain says, line by line.
+
+Promises: a tap that is in no map passes nothing in either direction; guests
+reach nothing on the node but DHCP, neighbour discovery and metadata. The tricky
+thing: link-local addresses need no entry of their own, since nothing but this
+node is on a tap's link, but they may speak only what the node itself answers.
+"""
+
+from buoy.model.ownership import TAP_PREFIX
+
+
+def _both(rules: tuple[str, ...]) -> tuple[str, ...]:
+    """Return IPv4 rules each followed by its IPv6 twin."""
+    return tuple(text for rule in rules for text in (rule, _six(rule)))
+
+
+def _six(rule: str) -> str:
+    words = {"ip": "ip6", "ipv4_addr": "ipv6_addr"}
+    swapped = (words.get(word, word) for word in rule.split(" "))
+    return " ".join(word[:-1] + "6" if word.startswith("@") and word.endswith("4") else word for word in swapped)
+
+
+_PAIRS = (
+    ("map", "fip", "type {a} : {a}"),
+    ("map", "mapped", "type {a} . inet_proto . inet_service : {a} . inet_service"),
+    ("map", "egress", "type {a} : {a}"),
+    ("set", "internal", "type {a}; flags interval"),
+    ("set", "relay", "type {a} . {a}"),
+    ("set", "source", "type ifname . ether_addr . {a}"),
+    ("set", "sourcenet", "type ifname . ether_addr . {a}; flags interval"),
+)
+
+SETS = (
+    *(
+        (kind, f"{name}{version}", spec.format(a=f"ipv{version}_addr"))
+        for version in (4, 6)
+        for kind, name, spec in _PAIRS
+    ),
+    ("map", "to_guest", "type ifname : verdict"),
+    ("map", "from_guest", "type ifname : verdict"),
+    ("set", "sourcemac", "type ifname . ether_addr"),
+    ("set", "itself", "type ifname . ifname"),
+    ("set", "open", "type ifname"),
+    ("set", "foreign", "type ifname"),
+)
+"""Kind, name and specification of every static set and map."""
+
+_NOT_OURS = (f'{{}}ifname != "{TAP_PREFIX}*" accept', "{}ifname @foreign accept")
+_DISCOVERY = "nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert"
+_MLD = "mld-listener-query, mld-listener-report, mld-listener-done, mld2-listener-report"
+
+_FROM_GUEST = (
+    *(rule.format("i") for rule in _NOT_OURS),
+    "ip daddr 127.0.0.0/8 drop",
+    "iifname @open accept",
+    "iifname . ether saddr != @sourcemac drop",
+    "ip saddr 0.0.0.0 udp sport 68 udp dport 67 accept",
+    f"ip6 saddr :: icmpv6 type {{ {_DISCOVERY}, {_MLD} }} accept",
+    "ip6 saddr fe80::/10 goto link_local",
+    *_both(("iifname . ether saddr . ip saddr @source4 goto true_source",)),
+    *_both(("iifname . ether saddr . ip saddr @sourcenet4 goto true_source",)),
+    "drop",
+)
+_LINK_LOCAL = (
+    f"icmpv6 type {{ {_DISCOVERY}, {_MLD} }} accept",
+    "udp sport 546 udp dport 547 accept",
+    "drop",
+)
+_TRUE_SOURCE = (
+    "ct state established,related accept",
+    "ct state invalid drop",
+    "udp sport 68 udp dport 67 accept",
+    f"icmpv6 type {{ {_DISCOVERY}, {_MLD} }} accept",
+    "udp sport 546 udp dport 547 accept",
+    "ip daddr 169.254.169.254 tcp dport 80 accept",
+    "iifname vmap @from_guest",
+    "drop",
+)
+_TO_HOST = (
+    *(rule.format("i") for rule in _NOT_OURS),
+    "ct state established,related accept",
+    "ct original ip daddr 169.254.169.254 ip daddr 127.0.0.1 tcp dport METADATA accept",
+    "udp sport 68 udp dport 67 accept",
+    "udp sport 546 udp dport 547 accept",
+    f"icmpv6 type {{ {_DISCOVERY}, {_MLD} }} accept",
+    "drop",
+)
+_DNAT = _both(
+    (
+        "dnat ip to ip daddr . meta l4proto . th dport map @mapped4",
+        "dnat ip to ip daddr map @fip4",
+    )
+)
+_SNAT = _both(
+    (
+        "ct status dnat ct original ip daddr . ip daddr @relay4 snat ip to ct original ip daddr",
+        "ct status dnat iifname . oifname @itself snat ip to ct original ip daddr",
+        "ct status dnat snat ip to ip saddr map @egress4",
+        "ip daddr @internal4 accept",
+        "snat ip to ip saddr map @egress4",
+    )
+)
+_TO_GUEST = (
+    *(rule.format("o") for rule in _NOT_OURS),
+    "oifname @open accept",
+    "ct state established,related accept",
+    "ct state invalid drop",
+    "udp sport 67 udp dport 68 fib saddr type local accept",
+    "ip6 saddr fe80::/10 udp sport 547 udp dport 546 accept",
+    "icmpv6 type { nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert } ip6 hoplimit 255 accept",
+    "oifname vmap @to_guest",
+    "drop",
+)
+
+CHAINS = {
+    "prerouting_policy": ("type filter hook prerouting priority -150;", _FROM_GUEST),
+    "link_local": ("", _LINK_LOCAL),
+    "true_source": ("", _TRUE_SOURCE),
+    "prerouting_nat": (
+        "type nat hook prerouting priority -100;",
+        (
+            f'iifname "{TAP_PREFIX}*" iifname != @foreign ip daddr 169.254.169.254 tcp dport 80'
+            " dnat ip to 127.0.0.1:METADATA",
+            *_DNAT,
+        ),
+    ),
+    "output_nat": ("type nat hook output priority -100;", _DNAT),
+    "input_policy": ("type filter hook input priority 0;", _TO_HOST),
+    "postrouting_nat": ("type nat hook postrouting priority 100;", _SNAT),
+    "postrouting_policy": ("type filter hook postrouting priority 110;", _TO_GUEST),
+}
+"""Each static chain: its hook (empty: it is jumped to) and its rules."""
+
+ARP_CHAIN = "type filter hook input priority 0;"
