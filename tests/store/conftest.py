@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 
-from buoy.model.errors import StoreUnavailable
 from buoy.store.etcd import EtcdStore
 from buoy.store.memory import MemoryStore
 from buoy.store.settings import StoreSettings
 from buoy.store.store import Store
 from tests.store.etcd_server import EtcdServer
+from tests.store.watching import Reports
 
 _numbers = itertools.count()
 
@@ -36,16 +36,16 @@ def etcd() -> Iterator[EtcdServer]:
 
 
 @pytest.fixture
-def reports() -> list[StoreUnavailable | None]:
-    return []
+def reports() -> Reports:
+    return Reports()
 
 
 @pytest.fixture
-async def connect(reports: list[StoreUnavailable | None]) -> AsyncIterator[Callable[[StoreSettings], EtcdStore]]:
+async def connect(reports: Reports) -> AsyncIterator[Callable[[StoreSettings], EtcdStore]]:
     opened: list[EtcdStore] = []
 
     def open_one(settings: StoreSettings) -> EtcdStore:
-        opened.append(EtcdStore(settings, reports.append))
+        opened.append(EtcdStore(settings, reports))
         return opened[-1]
 
     yield open_one
@@ -60,10 +60,7 @@ def shared_settings(shared_etcd: EtcdServer) -> StoreSettings:
 
 @pytest.fixture(params=["memory", "etcd"])
 async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
-    made: Store
-    if request.param == "memory":
-        made = MemoryStore()
-    else:
-        made = EtcdStore(request.getfixturevalue("shared_settings"))
+    in_memory = request.param == "memory"
+    made: Store = MemoryStore() if in_memory else EtcdStore(request.getfixturevalue("shared_settings"))
     yield made
     await made.close()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from buoy.store.settings import StoreSettings
 
-_MEMORY = Path("/dev/shm")
+_MEMORY = Path("/dev/shm")  # noqa: S108 - the directory made in it has a random name
 
 
 def free_port() -> int:
@@ -33,9 +33,9 @@ class EtcdServer:
         self._arguments = arguments
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self, token: str = "one") -> None:
+    def start(self, cluster: str = "one") -> None:
         with (self.home / "log").open("ab") as log:
-            self._process = subprocess.Popen(self._command(token), stdout=log, stderr=log)
+            self._process = subprocess.Popen(self._command(cluster), stdout=log, stderr=log)
         until = time.monotonic() + 20
         while time.monotonic() < until and self._process.poll() is None:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
@@ -56,16 +56,16 @@ class EtcdServer:
     def back_up(self, to: Path) -> None:
         self._etcdctl("snapshot", "save", str(to))
 
-    def set_back(self, backup: Path, token: str = "one") -> None:
-        """Restore a backup over what is there, as an operator does; another token makes it another cluster."""
+    def set_back(self, backup: Path, cluster: str = "one") -> None:
+        """Restore a backup over what is there, as an operator does; another name makes it another cluster."""
         self.kill()
         shutil.rmtree(self.data)
         self._etcdctl(
             "snapshot", "restore", str(backup), "--data-dir", str(self.data), "--name", "buoy",
-            "--initial-cluster", f"buoy={self._peer}", "--initial-cluster-token", token,
+            "--initial-cluster", f"buoy={self._peer}", "--initial-cluster-token", cluster,
             "--initial-advertise-peer-urls", self._peer,
         )  # fmt: skip
-        self.start(token)
+        self.start(cluster)
 
     def settings(self, prefix: str = "/buoy/v1/") -> StoreSettings:
         return StoreSettings(endpoints=(self.endpoint,), prefix=prefix)
@@ -76,10 +76,10 @@ class EtcdServer:
             command, check=True, capture_output=True, env={"ETCDCTL_API": "3", "PATH": "/usr/bin:/bin:/usr/local/bin"}
         )
 
-    def _command(self, token: str) -> list[str]:
+    def _command(self, cluster: str) -> list[str]:
         return [
             "etcd", "--name", "buoy", "--data-dir", str(self.data), "--logger", "zap", "--unsafe-no-fsync",
             "--listen-client-urls", self.endpoint, "--advertise-client-urls", self.endpoint,
             "--listen-peer-urls", self._peer, "--initial-advertise-peer-urls", self._peer,
-            "--initial-cluster", f"buoy={self._peer}", "--initial-cluster-token", token, *self._arguments,
+            "--initial-cluster", f"buoy={self._peer}", "--initial-cluster-token", cluster, *self._arguments,
         ]  # fmt: skip

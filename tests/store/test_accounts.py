@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from buoy.model.errors import InvalidInput, StoreUnavailable
+from buoy.model.errors import InvalidInput
 from buoy.model.node import Node
 from buoy.model.status import State, WorkloadStatus
 from buoy.store.etcd import EtcdStore
@@ -15,7 +15,7 @@ from buoy.store.roles import add_agent, add_writer, enable
 from buoy.store.settings import StoreSettings
 from buoy.store.store import Write
 from tests.store.etcd_server import EtcdServer
-from tests.store.watching import Watching, put, texts
+from tests.store.watching import Reports, Watching, put, texts
 
 Connect = Callable[[StoreSettings], EtcdStore]
 
@@ -128,16 +128,15 @@ async def test_a_wrong_password_is_the_operators_to_correct(guarded: EtcdServer,
 
 
 async def test_a_watch_with_a_wrong_password_reports_and_waits(
-    guarded: EtcdServer, connect: Connect, reports: list[StoreUnavailable | None]
+    guarded: EtcdServer, connect: Connect, reports: Reports
 ) -> None:
     await prepare(guarded)
     async with Watching(connect(account(guarded, "neutron", "wrong"))) as watching:
         first = asyncio.create_task(watching.next())
-        while len(reports) < 2:
-            await asyncio.sleep(0.05)
+        await reports.heard(2)
         account(guarded, "neutron", "n")
         assert (await first).changed is None
-    assert "password_file" in str(reports[0])
+    assert "password_file" in str(reports.all[0])
 
 
 async def test_an_account_prepared_before_the_cluster_asks_for_it_works_before_and_after(

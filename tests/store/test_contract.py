@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
+from buoy.model.address import Prefix
 from buoy.model.documents import encode
 from buoy.model.errors import Conflict, InvalidInput
 from buoy.model.group import Member
-from buoy.model.address import Prefix
 from buoy.store.lease import Lease
 from buoy.store.store import Store, Stored, Write
 from tests.store.watching import Watching, gone, pool, put, texts

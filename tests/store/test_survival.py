@@ -12,10 +12,9 @@ from buoy.store.lease import Lease
 from buoy.store.proto import etcd_pb2 as pb
 from buoy.store.settings import StoreSettings
 from tests.store.etcd_server import EtcdServer
-from tests.store.watching import Watching, gone, pool, put, texts
+from tests.store.watching import Reports, Watching, gone, pool, put, texts
 
 Connect = Callable[[StoreSettings], EtcdStore]
-Reports = list[StoreUnavailable | None]
 
 
 async def compact(store: EtcdStore, revision: int) -> None:
@@ -37,15 +36,14 @@ async def test_a_watch_goes_on_after_kill_9_and_restart_without_loss(
         assert (await watching.next()).changed == frozenset({"pools/before"})
         waiting = asyncio.create_task(watching.next())
         etcd.kill()
-        while not reports:
-            await asyncio.sleep(0.05)
+        await reports.heard(1)
         etcd.start()
         await writer.write([put("after", "restart"), gone("goes")])
         batch = await waiting
         assert batch.changed == frozenset({"pools/after", "pools/goes"})
         assert texts(batch) == {"stays": "1", "before": "kill", "after": "restart"}
-    assert isinstance(reports[0], StoreUnavailable)
-    assert reports[-1] is None
+    assert isinstance(reports.all[0], StoreUnavailable)
+    assert reports.all[-1] is None
 
 
 async def test_changes_made_while_a_watch_was_cut_off_are_told_after(etcd: EtcdServer, connect: Connect) -> None:
@@ -141,7 +139,7 @@ async def test_another_cluster_shows_in_the_identity(etcd: EtcdServer, connect: 
     etcd.back_up(etcd.home / "backup")
     async with Watching(reader) as watching:
         before = await watching.next()
-        etcd.set_back(etcd.home / "backup", token="two")
+        etcd.set_back(etcd.home / "backup", cluster="two")
         after = await watching.next()
         assert after.snapshot.identity.store != before.snapshot.identity.store
         assert after.changed == frozenset()
@@ -186,8 +184,7 @@ async def test_a_watch_waits_for_a_server_that_is_not_there_yet(
     etcd.kill()
     async with Watching(connect(etcd.settings())) as watching:
         first = asyncio.create_task(watching.next())
-        while len(reports) < 3:
-            await asyncio.sleep(0.05)
+        await reports.heard(3)
         etcd.start()
         assert (await first).changed is None
 
@@ -204,7 +201,7 @@ async def test_a_lease_lost_in_an_outage_is_granted_again_and_its_document_writt
 
     await store.write([put("a")])
     etcd.back_up(etcd.home / "backup")
-    async with Lease(store.leases, 2, renewed, reports.append):
+    async with Lease(store.leases, 2, renewed, reports):
         first = await granted.get()
         etcd.set_back(etcd.home / "backup")
         assert await asyncio.wait_for(granted.get(), 20) != first

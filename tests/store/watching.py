@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Self, cast
 
 from buoy.model.address import Prefix
+from buoy.model.errors import StoreUnavailable
 from buoy.model.pool import Pool
 from buoy.model.snapshot import Batch
 from buoy.store.store import Store, Write
@@ -24,11 +25,28 @@ def gone(name: str, expected: int | None = None) -> Write:
     return Write(f"pools/{name}", None, expected)
 
 
+class Reports:
+    """A `Reporter` that remembers, and can be waited for."""
+
+    def __init__(self) -> None:
+        self.all: list[StoreUnavailable | None] = []
+        self._came = asyncio.Event()
+
+    def __call__(self, report: StoreUnavailable | None) -> None:
+        self.all.append(report)
+        self._came.set()
+
+    async def heard(self, count: int) -> None:
+        while len(self.all) < count:
+            self._came.clear()
+            await asyncio.wait_for(self._came.wait(), PATIENCE)
+
+
 class Watching:
     """`async with Watching(store, prefixes) as watching: await watching.next()`."""
 
     def __init__(self, store: Store, prefixes: Sequence[str] = ("",)) -> None:
-        self._batches = cast(AsyncGenerator[Batch, None], store.watch(prefixes))
+        self._batches = cast("AsyncGenerator[Batch, None]", store.watch(prefixes))
 
     async def __aenter__(self) -> Self:
         return self
