@@ -23,14 +23,14 @@ _BATCH = 256
 _LOAD_WORD, _LOAD_HALF, _LOAD_BYTE = 0x20, 0x28, 0x30
 _LOAD_HALF_X, _LOAD_X_HEADER = 0x48, 0xB1
 _IF_EQUAL, _IF_BITS, _RETURN = 0x15, 0x45, 0x06
-_VLAN_PRESENT = 0xFFFFF000 + 48
-"""Linux keeps the tag beside the frame: a tagged frame would look as if it were the guest's own."""
+_PACKET_TYPE = 0xFFFFF000 + 4
+"""Linux takes a VLAN tag off before it hands a frame to us, and only says that it is for another host."""
 
 _Instruction = tuple[int, int, int, int]
 
 _FILTER4: tuple[_Instruction, ...] = (
-    (_LOAD_WORD, 0, 0, _VLAN_PRESENT),
-    (_IF_EQUAL, 0, 8, 0),
+    (_LOAD_WORD, 0, 0, _PACKET_TYPE),
+    (_IF_EQUAL, 8, 0, socket.PACKET_OTHERHOST),
     (_LOAD_BYTE, 0, 0, 23),
     (_IF_EQUAL, 0, 6, 17),
     (_LOAD_HALF, 0, 0, 20),
@@ -41,11 +41,11 @@ _FILTER4: tuple[_Instruction, ...] = (
     (_RETURN, 0, 0, _FRAME),
     (_RETURN, 0, 0, 0),
 )
-"""No tag, protocol UDP, not a later fragment, destination port 67."""
+"""For this host or for all, protocol UDP, not a later fragment, destination port 67."""
 
 _FILTER6: tuple[_Instruction, ...] = (
-    (_LOAD_WORD, 0, 0, _VLAN_PRESENT),
-    (_IF_EQUAL, 0, 8, 0),
+    (_LOAD_WORD, 0, 0, _PACKET_TYPE),
+    (_IF_EQUAL, 8, 0, socket.PACKET_OTHERHOST),
     (_LOAD_BYTE, 0, 0, 20),
     (_IF_EQUAL, 0, 2, 17),
     (_LOAD_HALF, 0, 0, 56),
@@ -56,7 +56,7 @@ _FILTER6: tuple[_Instruction, ...] = (
     (_RETURN, 0, 0, _FRAME),
     (_RETURN, 0, 0, 0),
 )
-"""No tag; UDP to port 547, or ICMPv6 type 133."""
+"""For this host or for all; UDP to port 547, or ICMPv6 type 133."""
 
 
 class GuestSocket:

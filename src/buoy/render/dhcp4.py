@@ -10,6 +10,7 @@ which moved renews with the same server as before.
 
 import struct
 from collections.abc import Iterator, Mapping
+from ipaddress import IPv4Network
 from typing import NamedTuple
 
 from buoy.model.address import Address, contains, packed, split, unpacked
@@ -30,7 +31,7 @@ _BROADCAST = 0x8000
 _SMALLEST_REPLY = 300
 """BOOTP clients and some relays still throw away what is shorter (RFC 1542 section 2.1)."""
 
-_NETMASK, _ROUTER, _DNS, _HOSTNAME, _DOMAIN, _MTU = 1, 3, 6, 12, 15, 26
+_NETMASK, _ROUTER, _DNS, _HOSTNAME, _DOMAIN, _MTU, _BROADCAST_ADDRESS = 1, 3, 6, 12, 15, 26, 28
 _REQUESTED, _LEASE, _TYPE, _SERVER, _ASKED, _MAXIMUM, _T1, _T2 = 50, 51, 53, 54, 55, 57, 58, 59
 _BOOTFILE, _RAPID_COMMIT, _ROUTES, _MICROSOFT_ROUTES = 67, 80, 121, 249
 
@@ -203,6 +204,7 @@ def _own_options(config: GuestConfig, offer: Offer4) -> Iterator[tuple[int, byte
     yield _MTU, config.mtu.to_bytes(2)
     yield _T1, (config.lease // 2).to_bytes(4)
     yield _T2, (config.lease * 7 // 8).to_bytes(4)
+    yield _BROADCAST_ADDRESS, packed(Address(str(IPv4Network(offer.subnet).broadcast_address)))
     yield _HOSTNAME, config.hostname.encode()
     yield _DOMAIN, config.domain.encode()
     yield _MICROSOFT_ROUTES, routes
