@@ -21,9 +21,12 @@ from buoy.model.address import Address
 from buoy.model.nodestate import Entry, Key, Link, NodeState
 from buoy.model.reason import Withhold
 from buoy.model.snapshot import Identity, Snapshot
+from buoy.model.workload import Workload
 from buoy.planner.contest import Bid, Contest, Subject
 from buoy.planner.index import NOTHING, Dependents, Facts, Reader, Wish, link_fact, seat_fact, seats
 from buoy.planner.policy import combination_wish, group_wish, member_wish, membership
+from buoy.planner.verify import Mismatch
+from buoy.planner.wanted import Wanted, address_keys, baseless, workload_keys
 from buoy.planner.wishes import Here, service_ip_wish, settings_wish, subnet_wish, workload_wish
 
 _DERIVED = {"combination": 1, "groups": 2, "members": 3}
@@ -91,6 +94,36 @@ class Desired:
     def holder(self, seat: str) -> Subject | None:
         """Return which document holds an address or interface on this node."""
         return self._seats.holder(seat)
+
+    def wanted(self, address: Address) -> Wanted:
+        """Return what an address needs here, or why it is withheld."""
+        keys = address_keys(self, address)
+        subjects = {f"service-ips/{address}", *filter(None, {self.holder(address)})}
+        revision = max(self.snapshot.revisions.get(subject, 0) for subject in subjects)
+        known = address in self._verdicts.won
+        return Wanted(self.here.node, address, keys, self._verdicts.won.get(address), revision, known)
+
+    def wanted_workload(self, workload: str) -> Wanted:
+        """Return what a workload needs here, or why it is not served as a whole; answers its own revision."""
+        subject = f"{self._roots}/{workload}"
+        document = self.snapshot.documents.get(subject)
+        revision = document.revision if isinstance(document, Workload) else 0
+        keys, wish = workload_keys(self, subject), self.wish(subject)
+        return Wanted(self.here.node, workload, keys, wish.refused, revision, wish is not NOTHING)
+
+    def baseless(self, wrong: Collection[Mismatch]) -> frozenset[Key]:
+        """Return the announcements that must wait, for something they need is not as wanted."""
+        if not wrong:
+            return frozenset()
+        return baseless(self, self._verdicts.won, {mismatch.key for mismatch in wrong})
+
+    def concerned(self, keys: Collection[Key]) -> Touched:
+        """Return whose status depends on these keys; looks at everything, for the rare case of damage."""
+        wrong = frozenset(keys)
+        addresses = frozenset(address for address in self._verdicts.won if wrong & address_keys(self, address))
+        subjects = [subject for subject in self._wishes if self._kind(subject) == self._roots]
+        workloads = self._workloads([subject for subject in subjects if wrong & workload_keys(self, subject)])
+        return Touched(wrong, addresses, workloads)
 
     def update(
         self,
@@ -192,6 +225,4 @@ class Desired:
                     self._wait(waiting, woken)
 
     def _workloads(self, subjects: Collection[Subject]) -> frozenset[str]:
-        return frozenset(
-            subject.rpartition("/")[2] for subject in subjects if subject.rpartition("/")[0] == self._roots
-        )
+        return frozenset(subject.rpartition("/")[2] for subject in subjects if self._kind(subject) == self._roots)

@@ -12,6 +12,7 @@ from buoy.model.nodestate import (
     Change,
     Combination,
     Flush,
+    GroupMember,
     GroupRules,
     Key,
     NodeState,
@@ -45,23 +46,30 @@ def _moved(built: Iterable[Change]) -> Iterator[Address]:
             yield from _hosts(Prefix(change.key.name[0]))
 
 
+def gone(change: Change) -> Iterator[Address]:
+    """Yield the addresses whose flows a removal of forwarding or of a member ends."""
+    if change.after is not None:
+        return
+    table, name = change.key
+    if table in _SERVICE:
+        yield Address(name[0])
+    elif table is Table.ROUTE:
+        yield from _hosts(Prefix(name[0]))
+    elif table is Table.MEMBER:
+        yield from _hosts(Prefix(name[1]))
+
+
 def _lost(changes: tuple[Change, ...], observed: NodeState, desired: NodeState) -> Iterator[Address]:
     weakened: set[str] = set()
     for change in changes:
-        match change:
-            case Change(key=Key(table=Table.GUARD), before=PortGuard() as before, after=after):
-                yield from _unguarded(before, after if isinstance(after, PortGuard) else None, (observed, desired))
-            case Change(
-                key=Key(table=Table.GROUP, name=(group,)), before=GroupRules() as before, after=GroupRules() as now
-            ):
-                weakened |= {group} if set(before.rules) - set(now.rules) else set()
-            case Change(key=Key(table=Table.MEMBER, name=(group, prefix)), after=None):
-                yield from _hosts(Prefix(prefix))
-                weakened |= set() if is_host(Prefix(prefix)) else _referring(desired, group)
-            case Change(key=Key(table=table, name=(address, *_)), after=None) if table in _SERVICE:
-                yield Address(address)
-            case Change(key=Key(table=Table.ROUTE, name=(prefix,)), after=None):
-                yield from _hosts(Prefix(prefix))
+        yield from gone(change)
+        before, after = change.before, change.after
+        if isinstance(before, PortGuard):
+            yield from _unguarded(before, after if isinstance(after, PortGuard) else None, (observed, desired))
+        elif isinstance(before, GroupRules) and isinstance(after, GroupRules):
+            weakened |= {change.key.name[0]} if set(before.rules) - set(after.rules) else set()
+        elif isinstance(before, GroupMember) and after is None and not is_host(Prefix(change.key.name[1])):
+            weakened |= _referring(desired, change.key.name[0])
     if weakened:
         yield from _users(desired, weakened)
 

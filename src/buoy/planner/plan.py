@@ -76,7 +76,7 @@ def endangered(step: Step, failures: Iterable[Failure]) -> bool:
 
 
 def _hang_together(one: Change, other: Change) -> bool:
-    return bool({one.key.table, other.key.table} & _SHARED or _handles(one) & _handles(other))
+    return bool({one.key.table, other.key.table} & _SHARED or handles(one) & handles(other))
 
 
 def _announcements(changes: Iterable[Change]) -> tuple[list[Change], list[Change]]:
@@ -105,7 +105,7 @@ def _flush(phase: Phase, flush: Flush) -> Sequence[Step]:
     return [Step(phase, flush)] if flush.addresses else []
 
 
-def _handles(change: Change) -> set[str]:
+def handles(change: Change) -> set[str]:
     """Return the interfaces, addresses and prefixes that an act is about."""
     handles = {split(Prefix(name))[0] if "/" in name and is_host(Prefix(name)) else name for name in change.key.name}
     for entry in (change.before, change.after):

@@ -1,0 +1,106 @@
+"""Which entries must be seen before an address or a workload may be called served.
+
+Promises that an address needs what brings packets to its guest and the policy that
+guards them, and nothing of its neighbours': a failure elsewhere is not its failure.
+Members of groups are left out, for a group may have ten thousand; the guard, its
+combination and the groups' own chains are in.
+"""
+
+from collections.abc import Collection, Iterator
+from typing import Protocol
+
+import msgspec
+
+from buoy.model.address import Address, host_prefix
+from buoy.model.nodestate import Dnat, Key, Mapping, Table
+from buoy.model.reason import Withhold
+from buoy.planner.contest import Subject
+from buoy.planner.index import Wish, mentions
+
+_OF_INTERFACE = frozenset({Table.GUARD, Table.LINK})
+
+
+class Book(Protocol):
+    """Where wishes and seats are looked up."""
+
+    def wish(self, subject: Subject) -> Wish:
+        """Return what a subject wants."""
+
+    def holder(self, seat: str) -> Subject | None:
+        """Return who holds an address."""
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """What one address or workload (`name`) needs on a node, or why it is withheld there.
+
+    `known` is false if no document speaks of it; `revision` is what its status answers.
+    """
+
+    node: str
+    name: str
+    keys: frozenset[Key]
+    withheld: Withhold | None
+    revision: int
+    known: bool = True
+
+
+def address_keys(book: Book, address: Address) -> frozenset[Key]:
+    """Return the entries an address needs, its announcement among them; empty if it is not placed."""
+    service = book.wish(f"service-ips/{address}")
+    keys = set(service.entries)
+    for target in _targets(service):
+        keys |= {key for key in _local(book, target) if key.table is not Table.ANNOUNCEMENT}
+    holder = book.holder(address) or ""
+    if holder.startswith("workloads/"):
+        local = _local(book, address)
+        keys |= local if announcement(address) in local else set()
+    return frozenset(keys)
+
+
+def workload_keys(book: Book, subject: Subject) -> frozenset[Key]:
+    """Return the entries a workload needs; whether its addresses are announced is their own affair."""
+    wish = book.wish(subject)
+    own = {key for key in wish.entries if key.table is not Table.ANNOUNCEMENT}
+    return frozenset(own | _policy(book, wish))
+
+
+def announcement(address: Address) -> Key:
+    """Return the key of an address's announcement."""
+    return Key(Table.ANNOUNCEMENT, (host_prefix(address),))
+
+
+def baseless(book: Book, addresses: Collection[Address], wrong: Collection[Key]) -> frozenset[Key]:
+    """Return the announcements that lack something they need among the keys that are wrong."""
+    wrong = frozenset(wrong)
+    discards = {Key(Table.ANNOUNCEMENT, key.name) for key in wrong if key.table is Table.DISCARD}
+    lacking = {
+        announcement(address)
+        for address in addresses
+        if wrong & (address_keys(book, address) - {announcement(address)})
+    }
+    return frozenset(discards | lacking)
+
+
+def _targets(service: Wish) -> Iterator[Address]:
+    for key, bid in service.entries.items():
+        if isinstance(bid.value, Dnat | Mapping):
+            yield bid.value.target
+        elif key.table is Table.EGRESS:
+            yield Address(key.name[0])
+
+
+def _local(book: Book, address: Address) -> set[Key]:
+    """Return what brings packets to an address that a workload here holds, under its policy."""
+    wish = book.wish(book.holder(address) or "")
+    own = {key for key in wish.entries if key.table in _OF_INTERFACE or mentions(key, address)}
+    return own | _policy(book, wish)
+
+
+def _policy(book: Book, wish: Wish) -> set[Key]:
+    keys: set[Key] = set()
+    for combination in wish.needs:
+        chain = book.wish(combination)
+        keys |= chain.entries.keys()
+        for group in chain.needs:
+            keys |= book.wish(group).entries.keys()
+    return keys
