@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`buoy lab`: a cloud in network namespaces, of real daemons.
 
 Every command but `up` speaks to a running lab over its control socket; commands
@@ -47,8 +48,10 @@ def up(
     if output is not Output.TABLE:
         show(lab.services(), output, _SERVICE_COLUMNS)
         return
-    print(f"lab {name} is up: access, controller, {nodes} compute node{'s' * (nodes > 1)} in {time.monotonic() - began:.1f} s")
-    print(f"now: eval \"$(buoy lab env{'' if name == DEFAULT_NAME else ' --name ' + name})\"; openstack network agent list")
+    seconds = time.monotonic() - began
+    print(f"lab {name} is up in {seconds:.1f} s: access, controller, compute-1{f' … compute-{nodes}' * (nodes > 1)}")
+    chosen = "" if name == DEFAULT_NAME else f" --name {name}"
+    print(f'now: eval "$(buoy lab env{chosen})"; openstack network agent list')
 
 
 @app.command()
@@ -58,7 +61,7 @@ def down(
 ) -> None:
     """End a lab; when this returns nothing of it is left. A lab that is not up is a success."""
     with launch.undisturbed():
-        kept = Lab(name).down(keep_logs)
+        kept = Lab(name).down(keep_logs=keep_logs)
     if kept is not None:
         print(f"logs are in {kept}")
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Running one command to its end, and entering namespaces; the lab's only way to touch the kernel.
 
 `into` gives the command line that runs another one in a process's namespaces.

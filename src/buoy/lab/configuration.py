@@ -1,11 +1,15 @@
+# SPDX-License-Identifier: Apache-2.0
 """Configuration files of the OpenStack lab, as text.
 
 The access node's `bird.conf` is the lab's own and not Buoy's: it stands for the
 router of somebody else. It takes what the nodes announce and tells them nothing.
 """
 
+from buoy.neutron.configure import Embedded, neutron_conf
+
 ACCESS_AS = 64511
 NODES_AS = 64512
+NEUTRON_DIRECTORY = "/var/lib/neutron"
 FABRIC4, FABRIC6 = "192.168.8.0/24", "fd00:8::/64"
 
 
@@ -46,55 +50,5 @@ endpoints = ["{store}"]
 
 
 def neutron(store: str, paste: str) -> str:
-    """Return neutron.conf: the embedded form, one process, SQLite on the lab's tmpfs, no Keystone and no queue.
-
-    With no RPC workers ML2 makes no notifiers at all; without traditional DHCP
-    a port does not wait for a DHCP agent that is not there.
-    """
-    return f"""[DEFAULT]
-state_path = /var/lib/neutron
-api_paste_config = {paste}
-auth_strategy = noauth
-core_plugin = ml2
-service_plugins = buoy,port_forwarding,segments,network_ip_availability,revisions,timestamp,tag
-transport_url = fake://
-rpc_workers = 0
-rpc_state_report_workers = 0
-enable_traditional_dhcp = False
-notify_nova_on_port_status_changes = False
-notify_nova_on_port_data_changes = False
-enable_snat_by_default = False
-use_stderr = True
-
-[database]
-connection = sqlite:////var/lib/neutron/neutron.sqlite
-sqlite_synchronous = False
-
-[oslo_concurrency]
-lock_path = /var/lib/neutron/lock
-
-[oslo_messaging_notifications]
-driver = noop
-
-[ml2]
-type_drivers = local,flat
-project_network_types = local
-mechanism_drivers = buoy
-extension_drivers = port_security,dns_domain_ports
-
-[ml2_type_flat]
-flat_networks = *
-
-[quotas]
-default_quota = -1
-quota_network = -1
-quota_subnet = -1
-quota_port = -1
-quota_router = -1
-quota_floatingip = -1
-quota_security_group = -1
-quota_security_group_rule = -1
-
-[buoy]
-endpoints = {store}
-"""
+    """Return neutron.conf as Buoy's embedded Neutron has it; `paste` is the path of Neutron's api-paste.ini."""
+    return neutron_conf(Embedded(directory=NEUTRON_DIRECTORY, etcd=(store,), paste=paste, heartbeat_interval=2.0))

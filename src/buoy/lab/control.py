@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The lab's control socket: one JSON line asks, one JSON line answers, then the connection ends.
 
 A question is ``{"do": NAME, …arguments}``; an answer is ``{"ok": …}`` or

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A stand-in for a node's metadata service: answers every request with who asked for what.
 
 ``python -m buoy.lab.echo PORT`` listens on 127.0.0.1, as Nova's metadata proxy does.
@@ -9,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class _Echo(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:  # noqa: N802  http.server's name
+    def do_GET(self) -> None:
         """Answer with the source address as it arrived here, which is how Neutron finds the port."""
         body = json.dumps({"source": self.client_address[0], "path": self.path}).encode() + b"\n"
         self.send_response(200)

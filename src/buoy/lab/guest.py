@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Guests: machines that stand in for VMs, each on one tap of a node.
 
 The tap is one end of a veth pair with the name Nova would give it; the other

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The first process of a lab: builds the machines, keeps the services, answers on the control socket.
 
 Runs as process 1 of the lab's own namespaces, so whatever ends it ends all of
@@ -7,6 +8,7 @@ ends: an interrupted ``lab up`` leaves nothing.
 
 import argparse
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -46,7 +48,7 @@ async def _live(lab: Path, starter: socket.socket, relays: list[int]) -> None:
     loop = asyncio.get_running_loop()
     ending = loop.create_future()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, lambda: ending.done() or ending.set_result(None))
+        loop.add_signal_handler(number, _end, ending)
     store = lab / "fs"
     store.mkdir(exist_ok=True)
     run(["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", str(store)])
@@ -78,7 +80,7 @@ async def _announce(world: World, starter: socket.socket) -> None:
             return
         hopeless = [unit.key for unit in required if unit.restarts >= _CRASHES]
         if hopeless:
-            _tell(starter, failed=f"{', '.join(hopeless)} crashed {_CRASHES} times")
+            _tell(starter, failed=f"{', '.join(hopeless)} crashed {_CRASHES} times", crashed=hopeless)
             return
         await asyncio.sleep(0.02)
 
@@ -86,15 +88,18 @@ async def _announce(world: World, starter: socket.socket) -> None:
 async def _until_told_to_stay(starter: socket.socket, ending: "asyncio.Future[None]") -> None:
     starter.setblocking(False)
     word = await asyncio.get_running_loop().sock_recv(starter, len(STAY))
-    if word != STAY and not ending.done():
+    if word != STAY:
+        _end(ending)
+
+
+def _end(ending: "asyncio.Future[None]") -> None:
+    if not ending.done():
         ending.set_result(None)
 
 
 def _tell(starter: socket.socket, **news: object) -> None:
-    try:
+    with contextlib.suppress(OSError):  # that the starter has gone is noticed elsewhere
         starter.send(msgspec.json.encode(news) + b"\n")
-    except OSError:
-        pass  # the starter has gone; that is noticed elsewhere
 
 
 if __name__ == "__main__":

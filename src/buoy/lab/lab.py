@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A lab, as the command line, the demo, the tests and the benchmarks use it.
 
 Stands on nothing but the lab's control socket and `nsenter`, so it can be made
@@ -20,6 +21,10 @@ DEFAULT_NAME = "openstack"
 _UP_SECONDS = 120.0
 
 
+def _silently(news: dict[str, Any]) -> None:
+    """Hear of progress and say nothing."""
+
+
 class Lab:
     """The lab called `name`, running or not."""
 
@@ -27,14 +32,14 @@ class Lab:
         self.name = name
         self.directory = place.directory(name)
 
-    def up(self, nodes: int = 2, without: Collection[str] = (), tell: Told = lambda news: None) -> "Lab":
+    def up(self, nodes: int = 2, without: Collection[str] = (), tell: Told = _silently) -> "Lab":
         """Build the OpenStack lab and return once every service is ready; raise `LabError`, leaving nothing."""
         launch.start(openstack.topology(self.name, nodes, without), tell, _UP_SECONDS)
         return self
 
-    def down(self, keep_logs: bool = False) -> Path | None:
+    def down(self, *, keep_logs: bool = False) -> Path | None:
         """End the lab; return when nothing of it is left, with the place of its logs if they are kept."""
-        return launch.stop(self.directory, keep_logs)
+        return launch.stop(self.directory, keep_logs=keep_logs)
 
     def is_up(self) -> bool:
         """Tell whether the lab lives."""
@@ -55,7 +60,7 @@ class Lab:
         process = _process_of(descriptor)
         namespaces = ["mount", "uts", "ipc", "net", "pid"]
         user = ["--user", "--preserve-credentials"] if needs_user_namespace() else []
-        variables = [f"{name}={value}" for name, value in _inside(machine, about["guest"]).items()]
+        variables = [f"{name}={value}" for name, value in _inside(machine, is_guest=about["guest"]).items()]
         return [*into(process, *namespaces), *user, "--wdns=/", "env", *variables, *command]
 
     def exec(
@@ -73,7 +78,9 @@ class Lab:
     def client(self, *command: str, timeout: float = 60, check: bool = True) -> "subprocess.CompletedProcess[str]":
         """Run a client such as ``openstack`` on the host with the lab's variables."""
         variables = {**os.environ, **self.env()}
-        done = subprocess.run(list(command), capture_output=True, text=True, timeout=timeout, env=variables, check=False)
+        done = subprocess.run(
+            list(command), capture_output=True, text=True, timeout=timeout, env=variables, check=False
+        )
         if check and done.returncode:
             raise LabError(f"{' '.join(command)}: exit code {done.returncode}: {(done.stderr or done.stdout).strip()}")
         return done
@@ -94,7 +101,8 @@ class Lab:
             if unit["stage"] == "ready":
                 return
             if time.monotonic() > deadline:
-                raise LabError(f"{name} on {node} is {unit['stage']} after {timeout:g} s; see `buoy lab logs {node} {name}`")
+                stage = unit["stage"]
+                raise LabError(f"{name} on {node} is {stage} after {timeout:g} s: `buoy lab logs {node} {name}`")
             time.sleep(0.02)
 
     def plug(self, **wanted: Any) -> dict[str, Any]:
@@ -145,14 +153,13 @@ def _client_path() -> str:
     return ":".join([*ours, launch.search_path()])
 
 
-def _inside(machine: str, is_guest: bool) -> Mapping[str, str]:
+def _inside(machine: str, *, is_guest: bool) -> Mapping[str, str]:
     """Return the variables of a command inside a machine: clients speak to the controller itself there."""
-    path = "/run/bin:" + ("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" if is_guest else _client_path())
     if is_guest:
-        return {"PATH": path, "HOME": "/home/cirros"}
+        return {"PATH": f"/run/bin:{launch.SYSTEM_PATH}", "HOME": "/run/home/cirros"}
     return {
-        "PATH": path,
-        "HOME": "/home/core",
+        "PATH": f"/run/bin:{_client_path()}",
+        "HOME": "/run/home/core",
         "OS_AUTH_TYPE": "none",
         "OS_ENDPOINT": f"http://192.168.8.2:{openstack.NEUTRON_PORT}",
         "BUOY_ETCD": f"http://192.168.8.2:{openstack.ETCD_PORT}",

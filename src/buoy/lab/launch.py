@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Starting and ending a lab from outside.
 
 Nothing is left by an interrupted start, at any point: until the lab was told to
@@ -31,6 +32,8 @@ PROGRAMS = {
     "busybox": "busybox", "dropbear": "dropbear-bin", "dhcpcd": "dhcpcd-base",
 }  # fmt: skip
 """Programs a lab runs, and the Debian package each is in."""
+
+SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 Told = Callable[[dict[str, Any]], None]
 """Hears of progress: ``{"doing": TEXT}`` and ``{"ready": SERVICE}``."""
@@ -79,7 +82,7 @@ def undisturbed() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def stop(lab: Path, keep_logs: bool = False) -> Path | None:
+def stop(lab: Path, *, keep_logs: bool = False) -> Path | None:
     """End a lab, wait until nothing of it is left, and return where its logs were kept."""
     process = first_process(lab)
     if process is not None:
@@ -90,7 +93,7 @@ def stop(lab: Path, keep_logs: bool = False) -> Path | None:
         if time.monotonic() > deadline:
             raise LabError(f"{lab.name} does not end; look for processes of {lab}")
         time.sleep(0.005)
-    return place.remove(lab, keep_logs)
+    return place.remove(lab, keep_logs=keep_logs)
 
 
 def first_process(lab: Path) -> int | None:
@@ -128,25 +131,24 @@ def check_host() -> None:
 def search_path() -> str:
     """Return PATH with the directories of system programs, which users often lack."""
     own = os.environ.get("PATH", "").split(":")
-    return ":".join(dict.fromkeys([*own, "/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"]))
+    return ":".join(dict.fromkeys([*own, *SYSTEM_PATH.split(":")]))
 
 
 def _unshare(lab: Path, wanted: Topology, lock: int, theirs: socket.socket) -> None:
     listeners = {name: _listener() for name in wanted.relays}
-    ports = {name: "127.0.0.1:{}".format(listener.getsockname()[1]) for name, listener in listeners.items()}
+    ports = {name: f"127.0.0.1:{listener.getsockname()[1]}" for name, listener in listeners.items()}
     environment = {name: value.format_map(ports) for name, value in wanted.environment.items()}
     wanted = msgspec.structs.replace(wanted, environment=environment)
     (lab / "topology.json").write_bytes(topology.write(wanted))
     place.logs(lab).mkdir()
     user = ["--user", "--map-root-user"] if needs_user_namespace() else []
     # forked off, so that the lab is nobody's child but the system's
-    command = [
-        "setsid", "--fork", "unshare", *user, "--mount", "--pid", "--net", "--uts", "--ipc", "--fork", "--kill-child", "--mount-proc",
-        "--propagation", "private", sys.executable, "-m", "buoy.lab.init", str(lab), "--starter", str(theirs.fileno()),
-        *(word for listener in listeners.values() for word in ("--relay", str(listener.fileno()))),
-    ]  # fmt: skip
+    apart = ["--mount", "--pid", "--net", "--uts", "--ipc", "--fork", "--kill-child", "--mount-proc"]
+    init = [sys.executable, "-m", "buoy.lab.init", str(lab), "--starter", str(theirs.fileno())]
+    relays = [word for listener in listeners.values() for word in ("--relay", str(listener.fileno()))]
+    command = ["setsid", "--fork", "unshare", *user, *apart, "--propagation", "private", *init, *relays]
     descriptors = (lock, theirs.fileno(), *(listener.fileno() for listener in listeners.values()))
-    with open(place.logs(lab) / "lab.log", "ab") as log:
+    with (place.logs(lab) / "lab.log").open("ab") as log:
         subprocess.run(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/",
             pass_fds=descriptors, env=_environment(), check=True,
@@ -156,8 +158,9 @@ def _unshare(lab: Path, wanted: Topology, lock: int, theirs: socket.socket) -> N
 
 
 def _environment() -> dict[str, str]:
-    source = str(Path(__file__).parents[2])
-    return {**os.environ, "PATH": search_path(), "PYTHONPATH": source, "PYTHONUNBUFFERED": "1"}
+    sources = [str(Path(__file__).parents[2]), *os.environ.get("PYTHONPATH", "").split(":")]
+    python_path = ":".join(dict.fromkeys(filter(None, sources)))
+    return {**os.environ, "PATH": search_path(), "PYTHONPATH": python_path, "PYTHONUNBUFFERED": "1"}
 
 
 def _listener() -> socket.socket:
@@ -176,21 +179,26 @@ def _sweep(lab: Path) -> None:
 
 def _follow(ours: socket.socket, lab: Path, tell: Told, deadline: float) -> None:
     wanted = topology.read((lab / "topology.json").read_bytes())
-    waiting = {f"{node.name}/{one.name}": None for node in wanted.nodes for one in node.services if not one.optional}
-    reason = "the lab did not come up in time"
+    required = (f"{node.name}/{one.name}" for node in wanted.nodes for one in node.services if not one.optional)
+    waiting = dict.fromkeys(required)
+    reason = ""
     for news in _news(ours, deadline):
         if "up" in news:
             return
         if "failed" in news:
             reason = news["failed"]
+            waiting |= dict.fromkeys(news.get("crashed", ()))
             break
         waiting.pop(news.get("ready", ""), None)
         tell(news)
+    if not reason:
+        late = time.monotonic() >= deadline
+        reason = f"{', '.join(waiting)} not ready in time" if late else "the lab's first process ended"
     raise LabError(reason + _last_words(lab, [*waiting, "logs/lab"]))
 
 
 def _last_words(lab: Path, keys: Iterable[str]) -> str:
-    """Return the ends of the logs of services that are not ready: the files go away with the lab that did not come up."""
+    """Return the ends of the logs of services that are not ready: the files go with the lab that did not come up."""
     words = []
     for key in keys:
         log = place.logs(lab) / f"{key}.log" if key != "logs/lab" else place.logs(lab) / "lab.log"

@@ -1,9 +1,9 @@
+# SPDX-License-Identifier: Apache-2.0
 """A machine of the lab: one namespace holder with its own /etc, /run, /var/lib, host name and network.
 
 A shell sets the namespaces up and stays as their holder; who enters them names
-its process. Private directories are overlays of the host's on the lab's tmpfs,
-filled before they are mounted: in a user namespace nobody may write into
-directories that belong to the real root.
+its process. /etc is an overlay over the host's, filled before it is mounted: in
+a user namespace nobody may write into a directory that belongs to the real root.
 """
 
 import os
@@ -19,19 +19,18 @@ from buoy.model.errors import DataplaneError
 _SETUP = """
 set -e
 hostname {name}
-for private in etc:/etc lib:/var/lib home:/home; do
-  own={root}/${{private%%:*}} place=${{private#*:}}
-  mount -t overlay overlay -o lowerdir=$place,upperdir=$own,workdir=$own.work $place
-done
+mount -t overlay overlay -o lowerdir=/etc,upperdir={root}/etc,workdir={root}/etc.work /etc
+mount --bind {root}/lib /var/lib
 mount --bind {root}/run /run
 mount -t sysfs sysfs /sys 2>/dev/null || true
 mount -t tmpfs -o mode=1777 tmpfs /dev/shm 2>/dev/null || true
 ip link set lo up
 """
 _READY_SECONDS = 10.0
+_DIRECTORIES = ("etc/dropbear", "etc.work", "lib/buoy", "run/buoy", "run/lock", "run/home/core", "run/home/cirros")
 _PASSWORDS = """root::0:0:root:/root:/bin/bash
-core::0:0:Buoy lab:/home/core:/run/bin/shell
-cirros::0:0:Buoy lab:/home/cirros:/run/bin/shell
+core::0:0:Buoy lab:/run/home/core:/run/bin/shell
+cirros::0:0:Buoy lab:/run/home/cirros:/run/bin/shell
 nobody:*:65534:65534:nobody:/nonexistent:/usr/sbin/nologin
 """
 _SUDO = '#!/bin/sh\nexec "$@"\n'
@@ -61,7 +60,7 @@ class Machine(msgspec.Struct, kw_only=True):
         return Path(f"/proc/{self.holder}/root{path}")
 
 
-def start(name: str, root: Path, script: str, log: Path, own_processes: bool = False) -> Machine:
+def start(name: str, root: Path, script: str, log: Path, *, own_processes: bool = False) -> Machine:
     """Make the namespaces, run `script` in them after the set-up, and return once it has printed its first line.
 
     The script must print one line when it is ready and must not end; its complaints go to the file `log`.
@@ -71,7 +70,7 @@ def start(name: str, root: Path, script: str, log: Path, own_processes: bool = F
     fork = ["--pid", "--fork", "--kill-child", "--mount-proc"] if own_processes else []
     command = ["unshare", "--net", "--mount", "--uts", "--ipc", *fork, "--propagation", "private"]
     (root / "init").write_text(_SETUP.format(name=name, root=root) + script)
-    with open(log, "ab") as complaints:
+    with log.open("ab") as complaints:
         shell = subprocess.Popen(
             [*command, "/bin/sh", str(root / "init")],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints, cwd="/", start_new_session=True,
@@ -83,15 +82,13 @@ def start(name: str, root: Path, script: str, log: Path, own_processes: bool = F
 
 def prepare(root: Path, name: str, hosts: str, files: Mapping[str, str]) -> None:
     """Write the machine's private files below `root`."""
-    for directory in ("etc", "lib", "home"):
-        (root / directory).mkdir(parents=True)
-        (root / f"{directory}.work").mkdir()
-    for directory in ("run/buoy", "run/lock", "lib/buoy", "home/core", "home/cirros", "etc/dropbear"):
+    for directory in _DIRECTORIES:
         (root / directory).mkdir(parents=True)
     (root / "run/tmp").mkdir(mode=0o1777)
     everywhere = {
         "/etc/hostname": f"{name}\n", "/etc/hosts": hosts, "/etc/passwd": _PASSWORDS,
-        "/etc/group": "root:x:0:\nnogroup:x:65534:\n", "/etc/shadow": "", "/etc/shells": "/bin/sh\n/bin/bash\n/run/bin/shell\n",
+        "/etc/group": "root:x:0:\nnogroup:x:65534:\n", "/etc/shadow": "",
+        "/etc/shells": "/bin/sh\n/bin/bash\n/run/bin/shell\n",
         "/etc/ssh/ssh_config.d/lab.conf": _SSH, "/etc/resolv.conf": "",
     }  # fmt: skip
     for path, text in (everywhere | dict(files)).items():
@@ -107,7 +104,7 @@ def prepare(root: Path, name: str, hosts: str, files: Mapping[str, str]) -> None
 
 def located(root: Path, path: str) -> Path:
     """Return where a machine's private file lies below its root; raise ValueError if the path is not private."""
-    for place, own in (("/etc/", "etc"), ("/run/", "run"), ("/var/lib/", "lib"), ("/home/", "home")):
+    for place, own in (("/etc/", "etc"), ("/run/", "run"), ("/var/lib/", "lib")):
         if path.startswith(place):
             return root / own / path.removeprefix(place)
     raise ValueError(f"{path} is not a private path of a machine")

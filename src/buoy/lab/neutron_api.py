@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """As much of Neutron's API as Nova uses: ports, networks by name, bindings.
 
 Speaks HTTP without authentication, as the lab's Neutron does.
@@ -62,9 +63,10 @@ class NeutronApi:
             if now["status"] == "ACTIVE":
                 return now
             if time.monotonic() > deadline:
+                host, vif_type = now["binding:host_id"] or "no host", now["binding:vif_type"]
                 raise LabError(
-                    f"port {port} is {now['status']} after {timeout:g} s, bound as {now['binding:vif_type']} "
-                    f"on {now['binding:host_id'] or 'no host'}: `buoy why` of its address on that node says what is missing"
+                    f"port {port} is {now['status']} after {timeout:g} s, bound as {vif_type} on {host}: "
+                    "`buoy why` of its address says there what is missing"
                 )
             waiting(now["status"])
             time.sleep(0.05)
@@ -77,7 +79,7 @@ class NeutronApi:
             response = connection.getresponse()
             raw = response.read()
         except OSError as error:
-            raise LabError(f"Neutron does not answer ({error}): `buoy lab status`, `buoy lab logs controller neutron`") from error
+            raise LabError(f"Neutron does not answer ({error}): `buoy lab logs controller neutron`") from error
         finally:
             connection.close()
         if response.status >= http.client.BAD_REQUEST:

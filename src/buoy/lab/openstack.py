@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The OpenStack lab: an access node, a controller with etcd and Neutron, and compute nodes.
 
 Addresses are those of the documents whose commands are to work here: the access
@@ -22,7 +23,9 @@ _BIRD_READY = Probe(file="/run/buoy/bird.ctl")
 
 
 def topology(name: str, nodes: int, without: Collection[str] = ()) -> Topology:
-    """Return the lab of that name with `nodes` compute nodes, leaving out services named in `without`.
+    """Return the lab of that name with `nodes` compute nodes, leaving out the services in `without`.
+
+    A service is named ``bird`` for those of all nodes or ``compute-1/bird`` for one.
 
     Raises `InvalidInput` for an impossible number of nodes.
     """
@@ -40,10 +43,13 @@ def topology(name: str, nodes: int, without: Collection[str] = ()) -> Topology:
 
 
 def _leave_out(node: Node, without: Collection[str]) -> Node:
+    def left_out(key: str) -> bool:
+        return key in without or key.partition("/")[2] in without
+
     kept = (
-        replace(service, after=tuple(key for key in service.after if key.partition("/")[2] not in without))
+        replace(service, after=tuple(key for key in service.after if not left_out(key)))
         for service in node.services
-        if service.name not in without
+        if not left_out(f"{node.name}/{service.name}")
     )
     return replace(node, services=tuple(kept))
 
@@ -52,15 +58,15 @@ def _address(number: int) -> str:
     return f"192.168.8.{number}"
 
 
-def _node(name: str, number: int, files: dict[str, str], services: tuple[Service, ...], guests: bool = False) -> Node:
-    ssh = Service(name="ssh", command=("dropbear", "-F", "-R", "-B", "-E", "-p", "22"), ready=Probe(port=22), optional=True)
+def _node(name: str, number: int, files: dict[str, str], services: tuple[Service, ...]) -> Node:
+    dropbear = ("dropbear", "-F", "-R", "-B", "-E", "-p", "22")
+    ssh = Service(name="ssh", command=dropbear, ready=Probe(port=22), optional=True)
     return Node(
         name=name,
         address4=f"{_address(number)}/24",
         address6=f"fd00:8::{number:x}/64",
         files=files,
         services=(*services, ssh),
-        guests=guests,
     )
 
 
@@ -97,7 +103,7 @@ def _controller() -> Node:
     )  # fmt: skip
     paste = Path(sys.prefix) / "etc/neutron/api-paste.ini"
     files = {
-        "/etc/neutron/neutron.conf": configuration.neutron(f"{_address(2)}:{ETCD_PORT}", str(paste)),
+        "/etc/neutron/neutron.conf": configuration.neutron(store, str(paste)),
         "/var/lib/neutron/lock/.keep": "",
     }
     return _node(CONTROLLER, 2, files, (etcd, seed, neutron))
@@ -116,4 +122,4 @@ def _compute(index: int) -> Node:
         Service(name="dhcp", command=(*buoy, "dhcp", "run")),
         Service(name="metadata", command=("{python}", "-m", "buoy.lab.echo", str(METADATA_PORT)), optional=True),
     )  # fmt: skip
-    return _node(name, number, {"/etc/buoy/agent.toml": settings}, services, guests=True)
+    return replace(_node(name, number, {"/etc/buoy/agent.toml": settings}, services), guests=True)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where a lab lives on disk, and whether it lives.
 
 A lab is one directory under `home()`; its first process holds a lock on the
@@ -11,7 +12,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from buoy.lab.topology import NAME_PATTERN
@@ -20,9 +21,9 @@ from buoy.model.errors import InvalidInput
 
 def home() -> Path:
     """Return the directory of all labs of this user: $XDG_RUNTIME_DIR, /run/user/UID, or a private one in /tmp."""
-    runtime = os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}")
-    if os.path.isabs(runtime) and os.access(runtime, os.W_OK):
-        return Path(runtime) / "buoy-lab"
+    runtime = Path(os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}"))
+    if runtime.is_absolute() and os.access(runtime, os.W_OK):
+        return runtime / "buoy-lab"
     return Path(tempfile.gettempdir()) / f"buoy-lab-{os.getuid()}"
 
 
@@ -70,7 +71,7 @@ def names() -> list[str]:
 def is_alive(lab: Path) -> bool:
     """Tell whether some process holds the lab's lock."""
     try:
-        with open(lab / "lock", "rb") as file:
+        with (lab / "lock").open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except FileNotFoundError:
         return False
@@ -93,15 +94,13 @@ def locked(lab: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
-def remove(lab: Path, keep_logs: bool = False) -> Path | None:
+def remove(lab: Path, *, keep_logs: bool = False) -> Path | None:
     """Delete a dead lab's directory, and the home if that was the last; return where the logs were kept."""
     kept = None
     if keep_logs and logs(lab).is_dir():
         kept = Path(tempfile.mkdtemp(prefix=f"buoy-lab-{lab.name}-logs-"))
         shutil.copytree(logs(lab), kept, dirs_exist_ok=True)
     shutil.rmtree(lab, ignore_errors=True)
-    try:
+    with suppress(OSError):  # there may be other labs
         lab.parent.rmdir()
-    except OSError:
-        pass  # other labs, or gone already
     return kept

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Write the lab's first documents: the access node as everybody's BGP neighbour.
 
 Speaks etcd's JSON gateway, so that a lab whose store client is broken still

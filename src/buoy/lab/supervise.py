@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Services: started in order, restarted when they crash, stopped when a person says so.
 
 Decides nothing about machines: `Spawn` starts a process on a node and the
@@ -7,11 +8,13 @@ stays dead until it is started, so that a test can look at the world without it.
 """
 
 import asyncio
+import contextlib
 import enum
 import os
 import signal
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import msgspec
 
@@ -126,8 +129,7 @@ class Supervisor:
 
     async def _keep(self, unit: Unit) -> None:
         delay = _FIRST_DELAY
-        while not all(self.units[key].is_ready for key in unit.service.after):
-            await asyncio.sleep(_POLL)
+        await _until(partial(self._may_begin, unit))
         while True:
             began = time.monotonic()
             exit_code = await self._run_once(unit)
@@ -141,18 +143,23 @@ class Supervisor:
 
     async def _run_once(self, unit: Unit) -> int:
         unit.enter(Stage.WAITING)
-        while not await self._probe(unit):
-            await asyncio.sleep(_POLL)
+        await _until(partial(self._probe, unit))
         if unit.group:
             _signal_group(unit.group, signal.SIGKILL)
         unit.process = unit.group = self._spawn(unit.node, unit.service)
         ending = self._endings[unit.process] = asyncio.get_running_loop().create_future()
         unit.enter(Stage.STARTING)
-        while not ending.done() and not unit.service.quick and not await self._probe(unit):
-            await asyncio.sleep(_POLL)
-        if not ending.done() and not unit.service.quick:
-            unit.enter(Stage.READY)
+        if not unit.service.quick:
+            await _until(partial(self._ready_or_over, unit, ending))
+            if not ending.done():
+                unit.enter(Stage.READY)
         return await self._collect(unit)
+
+    async def _may_begin(self, unit: Unit) -> bool:
+        return all(self.units[key].is_ready for key in unit.service.after)
+
+    async def _ready_or_over(self, unit: Unit, ending: "asyncio.Future[int]") -> bool:
+        return ending.done() or await self._probe(unit)
 
     async def _collect(self, unit: Unit) -> int:
         # shielded: stopping cancels the task that waits, never the news itself
@@ -162,15 +169,18 @@ class Supervisor:
         return exit_code
 
 
+async def _until(so: Callable[[], Awaitable[bool]]) -> None:
+    while True:
+        if await so():
+            return
+        await asyncio.sleep(_POLL)
+
+
 def _signal(process: int, number: signal.Signals) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):  # it may end in the meantime
         os.kill(process, number)
-    except ProcessLookupError:
-        pass  # it ended in the meantime
 
 
 def _signal_group(process: int, number: signal.Signals) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):  # nobody may be left in it
         os.killpg(process, number)
-    except ProcessLookupError:
-        pass  # nobody is left in it

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The lab's own network namespace: one bridge that all machines hang on, and what reaches them from there.
 
 The lab's first process lives here. It reaches every machine over the bridge, so

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a lab consists of, as data: nodes, their files, their services.
 
 A `Topology` is everything the lab's first process needs; it is handed over as

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Booting a guest as Nova boots a VM: port, tap, wait for ACTIVE, start; and the same backwards.
 
 Whatever fails or is interrupted in between, what was made here is unmade, in the
@@ -33,7 +34,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     wait_for_addresses: bool = True
 
 
-def boot(lab: Lab, wish: Wish, tell: Callable[[str], None] = lambda text: None) -> dict[str, Any]:
+def boot(lab: Lab, wish: Wish, tell: Callable[[str], None]) -> dict[str, Any]:
     """Boot a guest and return what it is, with its ``addresses``; raise `LabError`, leaving nothing."""
     check_name(wish.name, "NAME")
     status = lab.status()
@@ -100,7 +101,7 @@ def _bind(neutron: NeutronApi, wish: Wish, host: str, undo: ExitStack) -> dict[s
 
 def _host(status: dict[str, Any], wanted: str) -> str:
     """Return the wanted node, else the one with the fewest guests."""
-    hosts = [node["name"] for node in status["nodes"] if node["guests"]]
+    hosts: list[str] = [node["name"] for node in status["nodes"] if node["guests"]]
     if wanted:
         if wanted not in hosts:
             raise LabError(f"--host {wanted}: guests can be on {', '.join(hosts)}")

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """All that runs in a lab, as its first process knows it, and what can be asked of it.
 
 Every public coroutine named in `handlers` is one question of the control socket;
@@ -80,9 +81,9 @@ class World:
             if process == 0:
                 return
             self.supervisor.ended(process, os.waitstatus_to_exitcode(status))
-            for name, one in list(self._guests.items()):
-                if one.machine.shell.pid == process:
-                    one.machine.shell.returncode = os.waitstatus_to_exitcode(status)
+            for machine_ in (*self._machines.values(), *(one.machine for one in self._guests.values())):
+                if machine_.shell.pid == process:
+                    machine_.shell.returncode = os.waitstatus_to_exitcode(status)
 
     def handlers(self) -> Mapping[str, Handler]:
         """Return what may be asked, by the word it is asked with."""
@@ -169,7 +170,7 @@ class World:
         inside = into(self._machines[node].holder, "net", "mount", "uts", "ipc")
         command = [word.replace("{python}", sys.executable) for word in service.command]
         environment = {**os.environ, **service.environment, "TMPDIR": "/run/tmp"}
-        with open(self._log(node, service.name), "ab") as log:
+        with self._log(node, service.name).open("ab") as log:
             started = subprocess.Popen(
                 [*inside, *command], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 env=environment, cwd="/", start_new_session=True,
