@@ -11,9 +11,10 @@ or their `add_router_interface` hides its notifications.
 from typing import Any
 
 from neutron.api.rpc.agentnotifiers import utils as notifiers
-from neutron.db import l3_db, l3_fip_pools_db, l3_fip_port_details, l3_gwmode_db
+from neutron.db import dns_db, l3_db, l3_fip_pools_db, l3_fip_port_details, l3_gwmode_db
 from neutron.db.models import l3 as l3_models
 from neutron.quota import resource_registry
+from neutron.services.portforwarding.pf_plugin import PortForwardingPlugin
 from neutron_lib import constants
 from neutron_lib.callbacks import events, registry, resources
 from neutron_lib.plugins import constants as plugin_constants
@@ -21,6 +22,7 @@ from neutron_lib.plugins import directory
 from neutron_lib.services import base
 from oslo_config import cfg
 
+from buoy.model.errors import InvalidInput
 from buoy.neutron import association
 from buoy.neutron.admission import Refused
 
@@ -32,6 +34,7 @@ class BuoyL3Plugin(  # type: ignore[misc]
     base.ServicePluginBase,
     l3_db.L3NotifierMixin,
     l3_gwmode_db.L3_NAT_dbonly_mixin,
+    dns_db.DNSDbMixin,
     l3_fip_port_details.Fip_port_details_db_mixin,
     l3_fip_pools_db.FloatingIPPoolsMixin,
 ):
@@ -43,6 +46,7 @@ class BuoyL3Plugin(  # type: ignore[misc]
     def __init__(self) -> None:
         # an operator who asks for it is told no at each gateway; one who says nothing gets what works
         cfg.CONF.set_default("enable_snat_by_default", False)
+        _be_the_only_router()
         super().__init__()
         self._notifier = notifiers.RPCNotifierHandler()
 
@@ -98,6 +102,18 @@ class BuoyL3Plugin(  # type: ignore[misc]
         port = router["gw_port_id"] if isinstance(router, dict) else getattr(router, "gw_port_id", None)
         if port:
             _raise_port(payload.context, port)
+
+
+def _be_the_only_router() -> None:
+    """Keep Neutron from loading its own router service beside this one, which its port forwarding asks for."""
+    if directory.get_plugin(plugin_constants.L3) is not None:
+        raise InvalidInput(
+            "service_plugins",
+            ",".join(cfg.CONF.service_plugins),
+            "list buoy before port_forwarding, and no other router service",
+        )
+    PortForwardingPlugin.required_service_plugins = []
+    PortForwardingPlugin._rpc_notifications_required = False  # noqa: SLF001
 
 
 def _raise_port(context: Any, port: str) -> None:  # noqa: ANN401

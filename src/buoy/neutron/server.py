@@ -27,8 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Serve until killed; exits with a message if the configuration or the database is wrong."""
     options = _parser().parse_args(arguments)
     neutron_arguments = [word for name in options.config_file for word in ("--config-file", name)]
-    sqlite.install()
     database.prepare(_database_url(neutron_arguments))
+    sqlite.install()
     sys.argv = ["neutron-api", *neutron_arguments]
     application = importlib.import_module("neutron.wsgi.api").application
     start_periodic_jobs()
