@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from buoy.model import validate
 from buoy.model.errors import InvalidInput
 from buoy.model.group import Member, SecurityGroup
 from buoy.model.network import Network, Subnet
@@ -118,4 +119,5 @@ def decode(at: str, raw: bytes) -> Document:
         raise InvalidInput(f"{at}.schema", document.schema, f"this version reads {SCHEMA - 1} to {SCHEMA + 1}")
     if path(document) != at:
         raise InvalidInput(at, path(document), "the document must stand under the path it names")
+    validate.check(at, document)
     return document
