@@ -45,7 +45,7 @@ def apply(
     Examples:
       buoy apply -f peers.yaml --dry-run
       buoy apply -f peers.yaml
-    """  # noqa: D301  \b is for the help formatter
+    """
     wanted = wishes(file)
     for line in with_store(lambda store: bgp_documents.put_all(store, wanted, dry_run=dry_run)):
         print(line)

@@ -56,7 +56,7 @@ def change(
       buoy bgp set --asn 64512 --bfd
       buoy bgp set --reflector rr-1 --reflector rr-2 --cluster-id 192.0.2.250
       buoy bgp set --reflector '' --mesh
-    """  # noqa: D301  \b is for the help formatter
+    """
     given = dict(locals())
     print(with_store(lambda store: _put(store, given)))
 

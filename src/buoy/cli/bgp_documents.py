@@ -15,7 +15,7 @@ from buoy.model import documents
 from buoy.model.documents import Document
 from buoy.model.errors import Conflict, InvalidInput
 from buoy.model.node import Node
-from buoy.model.peer import BGPSettings, Filter, Peer
+from buoy.model.peer import Bfd, BGPSettings, Filter, Peer
 from buoy.model.snapshot import Snapshot
 from buoy.planner.peering import symbol
 from buoy.planner.peering_rules import HIDDEN, check_filter, check_peer, check_settings, check_together
@@ -74,10 +74,16 @@ async def peer_rows(store: Store, name: str = "") -> list[dict[str, Any]]:
 
 def plain(document: Document, *, reveal: bool = False) -> dict[str, Any]:
     """Return all fields of a document; a password only if it is to be revealed."""
-    fields: dict[str, Any] = {name: msgspec.to_builtins(getattr(document, name)) for name in document.__struct_fields__}
+    fields: dict[str, Any] = {name: _plain(getattr(document, name)) for name in document.__struct_fields__}
     if fields.get("password") and not reveal:
         fields["password"] = HIDDEN
     return fields
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Bfd):
+        return {"interval": value.interval, "multiplier": value.multiplier}
+    return list(value) if isinstance(value, tuple) else value
 
 
 def missing(at: str) -> Conflict:

@@ -52,7 +52,7 @@ def add(name: Name, rules: Rules, dry_run: DryRunOption = False) -> None:
     Examples:
       buoy filter add only-pool 'accept 198.51.100.0/24' 'reject 0.0.0.0/0' 'reject ::/0'
       buoy filter add no-hosts 'reject 0.0.0.0/0 32..32'
-    """  # noqa: D301  \b is for the help formatter
+    """
     document = Filter(name=name, rules=tuple(parse_rule(rule) for rule in rules))
     print(with_store(lambda store: bgp_documents.put(store, document, new=True, dry_run=dry_run)))
 

@@ -1,0 +1,132 @@
+"""Input that no node could use is refused with its field."""
+
+import msgspec
+import pytest
+
+from buoy.model.address import Address, Prefix
+from buoy.model.errors import InvalidInput
+from buoy.model.peer import Action, Bfd, BGPSettings, Filter, FilterRule, Peer
+from buoy.planner.peering_rules import check_filter, check_peer, check_settings, check_together, length_bounds
+
+
+def _peer(**fields: object) -> Peer:
+    return msgspec.structs.replace(Peer(name="tor", address=Address("192.0.2.1"), asn=64999), **fields)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("name", ""),
+        ("name", "a b"),
+        ("name", "x" * 64),
+        ("name", "-x"),
+        ("address", "192.0.2"),
+        ("address", "2001:DB8::1"),
+        ("address", "fe80::1"),
+        ("address", "127.0.0.1"),
+        ("address", "::1"),
+        ("address", "0.0.0.0"),
+        ("address", "ff02::1"),
+        ("asn", 0),
+        ("asn", 23456),
+        ("asn", 2**32),
+        ("local_asn", 0),
+        ("port", 0),
+        ("port", 65536),
+        ("connect_retry", 0),
+        ("multihop", 0),
+        ("multihop", 256),
+        ("hold_time", 2),
+        ("hold_time", 65536),
+        ("keepalive", 0),
+        ("keepalive", 46),
+        ("password", 'say "x"'),
+        ("password", "two\nlines"),
+        ("password", "x" * 81),
+        ("password", "(hidden)"),
+        ("source", "2001:db8::1"),
+        ("source", "192.0.2.001"),
+    ],
+)
+def test_a_peer_is_refused_for(field: str, value: object) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        check_peer(_peer(**{field: value}))
+
+    assert refused.value.field.rpartition(".")[2] == field
+
+
+@pytest.mark.parametrize("bfd", [Bfd(interval=9), Bfd(interval=60001), Bfd(multiplier=1), Bfd(multiplier=256)])
+def test_bfd_outside_its_bounds_is_refused(bfd: Bfd) -> None:
+    with pytest.raises(InvalidInput, match=r"peers/tor\.bfd"):
+        check_peer(_peer(bfd=bfd))
+
+
+def test_a_refused_password_is_not_repeated() -> None:
+    with pytest.raises(InvalidInput) as refused:
+        check_peer(_peer(password='s3cret"'))
+
+    assert "s3cret" not in str(refused.value)
+
+
+def test_a_peer_with_everything_is_fine() -> None:
+    check_peer(
+        _peer(local_asn=64512, multihop=255, hold_time=0, password="a 'b' \\ $", bfd=Bfd(), source=Address("192.0.2.9"))
+    )
+
+
+@pytest.mark.parametrize(
+    ("prefix", "low", "high"),
+    [("192.0.2.0/24", 23, None), ("192.0.2.0/24", None, 33), ("192.0.2.0/24", 30, 25), ("2001:db8::/32", None, 129)],
+)
+def test_a_filter_rule_whose_lengths_cannot_match_is_refused(prefix: str, low: int | None, high: int | None) -> None:
+    rule = FilterRule(action=Action.ACCEPT, prefix=Prefix(prefix), low=low, high=high)
+
+    with pytest.raises(InvalidInput, match=r"filters/f.rules\[0\]"):
+        check_filter(Filter(name="f", rules=(rule,)))
+
+
+def test_a_filter_prefix_is_written_canonically() -> None:
+    with pytest.raises(InvalidInput, match=r"write it as 2001:db8::/32"):
+        check_filter(Filter(name="f", rules=(FilterRule(action=Action.ACCEPT, prefix=Prefix("2001:DB8::/32")),)))
+
+
+def test_a_rule_matches_from_its_own_length_to_the_host_unless_told() -> None:
+    assert length_bounds(FilterRule(action=Action.ACCEPT, prefix=Prefix("192.0.2.0/24"))) == (24, 32)
+    assert length_bounds(FilterRule(action=Action.ACCEPT, prefix=Prefix("2001:db8::/32"))) == (32, 128)
+    assert length_bounds(FilterRule(action=Action.ACCEPT, prefix=Prefix("192.0.2.0/24"), low=25, high=26)) == (25, 26)
+
+
+@pytest.mark.parametrize(
+    ("field", "settings"),
+    [
+        ("asn", BGPSettings(asn=-1)),
+        ("listen_port", BGPSettings(listen_port=0)),
+        ("hold_time", BGPSettings(hold_time=1)),
+        ("password", BGPSettings(password="ümlaut")),
+        ("bfd.interval", BGPSettings(bfd=Bfd(interval=1))),
+        ("cluster_id", BGPSettings(cluster_id=Address("2001:db8::1"))),
+        ("reflectors", BGPSettings(reflectors=("a", "a"))),
+        ("originate", BGPSettings(originate=(Prefix("192.0.2.1/24"),))),
+        ("internal_prefixes", BGPSettings(internal_prefixes=(Prefix("nonsense"),))),
+    ],
+)
+def test_settings_are_refused_for(field: str, settings: BGPSettings) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        check_settings(settings)
+
+    assert refused.value.field == f"settings/bgp.{field}"
+
+
+def test_good_settings_pass() -> None:
+    check_settings(BGPSettings(cluster_id=Address("192.0.2.1"), originate=(Prefix("198.51.100.0/24"),)))
+
+
+def test_peers_and_filters_must_fit_each_other() -> None:
+    few = Filter(name="few")
+
+    check_together(BGPSettings(), [_peer(export_filter="few", import_filter="few")], [few])
+    with pytest.raises(InvalidInput, match=r"peers/tor.import_filter"):
+        check_together(BGPSettings(), [_peer(export_filter="few", import_filter="gone")], [few])
+    with pytest.raises(InvalidInput, match=r"peers/tor.reflector_client"):
+        check_together(BGPSettings(), [_peer(reflector_client=True)], [])
+    check_together(BGPSettings(asn=64999), [_peer(reflector_client=True)], [])
