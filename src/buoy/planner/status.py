@@ -45,17 +45,17 @@ def address_status(wanted: Wanted, seen: Seen) -> AddressStatus | None:
         silent = reason is None or reason.reason in _SILENT
         return None if silent else _address(wanted, reason, programmed=False, announced=False)
     told = announcement(address)
-    lacking = _lacking(wanted, seen, wanted.keys - {told})
-    unannounced = _lacking(wanted, seen, frozenset({told}))
+    unbuilt = lacking(wanted, seen, wanted.keys - {told})
+    unannounced = lacking(wanted, seen, frozenset({told}))
     announced = unannounced is None and seen.untold is None
-    return _address(wanted, lacking or unannounced or seen.untold, programmed=lacking is None, announced=announced)
+    return _address(wanted, unbuilt or unannounced or seen.untold, programmed=unbuilt is None, announced=announced)
 
 
 def workload_status(wanted: Wanted, seen: Seen) -> WorkloadStatus | None:
     """Return the status of a workload on this node, None if it is not (or no longer) here."""
     if not wanted.known:
         return None
-    no = wanted.withheld or _lacking(wanted, seen, wanted.keys)
+    no = wanted.withheld or lacking(wanted, seen, wanted.keys)
     return WorkloadStatus(
         node=wanted.node,
         workload=wanted.name,
@@ -101,10 +101,10 @@ def _remains(address: Address, wanted: Wanted, seen: Seen) -> Withhold | None:
         return None
     if seen.held:
         return Withhold(Reason.HELD_BY_GUARD, {"node": wanted.node, "address": address, "cause": seen.held})
-    return _lacking(wanted, seen, frozenset({told}))
+    return lacking(wanted, seen, frozenset({told}))
 
 
-def _lacking(wanted: Wanted, seen: Seen, keys: frozenset[Key]) -> Withhold | None:
+def lacking(wanted: Wanted, seen: Seen, keys: frozenset[Key]) -> Withhold | None:
     """Return what the host refused among these keys, or what was not seen of them."""
     details = {"node": wanted.node, "address": wanted.name}
     for failure in seen.failures:

@@ -1,0 +1,180 @@
+"""A node in memory that forwards packets: tests ask about traffic, not about calls.
+
+Promises the contract of `driver.py` and what a kernel does beside it: entries of an
+interface go with it, connections are remembered until they are flushed, a refused
+step is a `Failure`. It can be told to refuse, to die in the middle of a plan, and
+be damaged by another's hand.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+import msgspec
+
+from buoy.dataplane.driver import Disturbance
+from buoy.dataplane.fake_packet import (
+    UPLINK,
+    Delivered,
+    Dropped,
+    Packet,
+    allowed,
+    resolves,
+    route,
+    translate,
+)
+from buoy.model.group import Side
+from buoy.model.nodestate import Announcement, Change, Entry, Failure, Flush, Key, Link, NodeState, Route, Step, Table
+from buoy.planner.plan import endangered
+
+_OF_LINK = (Route, Announcement)
+
+
+class Killed(BaseException):
+    """The process died between two steps; nothing after this step was done."""
+
+
+class Fake:
+    """One node; implements `Host`.
+
+    `refuse` says why the host does not want a step (None: it does it); `dies_after` is the
+    number of steps until `Killed` is raised, None for never; `done` are the steps it did.
+    """
+
+    def __init__(self, refuse: Callable[[Step], str | None] = lambda _: None) -> None:
+        self.refuse = refuse
+        self.dies_after: int | None = None
+        self.done: list[Step] = []
+        self._entries: dict[Key, Entry] = {}
+        self._links: dict[str, Link] = {}
+        self._flows: dict[Packet, Packet] = {}
+        self._disturbed = Disturbance()
+
+    def links(self) -> Mapping[str, Link]:
+        """Return every interface by name."""
+        return dict(self._links)
+
+    def observe(self, keys: Collection[Key] | None) -> NodeState:
+        """Return the entries under these keys; None: all."""
+        if keys is None:
+            return dict(self._entries)
+        return {key: self._entries[key] for key in keys if key in self._entries}
+
+    def apply(self, steps: Sequence[Step]) -> list[Failure]:
+        """Do the steps in order, but none that would break the promise after a failure."""
+        failures: list[Failure] = []
+        for step in steps:
+            if self.dies_after is not None and self.dies_after <= len(self.done):
+                raise Killed
+            error = "it waits for what failed before" if endangered(step, failures) else self._refusal(step)
+            if error is None:
+                self._do(step)
+                self.done.append(step)
+            else:
+                failures.append(Failure(step, error))
+        return failures
+
+    def disturbances(self) -> Disturbance:
+        """Return what happened to the host since the last call."""
+        disturbed, self._disturbed = self._disturbed, Disturbance()
+        return disturbed
+
+    def set_link(self, name: str, *, up: bool = True) -> None:
+        """Make an interface, or bring it up or down; down takes its routes with it."""
+        index = self._links[name].index if name in self._links else len(self._links) + 2
+        self._links[name] = Link(name, index, up)
+        self._disturb(links=frozenset({name}))
+        if not up:
+            self._lose(name)
+
+    def remove_link(self, name: str) -> None:
+        """Let an interface vanish, with its routes, announcements and neighbours."""
+        del self._links[name]
+        self._entries.pop(Key(Table.LINK, (name,)), None)
+        self._disturb(links=frozenset({name}))
+        self._lose(name)
+
+    def damage(self, key: Key, entry: Entry | None = None) -> None:
+        """Change or delete an entry by another's hand."""
+        self._set(key, entry)
+        self._disturb(keys=frozenset({key}))
+
+    def overrun(self) -> None:
+        """Lose notifications."""
+        self._disturb(overrun=True)
+
+    def forward(self, packet: Packet) -> Delivered | Dropped:
+        """Take a packet in and tell where it leaves; the first of a flow decides for the others."""
+        known = self._flows.get(_tuple(packet))
+        if known is not None:
+            return self._leave(known)
+        if not allowed(self._entries, packet.interface, packet, Side.EGRESS):
+            return Dropped(f"egress policy of {packet.interface}")
+        translation = translate(self._entries, packet)
+        seen = Packet(translation.src, translation.dst, packet.proto, packet.sport, translation.dport)
+        outcome = self._leave(seen)
+        if isinstance(outcome, Delivered):
+            if not allowed(self._entries, outcome.interface, seen, Side.INGRESS):
+                return Dropped(f"ingress policy of {outcome.interface}")
+            self._flows[_tuple(packet)] = seen
+            self._flows[_tuple(seen.reply)] = packet.reply
+        return outcome
+
+    def _leave(self, packet: Packet) -> Delivered | Dropped:
+        interface = route(self._entries, packet.dst)
+        if not interface:
+            return Dropped("discarded")
+        if interface != UPLINK and not self._is_up(interface):
+            return Dropped(f"{interface} is down")
+        if not resolves(self._entries, interface, packet.dst):
+            return Dropped(f"nobody at {packet.dst} on {interface}")
+        return Delivered(interface, msgspec.structs.replace(packet, interface=interface))
+
+    def _refusal(self, step: Step) -> str | None:
+        """Return why a step cannot be done: the test says so, or its interface is not there."""
+        interface = getattr(step.act.after, "interface", None) if isinstance(step.act, Change) else None
+        if interface is not None and not self._is_up(interface) and _lives_on_link(step):
+            return f"Network is down: {interface}"
+        return self.refuse(step)
+
+    def _do(self, step: Step) -> None:
+        if isinstance(step.act, Change):
+            self._set(step.act.key, step.act.after)
+        else:
+            self._flush(step.act)
+
+    def _flush(self, flush: Flush) -> None:
+        ended = set(flush.addresses)
+        self._flows = {
+            packet: seen
+            for packet, seen in self._flows.items()
+            if not ended & {packet.src, packet.dst, seen.src, seen.dst}
+        }
+
+    def _set(self, key: Key, entry: Entry | None) -> None:
+        if entry is None:
+            self._entries.pop(key, None)
+        else:
+            self._entries[key] = entry
+
+    def _is_up(self, name: str) -> bool:
+        return name in self._links and self._links[name].up
+
+    def _lose(self, interface: str) -> None:
+        for key, entry in list(self._entries.items()):
+            on_link = isinstance(entry, _OF_LINK) and entry.interface == interface
+            if on_link or (key.table is Table.NEIGHBOUR and key.name[0] == interface):
+                del self._entries[key]
+
+    def _disturb(
+        self, keys: frozenset[Key] = frozenset(), links: frozenset[str] = frozenset(), *, overrun: bool = False
+    ) -> None:
+        was = self._disturbed
+        self._disturbed = Disturbance(was.keys | keys, was.links | links, was.overrun or overrun)
+
+
+def _lives_on_link(step: Step) -> bool:
+    return isinstance(step.act, Change) and isinstance(step.act.after, _OF_LINK)
+
+
+def _tuple(packet: Packet) -> Packet:
+    """Return what a connection is known by: not where its packets come in."""
+    return msgspec.structs.replace(packet, interface="")
