@@ -10,10 +10,9 @@ which moved renews with the same server as before.
 
 import struct
 from collections.abc import Iterator, Mapping
-from ipaddress import IPv4Network
 from typing import NamedTuple
 
-from buoy.model.address import Address, contains, packed, split, unpacked
+from buoy.model.address import Address, Prefix, contains, host_prefix, packed, split, unpacked
 from buoy.model.errors import InvalidInput
 from buoy.model.guest import GuestConfig, Offer4
 from buoy.render import dhcp_options
@@ -27,6 +26,7 @@ _COOKIE = bytes([99, 130, 83, 99])
 _EVERYONE = b"\xff" * 4
 _NOBODY = bytes(4)
 _ON_LINK = unpacked(_NOBODY)
+_DEFAULT = Prefix("0.0.0.0/0")
 _BROADCAST = 0x8000
 _SMALLEST_REPLY = 300
 """BOOTP clients and some relays still throw away what is shorter (RFC 1542 section 2.1)."""
@@ -193,9 +193,10 @@ def options4(config: GuestConfig) -> tuple[dict[int, bytes], tuple[InvalidInput,
 
 
 def _own_options(config: GuestConfig, offer: Offer4) -> Iterator[tuple[int, bytes]]:
-    length = split(offer.subnet)[1]
+    network, length = split(offer.subnet)
+    hosts = (1 << (32 - length)) - 1
     yield _LEASE, config.lease.to_bytes(4)
-    yield _NETMASK, (0xFFFFFFFF << (32 - length) & 0xFFFFFFFF).to_bytes(4)
+    yield _NETMASK, (0xFFFFFFFF ^ hosts).to_bytes(4)
     if offer.gateway is not None:
         yield _ROUTER, packed(offer.gateway)
     routes = dhcp_options.routes(_all_routes(offer))
@@ -204,13 +205,13 @@ def _own_options(config: GuestConfig, offer: Offer4) -> Iterator[tuple[int, byte
     yield _MTU, config.mtu.to_bytes(2)
     yield _T1, (config.lease // 2).to_bytes(4)
     yield _T2, (config.lease * 7 // 8).to_bytes(4)
-    yield _BROADCAST_ADDRESS, packed(Address(str(IPv4Network(offer.subnet).broadcast_address)))
+    yield _BROADCAST_ADDRESS, (int.from_bytes(packed(network)) | hosts).to_bytes(4)
     yield _HOSTNAME, config.hostname.encode()
     yield _DOMAIN, config.domain.encode()
     yield _MICROSOFT_ROUTES, routes
 
 
-def _all_routes(offer: Offer4) -> Iterator[tuple[str, Address]]:
+def _all_routes(offer: Offer4) -> Iterator[tuple[Prefix, Address]]:
     """Yield the routes of option 121, whose reader ignores option 3 (RFC 3442): so the default route is among them.
 
     A gateway outside the subnet is first made reachable on the link.
@@ -218,8 +219,8 @@ def _all_routes(offer: Offer4) -> Iterator[tuple[str, Address]]:
     if not offer.routes:
         return
     if offer.gateway is not None and not contains(offer.subnet, offer.gateway):
-        yield f"{offer.gateway}/32", _ON_LINK
+        yield host_prefix(offer.gateway), _ON_LINK
     for route in offer.routes:
         yield route.prefix, route.via
-    if offer.gateway is not None and all(route.prefix != "0.0.0.0/0" for route in offer.routes):
-        yield "0.0.0.0/0", offer.gateway
+    if offer.gateway is not None and all(route.prefix != _DEFAULT for route in offer.routes):
+        yield _DEFAULT, offer.gateway

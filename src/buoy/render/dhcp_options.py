@@ -11,7 +11,7 @@ import enum
 import re
 from collections.abc import Callable, Iterable
 
-from buoy.model.address import Address, family, packed, parse_address, parse_prefix, split
+from buoy.model.address import Address, Prefix, family, packed, parse_address, parse_prefix, split
 from buoy.model.errors import InvalidInput
 from buoy.model.workload import DhcpOption
 
@@ -147,11 +147,11 @@ def domain(name: str) -> bytes:
     return raw
 
 
-def routes(pairs: Iterable[tuple[str, Address]]) -> bytes:
+def routes(pairs: Iterable[tuple[Prefix, Address]]) -> bytes:
     """Return prefixes with their next hops as RFC 3442 writes them: only the significant bytes of a prefix."""
     raw = b""
     for prefix, via in pairs:
-        network, length = split(parse_prefix(prefix))
+        network, length = split(prefix)
         raw += bytes([length]) + packed(network)[: (length + 7) // 8] + packed(via)
     return raw
 
@@ -181,7 +181,7 @@ def _route_pairs(value: str) -> bytes:
     return routes((_prefix4(prefix), _address(via, 4)) for prefix, via in pairs)
 
 
-def _prefix4(text: str) -> str:
+def _prefix4(text: str) -> Prefix:
     prefix = parse_prefix(text)
     if family(prefix) != 4:
         raise ValueError("give IPv4 prefixes")

@@ -99,6 +99,11 @@ class Cloud:
         run("ip", "-n", guest, "link", "set", "eth0", "address", config.mac)
         run("ip", "-n", self.host, "link", "set", config.interface, "up")
 
+    def mac(self, interface: str) -> str:
+        """Return the MAC address of the host's end of a tap."""
+        shown = run("ip", "-n", self.host, "-br", "link", "show", interface)
+        return next(word for word in shown.split() if word.count(":") == 5)
+
     def tell(self, config: GuestConfig) -> None:
         """Do what the agent does when a port comes or changes."""
         dhcp_directory.write(self.files, config.interface, config)
@@ -146,8 +151,8 @@ class Cloud:
 @contextlib.contextmanager
 def cloud(directory: Path) -> Iterator[Cloud]:
     """Yield a host with a responder; leave nothing behind."""
-    missing = [program for program in ("ip", "udhcpc", "dhclient", "sysctl") if shutil.which(program) is None]
-    assert [] == missing, "install iproute2, udhcpc, isc-dhcp-client and procps"
+    missing = [program for program in ("ip", "nft", "udhcpc", "dhclient", "sysctl") if shutil.which(program) is None]
+    assert [] == missing, "install iproute2, nftables, udhcpc, isc-dhcp-client and procps"
     made = Cloud(directory)
     try:
         made.open()
