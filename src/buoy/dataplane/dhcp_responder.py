@@ -97,7 +97,8 @@ class Responder:
             config = dhcp_directory.read(self._directory, interface)
             wrong = check(config) if config is not None else ()
         except (InvalidInput, OSError) as error:
-            self._report("file refused; the guest keeps its last one", interface=interface, error=str(error))
+            file = f"{self._directory / interface}.json"
+            self._report("file refused; the guest keeps its last one", file=file, error=str(error))
             return
         for problem in wrong:
             self._report("option left out", interface=interface, error=str(problem))

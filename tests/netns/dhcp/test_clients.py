@@ -174,6 +174,7 @@ def test_a_good_file_that_goes_bad_stays_in_force(host: Cloud) -> None:
     host.files.joinpath("tap1.json").write_text(packets.msgspec_json(CONFIG).replace("192.0.2.7", "banana"))
     eventually(lambda: "banana" in host.told())
     assert "offer4.address" in host.told()
+    assert f"{host.files}/tap1.json" in host.told()
     assert "lease of 192.0.2.7 obtained" in host.udhcpc(guest)
 
 
