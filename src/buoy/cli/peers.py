@@ -44,6 +44,8 @@ Examples:
 """
 
 
+@peer.command("set", help=_SET)
+@peer.command("add", help=_ADD)
 def _write(
     ctx: typer.Context,
     name: Name,
@@ -95,10 +97,6 @@ async def _put(store: Store, name: str, given: dict[str, Any], *, new: bool) -> 
     changes["bfd"] = bgp_options.bfd(given, old.bfd)
     changes["password"] = bgp_options.password(given, old.password)
     return await bgp_documents.put(store, Peer(**{**before, **changes}), new=new, dry_run=given["dry_run"])
-
-
-peer.command("add", help=_ADD)(_write)
-peer.command("set", help=_SET)(_write)
 
 
 @peer.command("list")

@@ -110,29 +110,30 @@ def test_a_peer_is_for_all_nodes_or_for_those_it_names_and_never_for_itself() ->
     assert list(_ends(_speaking(TOR, here, elsewhere, itself))) == ["peer_here", "peer_tor"]
 
 
-def test_a_peer_brings_all_it_was_given() -> None:
-    few = Filter(name="few", rules=(FilterRule(action=Action.REJECT, prefix=Prefix("198.51.100.0/24")),))
-    peer = Peer(
-        name="far",
-        address=Address("203.0.113.1"),
-        asn=64512,
-        local_asn=64512,
-        port=1790,
-        password="p",
-        hold_time=30,
-        keepalive=5,
-        connect_retry=7,
-        bfd=Bfd(),
-        graceful_restart=False,
-        multihop=4,
-        source=Address("198.51.100.3"),
-        reflector_client=True,
-        passive=True,
-        export_filter="few",
-        import_filter="few",
-    )
+FEW = Filter(name="few", rules=(FilterRule(action=Action.REJECT, prefix=Prefix("198.51.100.0/24")),))
+FAR = Peer(
+    name="far",
+    address=Address("203.0.113.1"),
+    asn=64512,
+    local_asn=64512,
+    port=1790,
+    password="p",
+    hold_time=30,
+    keepalive=5,
+    connect_retry=7,
+    bfd=Bfd(),
+    graceful_restart=False,
+    multihop=4,
+    source=Address("198.51.100.3"),
+    reflector_client=True,
+    passive=True,
+    export_filter="few",
+    import_filter="few",
+)
 
-    found = _speaking(peer, filters=(few, Filter(name="unused")))
+
+def test_a_peer_brings_all_it_was_given() -> None:
+    found = _speaking(FAR, filters=(FEW, Filter(name="unused")))
 
     assert found.sessions == (
         Session(
@@ -155,7 +156,7 @@ def test_a_peer_brings_all_it_was_given() -> None:
             import_filter="few",
         ),
     )
-    assert (found.filters, found.reflects) == ((few,), True)
+    assert (found.filters, found.reflects) == ((FEW,), True)
 
 
 def test_the_own_address_nearest_to_the_peers_is_the_one_that_speaks() -> None:
