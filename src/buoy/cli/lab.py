@@ -7,6 +7,7 @@ in machines replace this process by `nsenter`, so terminals and exit codes are t
 
 import os
 import shlex
+import signal
 import sys
 import time
 from typing import Annotated, Any
@@ -226,6 +227,10 @@ class _Patient:
 
 
 def _tell_news(news: dict[str, Any]) -> None:
+    if "up" in news:
+        # from here on the lab stays: an interrupt now would say that nothing is left
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        return
     text = f"{news['ready']} is ready" if "ready" in news else f"making {news.get('doing')}"
     print(f"… {text}", file=sys.stderr)
 

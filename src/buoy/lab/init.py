@@ -87,7 +87,10 @@ async def _announce(world: World, starter: socket.socket) -> None:
 
 async def _until_told_to_stay(starter: socket.socket, ending: "asyncio.Future[None]") -> None:
     starter.setblocking(False)
-    word = await asyncio.get_running_loop().sock_recv(starter, len(STAY))
+    try:
+        word = await asyncio.get_running_loop().sock_recv(starter, len(STAY))
+    except ConnectionResetError:
+        word = b""  # it went away with our news unread
     if word != STAY:
         _end(ending)
 

@@ -36,7 +36,9 @@ PROGRAMS = {
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 Told = Callable[[dict[str, Any]], None]
-"""Hears of progress: ``{"doing": TEXT}`` and ``{"ready": SERVICE}``."""
+"""Hears of progress: ``{"doing": TEXT}``, ``{"ready": SERVICE}``, in the end ``{"up": true}``.
+
+After that the lab stays, whatever happens to its starter."""
 _LAST_LINES = 12
 
 
@@ -48,14 +50,15 @@ def start(wanted: Topology, tell: Told, timeout: float) -> Path:
     """
     check_host()
     lab = place.private_home() / place.check_name(wanted.name, "--name")
-    lab.mkdir(mode=0o700, exist_ok=True)
     with ExitStack() as open_files:
         try:
+            lab.mkdir(mode=0o700, exist_ok=True)
             lock = open_files.enter_context(place.locked(lab))
         except BlockingIOError as error:
             raise LabError(f"a lab called {wanted.name} is up: use it, `buoy lab down`, or another --name") from error
         ours, theirs = socket.socketpair()
         open_files.callback(ours.close)
+        open_files.callback(theirs.close)
         try:
             _sweep(lab)
             _unshare(lab, wanted, lock, theirs)
@@ -153,8 +156,9 @@ def _unshare(lab: Path, wanted: Topology, lock: int, theirs: socket.socket) -> N
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/",
             pass_fds=descriptors, env=_environment(), check=True,
         )  # fmt: skip
-    for used in (theirs, *listeners.values()):
-        used.close()
+    theirs.close()
+    for listener in listeners.values():
+        listener.close()
 
 
 def _environment() -> dict[str, str]:
@@ -184,6 +188,7 @@ def _follow(ours: socket.socket, lab: Path, tell: Told, deadline: float) -> None
     reason = ""
     for news in _news(ours, deadline):
         if "up" in news:
+            tell(news)
             return
         if "failed" in news:
             reason = news["failed"]

@@ -33,6 +33,8 @@ core::0:0:Buoy lab:/run/home/core:/run/bin/shell
 cirros::0:0:Buoy lab:/run/home/cirros:/run/bin/shell
 nobody:*:65534:65534:nobody:/nonexistent:/usr/sbin/nologin
 """
+# in a user namespace there is no other user to become, and Debian's tcpdump insists on one
+_TCPDUMP = '#!/bin/sh\nexec /usr/bin/tcpdump -Z root "$@"\n'
 _SUDO = '#!/bin/sh\nexec "$@"\n'
 # who logs in by SSH gets a PATH without /run/bin from the server
 _SHELL = """#!/bin/sh
@@ -95,7 +97,7 @@ def prepare(root: Path, name: str, hosts: str, files: Mapping[str, str]) -> None
         place = located(root, path)
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(text)
-    for program, text in (("sudo", _SUDO), ("shell", _SHELL)):
+    for program, text in (("sudo", _SUDO), ("tcpdump", _TCPDUMP), ("shell", _SHELL)):
         place = root / "run/bin" / program
         place.parent.mkdir(exist_ok=True)
         place.write_text(text)
