@@ -47,7 +47,10 @@ class PeeringWish(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
-    """One BGP session, nothing left to decide; `name` is its name in BIRD. Times in seconds."""
+    """One BGP session, nothing left to decide; `name` is its name in BIRD. Times in seconds.
+
+    `other` is our next hop in the other family, if the session carries that too (RFC 4760).
+    """
 
     name: str
     remote: Address
@@ -65,6 +68,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     multihop: int | None = None
     passive: bool = False
     client: bool = False
+    other: Address | None = None
     export_filter: str = ""
     import_filter: str = ""
 
@@ -176,6 +180,7 @@ def _peer_session(local: LocalNode, settings: BGPSettings, peer: Peer, filters: 
         multihop=peer.multihop,
         passive=peer.passive,
         client=peer.reflector_client,
+        other=next((address for address in local.addresses if family(address) != family(peer.address)), None),
         export_filter=peer.export_filter,
         import_filter=peer.import_filter,
     )

@@ -5,7 +5,7 @@ that reloading leaves every other session up. Strings come checked
 (`planner/peering_rules.py`); whatever BIRD could not quote was refused there.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from buoy.model.address import family
 from buoy.model.peer import Action, Filter, FilterRule
@@ -20,10 +20,20 @@ def filter_function(document: Filter) -> str:
 
 
 def session_block(session: Session, speaking: Speaking) -> str:
-    """Return the `protocol bgp` of a session; one family each, that of its addresses."""
+    """Return the `protocol bgp` of a session, with a channel for each family it carries."""
     options = "".join(f"\t{line};\n" for line in _options(session, speaking))
-    channel = "".join(f"\t\t{line};\n" for line in _channel(session, speaking))
-    return f"protocol bgp {session.name} {{\n{options}\tipv{family(session.remote)} {{\n{channel}\t}};\n}}\n"
+    own = _channel(family(session.remote), _steps(session, speaking))
+    if session.other is None:
+        return f"protocol bgp {session.name} {{\n{options}{own}}}\n"
+    # else BIRD takes whatever address of that family the interface happens to have
+    next_hop = f"next hop address {session.other}"
+    other = _channel(family(session.other), [next_hop, *_steps(session, speaking)])
+    return f"protocol bgp {session.name} {{\n{options}{own}{other}}}\n"
+
+
+def _channel(version: int, steps: Iterable[str]) -> str:
+    lines = "".join(f"\t\t{step};\n" for step in steps)
+    return f"\tipv{version} {{\n{lines}\t}};\n"
 
 
 def _rule(rule: FilterRule) -> str:
@@ -57,7 +67,7 @@ def _options(session: Session, speaking: Speaking) -> Iterator[str]:
             yield f"rr cluster id {speaking.cluster_id}"
 
 
-def _channel(session: Session, speaking: Speaking) -> Iterator[str]:
+def _steps(session: Session, speaking: Speaking) -> Iterator[str]:
     if session.internal:
         # a reflector that told only its best route would take ECMP away from everybody behind it
         yield "add paths on"

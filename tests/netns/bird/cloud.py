@@ -177,10 +177,12 @@ class Cloud:
         return router
 
     def start(self, *peers: Peer, settings: BGPSettings | None = None, filters: tuple[Filter, ...] = ()) -> None:
-        """Configure and start every router; each knows of all."""
+        """Configure and start every router; each knows of all, and keeps settings it already has."""
         nodes = {router.name: router.addresses for router in self.routers}
         for router in self.routers:
-            router.want(settings=settings or BGPSettings(), peers=peers, filters=filters, nodes=nodes)
+            if router.wanted.settings == BGPSettings():
+                router.want(settings=settings or BGPSettings())
+            router.want(peers=peers, filters=filters, nodes=nodes)
             router.start()
 
     def established(self) -> bool:

@@ -70,9 +70,8 @@ def test_towards_another_as_draining_is_a_community_and_standby_a_longer_path(cl
     access, compute = cloud.add("access", 1), cloud.add("compute-1", 3)
     up = Peer(name="access", address=Address("192.168.8.1"), asn=64999)
     down = Peer(name="compute-1", address=Address("192.168.8.3"), asn=64512)
-    cloud.start(up, down, settings=BGPSettings(mesh=False))
     access.want(settings=BGPSettings(asn=64999, mesh=False))
-    access.speaker.configure(access.conf())
+    cloud.start(up, down, settings=BGPSettings(mesh=False))
     compute.tap("tap1")
     compute.announce(ADDRESS, "tap1", metric=200)
 
@@ -122,6 +121,30 @@ def test_behind_a_reflector_both_ways_are_still_seen_and_keep_their_next_hops(cl
     assert reflector.speaker.exported([HOST]) != {HOST: None}, "what it passes on is not its own announcement"
 
 
+def test_one_session_with_a_router_carries_both_families_if_the_router_takes_both(cloud: Cloud) -> None:
+    access, compute = cloud.add("access", 1), cloud.add("compute-1", 3)
+    v6 = Prefix("2001:db8::7/128")
+    up = Peer(name="access", address=Address("192.168.8.1"), asn=64999)
+    down = Peer(name="compute-1", address=Address("192.168.8.3"), asn=64512)
+    access.want(settings=BGPSettings(asn=64999, mesh=False))
+    cloud.start(up, down, settings=BGPSettings(mesh=False))
+    compute.tap("tap1")
+    compute.announce(ADDRESS, "tap1")
+    compute.announce("2001:db8::7", "tap1")
+
+    assert access.sees(ADDRESS, "via 192.168.8.3")
+    assert access.sees("2001:db8::7", "via fd00:8::3 dev eth0 proto bird metric 32")
+    assert compute.speaker.exported([HOST, v6]) == {HOST: None, v6: None}
+
+    access.addresses = access.addresses[:1]
+    access.speaker.configure(access.conf())
+
+    assert access.lost("2001:db8::7")
+    assert access.sees(ADDRESS, "via 192.168.8.3")
+    away = Withhold(Reason.NO_ESTABLISHED_PEER, {"node": "compute-1"})
+    assert compute.speaker.exported([HOST, v6]) == {HOST: None, v6: away}
+
+
 def test_a_filtered_prefix_says_so_and_names_the_peers(cloud: Cloud) -> None:
     access, compute = cloud.add("access", 1), cloud.add("compute-1", 3)
     rules = (
@@ -145,7 +168,7 @@ def test_a_filtered_prefix_says_so_and_names_the_peers(cloud: Cloud) -> None:
         Reason.FILTERED_BY_EXPORT, {"address": "10.28.0.14/32", "node": "compute-1", "peers": "peer_to_r__1"}
     )
     assert [each.reason for each in told.values() if each] == [Reason.FILTERED_BY_EXPORT, Reason.NOT_VERIFIED]
-    assert access.sees("2001:db8::7", "via fd00:8::3"), "the filter is the IPv4 peer's, the node's session has none"
+    assert access.sees("2001:db8::7", "via fd00:8::3"), "the filter is that peer's, the session between nodes has none"
 
 
 def test_without_a_session_of_its_family_an_address_has_no_peer_and_without_bird_it_has_no_bird(cloud: Cloud) -> None:

@@ -152,6 +152,7 @@ def test_a_peer_brings_all_it_was_given() -> None:
             multihop=4,
             passive=True,
             client=True,
+            other=V6,
             export_filter="few",
             import_filter="few",
         ),
