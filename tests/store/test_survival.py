@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
+from google.protobuf.message import Message
 
 from buoy.model.errors import StoreUnavailable
-from buoy.store import etcd_watch
+from buoy.store import etcd_listing, etcd_watch
 from buoy.store.etcd import EtcdStore
 from buoy.store.lease import Lease
 from buoy.store.proto import etcd_pb2 as pb
@@ -93,9 +94,12 @@ async def test_a_watch_far_behind_lists_instead_of_replaying(
     await writer.write([put("a", "0")])
     async with Watching(reader) as watching:
         await watching.next()
+        await writer.write([put("brief")])
+        await writer.write([gone("brief")])
         for number in range(1, 9):
             await writer.write([put("a", str(number))])
         batch = await watching.next()
+        # a replay would have told of the brief one too
         assert (batch.changed, texts(batch)) == (frozenset({"pools/a"}), {"a": "8"})
 
 
@@ -220,6 +224,29 @@ async def test_ten_thousand_documents_are_listed_in_pages_at_one_revision(
         assert batch.snapshot.identity.revision == revision
         await store.write([gone("00000")])
         assert (await watching.next()).changed == frozenset({"pools/00000"})
+
+
+async def test_what_is_written_while_pages_are_read_comes_after_the_listing(
+    shared_settings: StoreSettings, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(etcd_listing, "PAGE", 1)
+    writer, reader = connect(shared_settings), connect(shared_settings)
+    await writer.write([put("a"), put("b")])
+    call = reader._connection.call
+
+    async def call_and_write(
+        method: str, request: Message, reply: type[pb.RangeResponse], deadline: float = 2
+    ) -> pb.RangeResponse:
+        answer = await call(method, request, reply, deadline)
+        await writer.write([gone("b"), put("c")])
+        return answer
+
+    monkeypatch.setattr(reader._connection, "call", call_and_write)
+    async with Watching(reader) as watching:
+        assert texts(await watching.next()) == {"a": "", "b": ""}
+        monkeypatch.setattr(reader._connection, "call", call)
+        batch, changed = await watching.until(lambda batch: "c" in texts(batch))
+        assert (changed, texts(batch)) == (frozenset({"pools/b", "pools/c"}), {"a": "", "c": ""})
 
 
 async def test_a_transaction_larger_than_one_message_is_told_whole(
