@@ -29,6 +29,10 @@ from buoy.store.store import Write
 
 T = TypeVar("T")
 
+# Without Keystone there is no service role, which Nova has when it migrates a guest.
+_POLICY = "".join(f'"{verb}_port_binding": "rule:admin_only"\n' for verb in ("create", "delete"))
+_POLICY += '"activate": "rule:admin_only"\n'
+
 START_SECONDS = 60.0
 PATIENCE = 15.0
 
@@ -102,11 +106,10 @@ class Cloud:
         self.etcd_url = f"http://127.0.0.1:{self._etcd_port}"
         (directory / "lock").mkdir()
         self._config = directory / "neutron.conf"
-        self._config.write_text(
-            neutron_conf(
-                Embedded(directory=str(directory), etcd=(self.etcd_url,), heartbeat_interval=1.0, **settings)
-            )
-        )
+        embedded = Embedded(directory=str(directory), etcd=(self.etcd_url,), heartbeat_interval=1.0, **settings)
+        policy = directory / "policy.yaml"
+        policy.write_text(_POLICY)
+        self._config.write_text(f"{neutron_conf(embedded)}\n[oslo_policy]\npolicy_file = {policy}\n")
         client, peer = self.etcd_url, f"http://127.0.0.1:{peers}"
         self.etcd = Process(
             ["etcd", "--data-dir", str(directory / "etcd"), "--listen-client-urls", client]

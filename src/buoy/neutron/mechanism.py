@@ -26,6 +26,9 @@ from buoy.neutron.worker import Worker
 LOG = log.getLogger(__name__)
 
 
+DNS_DOMAIN = "cloud.internal."
+"""What `dns_domain` is in neutron.conf unless an operator says otherwise."""
+
 _VIF_DETAILS = {portbindings.CAP_PORT_FILTER: True, portbindings.VIF_DETAILS_CONNECTIVITY: portbindings.CONNECTIVITY_L3}
 
 
@@ -35,6 +38,8 @@ class BuoyMechanismDriver(api.MechanismDriver):  # type: ignore[misc]
     def initialize(self) -> None:
         """Install the outbox in this process; the worker starts only where the API is served."""
         options.register(cfg.CONF)
+        # with Neutron's own default the API takes a port's dns_name and forgets it
+        cfg.CONF.set_default("dns_domain", DNS_DOMAIN)
         self._network_types = frozenset(cfg.CONF.buoy.network_types)
         self._alone = list(cfg.CONF.ml2.mechanism_drivers) == [DRIVER]
         self._worker = Worker(cfg.CONF)

@@ -70,7 +70,8 @@ def _check_tag(tag: str) -> None:
 
 
 def _check_forwarding(row: PortForwarding) -> None:
-    outside = row.external_port_end - row.external_port_start
-    inside = row.internal_port_end - row.internal_port_start
+    # a range stands in the row as the text it was given, until it has been flushed
+    outside = int(row.external_port_end) - int(row.external_port_start)
+    inside = int(row.internal_port_end) - int(row.internal_port_start)
     if outside != inside and outside >= FAN_IN:
         raise TooWide(first=row.external_port_start, last=row.external_port_end, count=outside + 1, most=FAN_IN)

@@ -85,7 +85,7 @@ class Worker:
             difference = await look(store, reader)
             LOG.log(_level(difference), "comparison: %s", difference)
             if difference.suspicious:
-                LOG.error("orphans are kept: confirm with `python -m buoy.neutron.compare_now --confirm`")
+                LOG.error("orphans are kept; look, then: python -m buoy.neutron.compare_now --config-file … --confirm")
             await asyncio.to_thread(table.mark, difference.repairs)
             self._woken.set()
             await asyncio.sleep(self._conf.buoy.compare_interval)
