@@ -1,0 +1,136 @@
+"""Why an address is served from a node, or is not: one row per answer."""
+
+import pytest
+
+from buoy.model.address import Address, Mac, Prefix
+from buoy.model.documents import Document
+from buoy.model.nodestate import Link
+from buoy.model.reason import Reason, Withhold
+from buoy.model.service_ip import Mode
+from buoy.model.workload import AddressPair
+from tests.unit.planner.cloud import (
+    DOWN,
+    FIXED,
+    HERE,
+    OTHER_FIXED,
+    SERVICE,
+    SUBNET,
+    THERE,
+    UP,
+    endpoint,
+    fixed,
+    floating,
+    mapped,
+    node,
+    port,
+)
+
+TAP = {"workload": "port1", "node": HERE, "interface": "tap1"}
+ENDPOINT = {"address": SERVICE, "node": HERE, "workload": "port1", "target": FIXED}
+
+ANSWERS: list[tuple[str, tuple[Document, ...], tuple[Link, ...], Withhold | None]] = [
+    ("served", (port(), floating()), (UP,), None),
+    ("no endpoint", (port(), floating(endpoints=())), (UP,), Withhold(Reason.UNBOUND, {"address": SERVICE})),
+    (
+        "port on no node",
+        (floating(endpoints=(endpoint(node=""),)),),
+        (UP,),
+        Withhold(Reason.PORT_UNBOUND, {"address": SERVICE, "workload": "port1", "driver": ""}),
+    ),
+    (
+        "bound by another driver",
+        (floating(endpoints=(endpoint(node="", driver="openvswitch"),)),),
+        (UP,),
+        Withhold(Reason.OTHER_DRIVER, {"address": SERVICE, "workload": "port1", "driver": "openvswitch"}),
+    ),
+    (
+        "on another node",
+        (port(), floating(endpoints=(endpoint(node=THERE),))),
+        (UP,),
+        Withhold(Reason.OTHER_NODE, {"address": SERVICE, "node": THERE, "workload": "port1"}),
+    ),
+    (
+        "a mode of later versions",
+        (port(), floating(mode=Mode.PROXIED)),
+        (UP,),
+        Withhold(Reason.MODE_NOT_SERVED, {"address": SERVICE, "mode": "proxied"}),
+    ),
+    ("no document of the port", (floating(),), (UP,), Withhold(Reason.WORKLOAD_MISSING, ENDPOINT)),
+    (
+        "fixed IP left",
+        (port(fixed_ips=(fixed(OTHER_FIXED),)), floating()),
+        (UP,),
+        Withhold(Reason.FIXED_IP_LEFT, ENDPOINT),
+    ),
+    ("no tap", (port(), floating()), (), Withhold(Reason.TAP_MISSING, {"address": SERVICE, **TAP})),
+    ("tap down", (port(), floating()), (DOWN,), Withhold(Reason.TAP_DOWN, {"address": SERVICE, **TAP})),
+    ("admin down", (port(admin_up=False), floating()), (UP,), Withhold(Reason.ADMIN_DOWN, {"address": SERVICE, **TAP})),
+    (
+        "the service IP is a fixed IP as well, given later",
+        (port(id="port2", interface="tap2", fixed_ips=(fixed(SERVICE),)), port(), floating()),
+        (UP, Link("tap2", 8, up=True)),
+        Withhold(Reason.CLAIMED_TWICE, {"address": SERVICE, "node": HERE, "other": f"workloads/{HERE}/port2"}),
+    ),
+    (
+        "the fixed IP is another port's as well, given later",
+        (port(id="port2", interface="tap2"), port(), floating()),
+        (UP, Link("tap2", 8, up=True)),
+        Withhold(
+            Reason.CLAIMED_TWICE,
+            {"node": HERE, "workload": "port1", "target": FIXED, "address": FIXED, "other": f"workloads/{HERE}/port2"},
+        ),
+    ),
+    (
+        "one of several mapped endpoints is enough",
+        (port(), floating(endpoints=(mapped(22), mapped(80, workload="port9")))),
+        (UP,),
+        None,
+    ),
+    (
+        "the anchor is the node of the lowest mapping",
+        (port(), floating(endpoints=(mapped(22, node=THERE), mapped(80)))),
+        (UP,),
+        Withhold(Reason.OTHER_NODE, {"address": SERVICE, "node": THERE, "workload": "port1"}),
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("documents", "links", "answer"), [row[1:] for row in ANSWERS], ids=[row[0] for row in ANSWERS]
+)
+def test_a_service_ip_is_served_or_withheld(
+    documents: tuple[Document, ...], links: tuple[Link, ...], answer: Withhold | None
+) -> None:
+    later = {f"workloads/{HERE}/port2": 2}
+    assert answer == node(*documents, links=links, revisions=later).verdicts[SERVICE]
+
+
+def test_whoever_was_written_later_has_the_address() -> None:
+    two = (port(), port(id="port2", interface="tap2"))
+    first_wins = node(*two, links=(UP, Link("tap2", 8, up=True)), revisions={f"workloads/{HERE}/port1": 5})
+    refused = Withhold(
+        Reason.CLAIMED_TWICE,
+        {"workload": "port2", "node": HERE, "interface": "tap2", "address": FIXED, "other": f"workloads/{HERE}/port1"},
+    )
+    assert None is first_wins.wanted_workload("port1").withheld
+    assert refused == first_wins.wanted_workload("port2").withheld
+
+
+def test_two_ports_cannot_be_behind_one_interface() -> None:
+    desired = node(port(), port(id="port2", fixed_ips=(fixed(OTHER_FIXED),)), revisions={f"workloads/{HERE}/port2": 2})
+    withheld = desired.withheld[FIXED]
+    assert (Reason.CLAIMED_TWICE, "tap1") == (withheld.reason, withheld.details["address"])
+    assert desired.verdicts[OTHER_FIXED] is None
+
+
+def test_a_routed_service_ip_is_the_fixed_ips_affair() -> None:
+    routed = floating(address=FIXED, mode=Mode.ROUTED)
+    assert {FIXED: None} == dict(node(port(), routed).verdicts)
+    assert Reason.MODE_NOT_SERVED is node(floating(mode=Mode.ROUTED, endpoints=())).withheld[SERVICE].reason
+
+
+def test_an_allowed_pair_outside_the_subnets_is_not_routed() -> None:
+    pair = AddressPair(prefix=Prefix("203.0.113.9/32"), mac=Mac("fa:16:3e:00:00:09"))
+    withheld = node(port(pairs=(pair,)), SUBNET).withheld[Address("203.0.113.9")]
+    assert Reason.PAIR_OUTSIDE is withheld.reason
+    assert "203.0.113.9 is an allowed address pair of port port1, but in none of its subnets" == str(withheld)
