@@ -12,13 +12,14 @@ from collections.abc import Collection, Iterable, Sequence
 
 from buoy.dataplane import netlink, nft_text, nft_wire
 from buoy.dataplane.driver import Disturbance
+from buoy.dataplane.nft_chains import CHAINS, Chains, chains_of
 from buoy.dataplane.nft_commit import Commit, prefix_set
 from buoy.dataplane.nft_elements import elements, entry_of, guard_of, kind
 from buoy.dataplane.nft_prefixes import covered, interval, outermost, prefixes_of
 from buoy.dataplane.nft_table import NftTable, keys_of
 from buoy.dataplane.nft_wire import Kind
 from buoy.model.address import Address, Prefix, family
-from buoy.model.errors import DataplaneError, InvalidInput
+from buoy.model.errors import DataplaneError
 from buoy.model.group import Rule, Side
 from buoy.model.nodestate import (
     Change,
@@ -37,7 +38,7 @@ from buoy.model.nodestate import (
 )
 from buoy.model.ownership import NFT_FAMILY, NFT_TABLE
 from buoy.render import nft as text
-from buoy.render.nft_names import combination_chain, group_chain, identity, member_set
+from buoy.render.nft_names import identity
 
 TABLES = frozenset(
     {
@@ -52,7 +53,6 @@ TABLES = frozenset(
         Table.EGRESS,
     }
 )
-_CHAINS = (Table.GROUP, Table.COMBINATION)
 _DAMAGED_GROUP = GroupRules((Rule(side=Side.INGRESS, family=0),))
 _DAMAGED_COMBINATION = Combination(("(damaged)",))
 
@@ -66,6 +66,7 @@ class Nft:
         self.channel = netlink.Channel(netlink.NETFILTER)
         self._table = NftTable(self.channel)
         self._commit = Commit(self.channel, self._table)
+        self._chains = Chains(self._table, self._load)
         self._remembered: dict[Key, Entry] = {}
         self._dirty_sets: set[str] = set()
         self._dirty_chains: set[str] = set()
@@ -103,18 +104,14 @@ class Nft:
     def apply(self, steps: Sequence[Step]) -> list[Failure]:
         """Chains that come, then elements, then chains that go."""
         self._settle()
-        changes = [(step, step.act) for step in steps if isinstance(step.act, Change)]
-        coming = [step for step, act in changes if act.key.table in _CHAINS and act.after is not None]
-        going = [step for step, act in changes if act.key.table in _CHAINS and act.after is None]
-        others = [step for step, act in changes if act.key.table not in _CHAINS]
-        failures = self._text(coming + self._without_sets(others))
+        failures = self._chains.come(steps)
         refused = {id(failure.step) for failure in failures}
-        failures += self._commit.apply([step for step in others if id(step) not in refused])
-        failures += self._text(going)
+        failures += self._commit.apply([s for s in steps if _table(s) not in CHAINS and id(s) not in refused])
+        failures += self._chains.go(steps)
         failed = {id(failure.step) for failure in failures}
-        for step, act in changes:
-            if id(step) not in failed:
-                self._remember(act)
+        for step in steps:
+            if isinstance(step.act, Change) and id(step) not in failed:
+                self._remember(step.act)
         return failures
 
     def _remember(self, change: Change) -> None:
@@ -122,47 +119,6 @@ class Nft:
             self._remembered.pop(change.key, None)
         elif change.key.table is Table.GUARD:
             self._remembered[change.key] = change.after
-
-    def _without_sets(self, steps: Iterable[Step]) -> list[Step]:
-        existing = set(self._table.set_names())
-        return [step for step in steps if isinstance(step.act, Change) and _sets_of(step.act) - existing]
-
-    def _text(self, steps: Sequence[Step]) -> list[Failure]:
-        if not steps:
-            return []
-        failures: list[Failure] = []
-        lines: list[str] = []
-        good: list[Step] = []
-        for step in steps:
-            try:
-                lines.append(_text_of(step))
-                good.append(step)
-            except InvalidInput as error:
-                failures.append(Failure(step, str(error)))
-        return failures + self._load_steps(good, lines)
-
-    def _load_steps(self, steps: Sequence[Step], lines: Sequence[str]) -> list[Failure]:
-        """Load all at once, or one by one if that is refused, so that one bad rule stops no other."""
-        if not steps:
-            return []
-        try:
-            self._load("".join(lines))
-        except DataplaneError as error:
-            if len(steps) == 1:
-                return [Failure(steps[0], error.stderr.strip())]
-            pairs = zip(steps, lines, strict=True)
-            return [failure for step, line in pairs for failure in self._load_steps([step], [line])]
-        for step in steps:
-            self._read_back(step)
-        return []
-
-    def _read_back(self, step: Step) -> None:
-        assert isinstance(step.act, Change)
-        for chain in _chains_of(step.act.key).values():
-            self._table.reload_chain(chain)
-        existing = set(self._table.set_names())
-        for name in _sets_of(step.act) - existing:
-            self._table.reload_set(name)
 
     def _load(self, script: str) -> None:
         port = nft_text.load(script)
@@ -243,7 +199,7 @@ class Nft:
         return keys
 
     def _entry(self, key: Key) -> Entry | None:
-        if key.table in _CHAINS:
+        if key.table in CHAINS:
             return self._chain_entry(key)
         if key.table is Table.GUARD:
             return self._guard_entry(key)
@@ -256,7 +212,7 @@ class Nft:
         return self._element_entry(key)
 
     def _chain_entry(self, key: Key) -> Entry | None:
-        comments = self._table.comments(_chains_of(key))
+        comments = self._table.comments(chains_of(key))
         if not any(comments.values()):
             return None
         if key.table is Table.GROUP:
@@ -289,27 +245,8 @@ class Nft:
         return probe if not element.data else entry_of(key, data)
 
 
-def _text_of(step: Step) -> str:
-    assert isinstance(step.act, Change)
-    key, entry = step.act.key, step.act.after
-    if isinstance(entry, GroupRules):
-        return text.group(key.name[0], entry.rules)
-    if isinstance(entry, Combination):
-        return text.combination(key.name[0], entry.groups)
-    if key.table is Table.MEMBER:
-        return "\n".join(text.member_sets(key.name[0])) + "\n"
-    return text.remove_chains(_chains_of(key).values())
-
-
-def _chains_of(key: Key) -> dict[Side, str]:
-    chain = {Table.GROUP: group_chain, Table.COMBINATION: combination_chain}.get(key.table)
-    return {side: chain(side, key.name[0]) for side in Side} if chain else {}
-
-
-def _sets_of(change: Change) -> set[str]:
-    if change.after is None or change.key.table not in (Table.GROUP, Table.MEMBER):
-        return set()
-    return {member_set(change.key.name[0], version, host=host) for version in (4, 6) for host in (True, False)}
+def _table(step: Step) -> Table | None:
+    return step.act.key.table if isinstance(step.act, Change) else None
 
 
 def _prefix_key(group: str | None, prefix: Prefix) -> Key:

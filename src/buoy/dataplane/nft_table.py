@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 
 from buoy.dataplane import netlink, nft_wire
-from buoy.dataplane.nft_elements import GUARD_SETS, STATIC, Placed, interface_of, kind, key_of
+from buoy.dataplane.nft_elements import GUARD_SETS, STATIC, Placed, interface_of, key_of, kind
 from buoy.dataplane.nft_prefixes import prefixes_of
 from buoy.dataplane.nft_wire import Element, Kind
 from buoy.model.group import Side
@@ -52,6 +52,14 @@ class NftTable:
     def interfaces(self) -> Iterable[str]:
         """Return every interface some element concerns."""
         return (name for name, placed in self._guards.items() if placed)
+
+    def lines(self, chain: str) -> Iterable[str]:
+        """Return the comments of one chain."""
+        return self._chains.get(chain, ())
+
+    def forget_set(self, name: str) -> None:
+        """Note that an empty set has been removed."""
+        self._sets.pop(name, None)
 
     def comments(self, prefixes: Mapping[Side, str]) -> dict[Side, list[str]]:
         """Return the comments of a pair of chains."""

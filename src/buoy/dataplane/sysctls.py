@@ -13,9 +13,9 @@ from pathlib import Path
 
 from buoy.dataplane import netlink, rtnl
 from buoy.dataplane.rtnl import LinkSeen
+from buoy.model.address import Prefix
 from buoy.model.errors import DataplaneError
 from buoy.model.ownership import ARP_TABLE
-from buoy.model.address import Prefix
 
 _ROOT = Path("/proc/sys/net")
 _EEXIST = 17

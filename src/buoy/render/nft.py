@@ -128,6 +128,11 @@ def remove_chains(chains: Iterable[str]) -> str:
     return "".join(f"{verb} chain {_TABLE} {chain}\n" for verb in ("flush", "delete") for chain in chains)
 
 
+def remove_sets(names: Iterable[str]) -> str:
+    """Return the removal of sets."""
+    return "".join(f"delete set {_TABLE} {name}\n" for name in names)
+
+
 def _fresh(chain: str) -> list[str]:
     return [f"add chain {_TABLE} {chain}", f"flush chain {_TABLE} {chain}"]
 

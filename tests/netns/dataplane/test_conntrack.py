@@ -1,0 +1,111 @@
+"""Which tracked connections end, and which go on."""
+
+import socket
+
+import pytest
+from place import says
+from world import OUTSIDE, Guest, World, policy
+
+from buoy.model.address import Address
+from buoy.model.nodestate import Flush, Key, Phase, Step, Table
+
+FIP1, FIP2 = "203.0.113.1", "203.0.113.2"
+UDP = socket.SOCK_DGRAM
+
+
+@pytest.fixture
+def guest(world: World) -> Guest:
+    guest = world.guest(1)
+    assert [] == world.wish(policy(), guest.wishes(), guest.floating(FIP1))
+    return guest
+
+
+def flush(world: World, *addresses: str) -> None:
+    act = Flush(tuple(Address(address) for address in addresses))
+    assert [] == world.host.apply([Step(Phase.FLUSH_OLD, act)])
+
+
+def flows(world: World) -> list[str]:
+    """Return the original destination of every tracked UDP connection."""
+    lines = world.node.exec("conntrack", "-L", "-p", "udp").splitlines()
+    return sorted(next(word[4:] for word in line.split() if word.startswith("dst=")) for line in lines)
+
+
+@pytest.mark.parametrize("address", [FIP1, "192.0.2.1", OUTSIDE])
+@pytest.mark.parametrize("padding", [(), tuple(f"203.0.113.{number}" for number in range(100, 110))])
+def test_a_flush_ends_the_flows_of_an_address_and_no_other(
+    world: World, guest: Guest, address: str, padding: tuple[str, ...]
+) -> None:
+    two = world.guest(2)
+    world.wish(two.wishes())
+    server = guest.place.socket(UDP, port=5000)
+    assert says(world.outside.socket(UDP), server, (FIP1, 5000))
+    assert says(guest.place.socket(UDP), world.outside.socket(UDP, port=5001), (OUTSIDE, 5001))
+    world.outside.ip("addr", "add", "198.51.100.20/24", "dev", "eth0")
+    assert says(world.outside.socket(UDP, "198.51.100.20"), two.place.socket(UDP, port=5002), (two.address, 5002))
+    assert [OUTSIDE, FIP1] == sorted(set(flows(world)) - {two.address})
+    flush(world, address, *padding)
+    assert [two.address] == flows(world)
+
+
+def test_ipv6_flows_are_flushed_too(world: World, guest: Guest) -> None:
+    world.outside.wait_for_carrier("eth0")
+    server, client = guest.place.socket(UDP, "::", 5000), world.outside.socket(UDP, "::")
+    assert says(client, server, (guest.address6, 5000))
+    listing = ("conntrack", "-L", "-f", "ipv6", "-p", "udp")
+    assert guest.address6 in world.node.exec(*listing)
+    flush(world, guest.address6)
+    assert guest.address6 not in world.node.exec(*listing)
+
+
+def test_after_a_move_no_packet_of_an_old_flow_reaches_the_old_guest(world: World, guest: Guest) -> None:
+    two = world.guest(2)
+    world.wish(two.wishes())
+    old, new, client = guest.place.socket(UDP, port=5000), two.place.socket(UDP, port=5000), world.outside.socket(UDP)
+    assert (OUTSIDE, FIP1) == says(client, old, (FIP1, 5000))
+    world.unwish([Key(Table.EGRESS, (guest.address,))])
+    world.wish(two.floating(FIP1))
+    flush(world, FIP1)
+    assert None is says(client, old, (FIP1, 5000))
+    assert (OUTSIDE, FIP1) == says(client, new, (FIP1, 5000))
+
+
+def test_a_crash_between_nat_and_flush_is_healed_when_everything_is_observed(world: World, guest: Guest) -> None:
+    two = world.guest(2)
+    world.wish(two.wishes())
+    server, client = guest.place.socket(UDP, port=5000), world.outside.socket(UDP)
+    assert says(client, server, (FIP1, 5000))
+    kept = two.place.socket(UDP, port=5002)
+    assert says(client, kept, (two.address, 5002))
+    world.unwish([Key(Table.DNAT, (FIP1,))])
+    assert [two.address, FIP1] == flows(world)
+    stranger = world.fresh_host()
+    stranger.observe(None)
+    stranger.close()
+    assert [two.address] == flows(world)
+
+
+def test_a_flow_begun_before_its_association_is_not_left_untranslated(world: World, guest: Guest) -> None:
+    world.node.ip("route", "add", "blackhole", "203.0.113.9/32")
+    client, server = world.outside.socket(UDP), guest.place.socket(UDP, port=5000)
+    world.node.ip("route", "replace", "203.0.113.9/32", "via", OUTSIDE)
+    assert None is says(client, server, ("203.0.113.9", 5000))
+    world.wish(guest.floating("203.0.113.9", egress=False))
+    world.host.observe(None)
+    assert (OUTSIDE, "203.0.113.9") == says(client, server, ("203.0.113.9", 5000))
+
+
+def test_right_flows_and_those_of_others_survive_an_audit(world: World, guest: Guest) -> None:
+    masquerade = (
+        "table ip other { chain c { type nat hook postrouting priority 90; ip saddr 192.0.2.2 masquerade; }; }\n"
+    )
+    world.node.exec("nft", "-f", "-", text=masquerade)
+    two = world.guest(2)
+    world.wish(two.wishes())
+    outside = world.outside.socket(UDP, port=5001)
+    assert says(world.outside.socket(UDP), guest.place.socket(UDP, port=5000), (FIP1, 5000))
+    assert says(guest.place.socket(UDP), outside, (OUTSIDE, 5001))
+    assert ("198.51.100.1", OUTSIDE) == says(two.place.socket(UDP), outside, (OUTSIDE, 5001))
+    before = flows(world)
+    world.host.observe(None)
+    assert before == flows(world)
