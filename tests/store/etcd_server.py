@@ -49,6 +49,12 @@ class EtcdServer:
             self._process.wait()
             self._process = None
 
+    def freeze(self) -> None:
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal(signal.SIGCONT)
+
     def remove(self) -> None:
         self.kill()
         shutil.rmtree(self.home)
@@ -66,6 +72,10 @@ class EtcdServer:
             "--initial-advertise-peer-urls", self._peer,
         )  # fmt: skip
         self.start(cluster)
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
 
     def settings(self, prefix: str = "/buoy/v1/") -> StoreSettings:
         return StoreSettings(endpoints=(self.endpoint,), prefix=prefix)

@@ -12,6 +12,7 @@ from buoy.store.etcd import EtcdStore
 from buoy.store.lease import Lease
 from buoy.store.proto import etcd_pb2 as pb
 from buoy.store.settings import StoreSettings
+from buoy.store.store import Stored
 from tests.store.etcd_server import EtcdServer
 from tests.store.watching import Reports, Watching, gone, pool, put, texts
 
@@ -169,6 +170,38 @@ async def test_a_server_that_accepts_and_is_silent_is_unavailable_too(connect: C
     with pytest.raises(StoreUnavailable):
         await asyncio.wait_for(store.read("pools/a"), 4)
     server.close()
+
+
+async def test_a_server_that_falls_silent_is_noticed_and_its_changes_are_told_after(
+    etcd: EtcdServer, connect: Connect, reports: Reports
+) -> None:
+    writer, reader = connect(etcd.settings()), connect(etcd.settings())
+    async with Watching(reader) as watching:
+        await watching.next()
+        await writer.write([put("a")])
+        await watching.next()
+        waiting = asyncio.create_task(watching.next())
+        etcd.freeze()
+        await reports.heard(1)
+        etcd.thaw()
+        await writer.write([put("b")])
+        assert (await waiting).changed == frozenset({"pools/b"})
+
+
+async def test_a_full_store_refuses_writes_and_still_tells_what_it_holds(connect: Connect) -> None:
+    server = EtcdServer(["--quota-backend-bytes", "200000"])
+    try:
+        server.start()
+        store = connect(server.settings())
+        revision = await store.write([put("a")])
+        with pytest.raises(StoreUnavailable, match="space exceeded"):
+            for number in range(100):
+                await store.write([put(f"large-{number}", "x" * 100_000)])
+        assert await store.read("pools/a") == Stored(pool("a"), revision)
+        async with Watching(store, ["pools/a"]) as watching:
+            assert texts(await watching.next()) == {"a": ""}
+    finally:
+        server.remove()
 
 
 async def test_a_dead_endpoint_is_passed_over(etcd: EtcdServer, connect: Connect) -> None:

@@ -41,9 +41,13 @@ class Lease:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait((self._task,))
-            # a bug in `renewed` must not die silently with the task
-            if not self._task.cancelled() and (error := self._task.exception()):
-                raise error
+            self._raise_bug(self._task)
+
+    async def ended(self) -> None:
+        """Return when the context has ended; raise what a bug in `renewed` raised, to be awaited beside other tasks."""
+        if self._task is not None:
+            await asyncio.wait((self._task,))
+            self._raise_bug(self._task)
 
     async def revoke(self) -> None:
         """End the lease and what is written under it, for an agent that leaves for good; raise `StoreUnavailable`."""
@@ -51,6 +55,12 @@ class Lease:
         if self.id is not None:
             await self._leases.revoke(self.id)
             self.id = None
+
+    @staticmethod
+    def _raise_bug(task: asyncio.Task[None]) -> None:
+        # a bug in `renewed` must not die silently with the task
+        if not task.cancelled() and (error := task.exception()):
+            raise error
 
     async def _keep(self) -> None:
         while True:
