@@ -29,7 +29,7 @@ app = typer.Typer(
 service_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The daemons on the lab's nodes.")
 app.add_typer(service_app, name="service")
 
-NameOption = Annotated[str, typer.Option("--name", help="Which lab, if there are several.")]
+NameOption = Annotated[str, typer.Option("--name", envvar="BUOY_LAB", help="Which lab, if there are several.")]
 _PATIENCE = 2.0
 
 

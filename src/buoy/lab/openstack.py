@@ -38,7 +38,12 @@ def topology(name: str, nodes: int, without: Collection[str] = ()) -> Topology:
         nodes=tuple(_leave_out(node, without) for node in (_access(), _controller(), *computes)),
         switch_address="192.168.8.254/24",
         relays={"etcd": (_address(2), ETCD_PORT), "neutron": (_address(2), NEUTRON_PORT)},
-        environment={"BUOY_ETCD": "http://{etcd}", "OS_AUTH_TYPE": "none", "OS_ENDPOINT": "http://{neutron}"},
+        environment={
+            "BUOY_LAB": name,
+            "BUOY_ETCD": "http://{etcd}",
+            "OS_AUTH_TYPE": "none",
+            "OS_ENDPOINT": "http://{neutron}",
+        },
     )
 
 
