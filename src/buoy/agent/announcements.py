@@ -47,6 +47,11 @@ class Announcements:
             self._told.setdefault(prefix, _UNTOLD)
         self._tries = 0
 
+    @property
+    def followed(self) -> frozenset[Prefix]:
+        """Every prefix that is followed."""
+        return frozenset(self._told)
+
     def answer(self, prefix: Prefix) -> Withhold | None:
         """Return why no peer has the prefix; None: one has."""
         return self._told.get(prefix, _UNTOLD)

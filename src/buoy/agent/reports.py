@@ -39,8 +39,10 @@ class Reports:
         self._truth.pop(path, None)
         self._compare(path)
 
-    def heard(self, paths: Mapping[str, Document | None]) -> None:
-        """Hear what the store now has under status paths of this node; None: nothing."""
+    def heard(self, paths: Mapping[str, Document | None], *, complete: bool = False) -> None:
+        """Hear what the store now has under status paths of this node; None: nothing; `complete`: and no others."""
+        if complete:
+            paths = {**dict.fromkeys(self._written), **paths}
         for path, document in paths.items():
             if document is None:
                 self._written.pop(path, None)

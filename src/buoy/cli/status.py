@@ -33,7 +33,10 @@ def _row(what: str, value: object, note: str = "") -> dict[str, Any]:
 def _nodes(snapshot: Snapshot) -> list[dict[str, Any]]:
     alive = {node.name: node for node in snapshot.documents.values() if isinstance(node, Node)}
     used = {document.node for document in snapshot.documents.values() if isinstance(document, Workload)}
-    rows = [_row(f"node {name}", "no agent", f"on {name}: systemctl status buoy-agent") for name in sorted(used - set(alive))]
+    rows = [
+        _row(f"node {name}", "no agent", f"on {name}: systemctl status buoy-agent")
+        for name in sorted(used - set(alive))
+    ]
     for name, node in sorted(alive.items()):
         up = sum(session.state == "Established" for session in node.sessions)
         silent = [session.name for session in node.sessions if session.state != "Established"]

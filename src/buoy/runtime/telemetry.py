@@ -6,10 +6,14 @@ telling is told here. All metrics carry the prefix `buoy_`.
 
 import logging
 import sys
-from collections.abc import Mapping
+from collections import Counter as CounterOf
+from collections.abc import Callable, Iterable, Iterator
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily
+
+from buoy.model.status import AddressStatus, State
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
@@ -44,12 +48,6 @@ class Telemetry:
             "buoy_repairs_total", "Entries put right after foreign damage.", ["table"], registry=self.registry
         )
         self.subjects = Counter("buoy_subjects_total", "Subjects computed.", registry=self.registry)
-        self.addresses = Gauge(
-            "buoy_addresses", "Addresses of this node, by state.", ["state"], registry=self.registry
-        )
-        self.withheld = Gauge(
-            "buoy_withheld", "Addresses not announced, by reason.", ["reason"], registry=self.registry
-        )
         self.sessions = Gauge(
             "buoy_bgp_session_up", "1 if the BGP session is established.", ["peer"], registry=self.registry
         )
@@ -71,11 +69,24 @@ class Telemetry:
             registry=self.registry,
         )
 
-    def states(self, states: Mapping[str, int], withheld: Mapping[str, int]) -> None:
-        """Set how many addresses are in which state, and withheld for which reason."""
-        self.addresses.clear()
-        for state, count in states.items():
-            self.addresses.labels(state).set(count)
-        self.withheld.clear()
-        for reason, count in withheld.items():
-            self.withheld.labels(reason).set(count)
+
+class AddressStates:
+    """Counts addresses by state and by reason when somebody asks, so that a pass need not."""
+
+    def __init__(self, statuses: Callable[[], Iterable[object]]) -> None:
+        self._statuses = statuses
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Yield `buoy_addresses` by state and `buoy_withheld` by reason."""
+        found = [status for status in self._statuses() if isinstance(status, AddressStatus)]
+        states = GaugeMetricFamily("buoy_addresses", "Addresses of this node, by state.", labels=["state"])
+        for state in State:
+            states.add_metric([str(state)], sum(status.state is state for status in found))
+        reasons = GaugeMetricFamily("buoy_withheld", "Addresses not served, by reason.", labels=["reason"])
+        for reason, count in CounterOf(str(status.reason) for status in found if status.reason).items():
+            reasons.add_metric([reason], count)
+        announced = GaugeMetricFamily("buoy_announced", "Addresses an established peer was told of.")
+        announced.add_metric([], sum(status.announced for status in found))
+        programmed = GaugeMetricFamily("buoy_programmed", "Addresses whose forwarding and policy were verified.")
+        programmed.add_metric([], sum(status.programmed for status in found))
+        yield from (states, reasons, announced, programmed)

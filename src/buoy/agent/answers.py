@@ -1,0 +1,93 @@
+"""What the agent answers on its local socket, each answer from the function that decided."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from buoy.agent.node import Agent
+from buoy.model.address import host_prefix, parse_address
+from buoy.model.errors import StoreUnavailable
+from buoy.model.node import Node
+from buoy.model.snapshot import Snapshot
+from buoy.planner.explain import Scene, explain
+from buoy.planner.plan import make_plan
+from buoy.planner.status import Seen, entry_name
+from buoy.planner.verify import mismatches
+
+
+class Answers:
+    """Questions by name, for `inspect.listen`."""
+
+    def __init__(self, agent: Agent) -> None:
+        self._agent = agent
+
+    def all(self) -> Mapping[str, Any]:
+        """Return the functions by the name of the question."""
+        return {
+            "why": self.why,
+            "plan": self.plan,
+            "audit": self.audit,
+            "sessions": self.sessions,
+            "release-guard": self.release,
+        }
+
+    def why(self, question: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Explain an address from here; observes the host afresh for what it needs."""
+        agent, snapshot = self._agent, self._snapshot()
+        address = parse_address(str(question.get("address", "")))
+        outcome = agent.last
+        keys = agent.desired.wanted(address).keys
+        untold = agent.parts.announcements.answer(host_prefix(address))
+        seen = Seen((), outcome.failures if outcome else (), untold, agent.parts.caution.cause)
+        nodes = [document for document in snapshot.documents.values() if isinstance(document, Node)]
+        scene = Scene(agent.desired, agent.parts.host.observe(keys), seen, nodes)
+        return [msgspec.to_builtins(line) for line in explain(address, scene)]
+
+    def plan(self, _: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return the steps the next whole pass would do, and whether the guard holds them."""
+        agent, identity = self._agent, self._snapshot().identity
+        whole = make_plan(agent.parts.host.observe(None), agent.desired.state)
+        held = {id(step) for step in agent.parts.caution.preview(whole, identity).held}
+        return [
+            {
+                "phase": step.phase.name.lower().replace("_", "-"),
+                "act": entry_name(step.act.key) if hasattr(step.act, "key") else f"end flows of {step.act.addresses}",
+                "before": str(getattr(step.act, "before", None) or "-"),
+                "after": str(getattr(step.act, "after", None) or "-"),
+                "held": id(step) in held,
+            }
+            for step in whole.steps
+        ]
+
+    def audit(self, _: Mapping[str, Any]) -> dict[str, Any]:
+        """Compare the host, read afresh, with what is wanted."""
+        agent = self._agent
+        self._snapshot()
+        wrong = mismatches(agent.desired.state, agent.parts.host.observe(None))
+        return {
+            "entries": len(agent.desired.state),
+            "wrong": [
+                {"entry": entry_name(each.key), "wanted": str(each.wanted or "-"), "seen": str(each.seen or "-")}
+                for each in wrong
+            ],
+            "held": agent.parts.caution.cause,
+            "problems": [str(problem) for problem in agent.parts.bird.problems],
+        }
+
+    def sessions(self, _: Mapping[str, Any]) -> Any:  # noqa: ANN401  JSON
+        """Return the BGP sessions as BIRD last told them."""
+        return (
+            msgspec.to_builtins(agent_sessions) if (agent_sessions := self._agent.parts.announcements.sessions) else []
+        )
+
+    def release(self, _: Mapping[str, Any]) -> str:
+        """Let held removals go on with the next pass."""
+        cause = self._agent.parts.caution.release(self._snapshot().identity)
+        self._agent.look_at_everything()
+        return cause
+
+    def _snapshot(self) -> Snapshot:
+        if self._agent.snapshot is None:
+            raise StoreUnavailable("this agent has not heard from its store since it started")
+        return self._agent.snapshot

@@ -1,0 +1,57 @@
+"""`buoy why ADDRESS`: one address's whole way, from request to the peers' view."""
+
+import asyncio
+from typing import Annotated, Any
+
+import typer
+
+from buoy.agent.inspect import ask
+from buoy.cli.context import Output, OutputOption, show, with_store
+from buoy.cli.reading import listing
+from buoy.model.address import Address, parse_address
+from buoy.model.errors import InvalidInput, StoreUnavailable
+from buoy.model.snapshot import Snapshot
+from buoy.planner.remote import remote_lines
+
+app = typer.Typer(rich_markup_mode=None)
+
+
+@app.command()
+def why(
+    address: Annotated[str, typer.Argument(metavar="ADDRESS", help="The address to explain.")],
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Explain ADDRESS in about ten lines, each *no* with its reason and what to do.
+
+    On a node with an agent, the agent answers from what it observes this moment.
+    Anywhere else the store answers: what is wanted, and what the nodes reported.
+    Ends with 0 if the address is served, 1 if not, 4 if nothing is known of it.
+    """
+    wanted = parse_address(address, "ADDRESS")
+    lines = _lines(wanted)
+    if output is Output.TABLE:
+        for line in lines:
+            print(f"{'✓' if line['ok'] else '✗'} {line['topic']:<13} {line['text']}")
+    else:
+        show(lines, output, ["topic", "ok", "text", "reason"])
+    if any(line.get("reason") == "unknown-address" for line in lines):
+        raise typer.Exit(4)
+    if not all(line["ok"] for line in lines):
+        raise typer.Exit(1)
+
+
+def _lines(address: Address) -> list[dict[str, Any]]:
+    try:
+        lines: list[dict[str, Any]] = asyncio.run(ask("why", address=address))
+    except (InvalidInput, StoreUnavailable):
+        lines = []
+    # an agent sees only its own node: what is served elsewhere is better told from the store
+    if lines and not any(line.get("reason") == "other-node" for line in lines):
+        return lines
+    try:
+        snapshot: Snapshot = with_store(listing)
+    except StoreUnavailable:
+        if lines:
+            return lines
+        raise
+    return [dict(line) for line in remote_lines(address, snapshot)]

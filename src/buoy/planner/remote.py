@@ -1,0 +1,99 @@
+"""An address explained from the store alone: what is wanted, and what the nodes said of it.
+
+Promises the same reasons a node would give; what only a node can see is left to it,
+and the last line says where to ask.
+"""
+
+from collections.abc import Iterator
+from typing import TypedDict
+
+from buoy.model.address import Address
+from buoy.model.node import Fence, Node
+from buoy.model.reason import Reason, Withhold
+from buoy.model.service_ip import ServiceIP
+from buoy.model.snapshot import Snapshot
+from buoy.model.status import AddressStatus, State
+from buoy.model.workload import Workload
+
+
+class Told(TypedDict):
+    """One line, as it is printed."""
+
+    topic: str
+    text: str
+    ok: bool
+    reason: str
+
+
+def remote_lines(address: Address, snapshot: Snapshot) -> list[Told]:
+    """Return the way of an address as the store tells it."""
+    service = snapshot.documents.get(f"service-ips/{address}")
+    if isinstance(service, ServiceIP):
+        return [*_service(service), *_nodes(address, {end.node for end in service.endpoints}, snapshot)]
+    owners = [
+        found
+        for found in snapshot.documents.values()
+        if isinstance(found, Workload) and address in {fixed.address for fixed in found.fixed_ips}
+    ]
+    if not owners:
+        unknown = _no("document", Withhold(Reason.UNKNOWN_ADDRESS, {"address": address}))
+        return [unknown, *_nodes(address, set(), snapshot)]
+    return [
+        *(
+            _yes("document", f"fixed IP of port {owner.id}, routed without NAT to {owner.interface}")
+            for owner in owners
+        ),
+        *_nodes(address, {owner.node for owner in owners}, snapshot),
+    ]
+
+
+def _service(service: ServiceIP) -> Iterator[Told]:
+    yield _yes("document", f"{service.mode} service IP {service.id}, direction {service.direction}")
+    if not service.endpoints:
+        yield _no("binding", Withhold(Reason.UNBOUND, {"address": service.address}))
+    for end in service.endpoints:
+        details = {"workload": end.workload, "address": service.address, "driver": end.driver}
+        if not end.node:
+            reason = Reason.OTHER_DRIVER if end.driver else Reason.PORT_UNBOUND
+            yield _no("binding", Withhold(reason, details))
+        else:
+            yield _yes("binding", f"port {end.workload}, fixed IP {end.target}, on {end.node}")
+
+
+def _nodes(address: Address, wanted: set[str], snapshot: Snapshot) -> Iterator[Told]:
+    alive = {document.name for document in snapshot.documents.values() if isinstance(document, Node)}
+    fenced = {document.node for document in snapshot.documents.values() if isinstance(document, Fence)}
+    for node in sorted(wanted - {""}):
+        if node not in alive:
+            yield _no("node", Withhold(Reason.NODE_WITHOUT_AGENT, {"node": node, "address": address}))
+    statuses = [
+        document
+        for document in snapshot.documents.values()
+        if isinstance(document, AddressStatus) and document.address == address
+    ]
+    for status in sorted(statuses, key=lambda each: each.node):
+        if status.node in wanted:
+            yield _said(status)
+        elif status.node not in fenced:
+            details = {"node": status.node, "address": address}
+            yield _no("old node", Withhold(Reason.OLD_NODE_NOT_CONFIRMED, details))
+    for node in sorted((wanted - {""}) - {status.node for status in statuses}):
+        if node in alive:
+            details = {"node": node, "address": address, "missing": "any report yet"}
+            yield _no("status", Withhold(Reason.NOT_VERIFIED, details))
+
+
+def _said(status: AddressStatus) -> Told:
+    if status.state is State.ACTIVE:
+        return _yes("status", f"{status.node} programmed it and an established peer was told")
+    if status.reason is None:
+        return Told(topic="status", text=f"{status.node} says {status.state}", ok=False, reason="")
+    return _no("status", Withhold(status.reason, {"node": status.node, "address": status.address, **status.details}))
+
+
+def _yes(topic: str, text: str) -> Told:
+    return Told(topic=topic, text=text, ok=True, reason="")
+
+
+def _no(topic: str, why: Withhold) -> Told:
+    return Told(topic=topic, text=f"{why}; {why.remedy}", ok=False, reason=str(why.reason))
