@@ -41,6 +41,7 @@ def change(
     bfd: bgp_options.BfdSwitch = None,
     bfd_interval: bgp_options.BfdInterval = None,
     bfd_multiplier: bgp_options.BfdMultiplier = None,
+    bfd_graceful: bgp_options.BfdGraceful = None,
     internal_prefixes: Annotated[
         list[str] | None, typer.Option("--internal-prefix", help="Reached with fixed addresses; repeat. '': none.")
     ] = None,

@@ -82,7 +82,7 @@ def plain(document: Document, *, reveal: bool = False) -> dict[str, Any]:
 
 def _plain(value: object) -> object:
     if isinstance(value, Bfd):
-        return {"interval": value.interval, "multiplier": value.multiplier}
+        return {field: getattr(value, field) for field in value.__struct_fields__}
     return list(value) if isinstance(value, tuple) else value
 
 

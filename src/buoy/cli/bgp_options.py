@@ -22,6 +22,10 @@ PasswordFile = Annotated[str | None, typer.Option(metavar="FILE", help="Read the
 BfdSwitch = Annotated[bool | None, typer.Option("--bfd/--no-bfd", help="Notice a silent loss by BFD (RFC 5880).")]
 BfdInterval = Annotated[int | None, typer.Option(metavar="MS", help="BFD: one packet every MS milliseconds.")]
 BfdMultiplier = Annotated[int | None, typer.Option(metavar="N", help="BFD: N missing packets are a loss.")]
+BfdGraceful = Annotated[
+    bool | None,
+    typer.Option("--bfd-graceful/--no-bfd-graceful", help="BFD: keep routes as after a restart; a dead node's too."),
+]
 Reveal = Annotated[bool, typer.Option("--show-password", help="Print the password instead of (hidden).")]
 
 _CLEARABLE = frozenset({"local_asn", "keepalive", "multihop", "source", "cluster_id"})
@@ -50,18 +54,15 @@ def fields(given: Mapping[str, Any], struct: type[msgspec.Struct]) -> dict[str, 
 
 def bfd(given: Mapping[str, Any], before: Bfd | None) -> Bfd | None:
     """Return BFD as the options change it; an interval or multiplier alone switches it on."""
-    interval, multiplier = given["bfd_interval"], given["bfd_multiplier"]
+    options = {name: given[f"bfd_{name}"] for name in Bfd.__struct_fields__}
+    changes = {name: value for name, value in options.items() if value is not None}
     if given["bfd"] is False:
-        if interval is not None or multiplier is not None:
-            raise InvalidInput("--no-bfd", "with an interval or multiplier", "give one or the other")
+        if changes:
+            raise InvalidInput("--no-bfd", f"with {', '.join(changes)}", "give one or the other")
         return None
-    if given["bfd"] is None and interval is None and multiplier is None:
+    if given["bfd"] is None and not changes:
         return before
-    old = before or Bfd()
-    return Bfd(
-        interval=old.interval if interval is None else interval,
-        multiplier=old.multiplier if multiplier is None else multiplier,
-    )
+    return msgspec.structs.replace(before or Bfd(), **changes)
 
 
 def password(given: Mapping[str, Any], before: str) -> str:

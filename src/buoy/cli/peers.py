@@ -62,6 +62,7 @@ def _write(
     bfd: bgp_options.BfdSwitch = None,
     bfd_interval: bgp_options.BfdInterval = None,
     bfd_multiplier: bgp_options.BfdMultiplier = None,
+    bfd_graceful: bgp_options.BfdGraceful = None,
     graceful_restart: Annotated[
         bool | None, typer.Option("--graceful-restart/--no-graceful-restart", help="RFC 4724 (on).")
     ] = None,

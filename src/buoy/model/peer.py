@@ -32,10 +32,15 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Bfd(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """BFD (RFC 5880): `interval` in milliseconds, silence of `multiplier` intervals is a loss."""
+    """BFD (RFC 5880): `interval` in milliseconds, silence of `multiplier` intervals is a loss.
+
+    A BIRD that restarts looks to BFD like a node that died (RFC 5882, 4.3). `graceful` says which it is taken
+    for: true keeps the routes while graceful restart lasts, false withdraws them at once.
+    """
 
     interval: int = 100
     multiplier: int = 3
+    graceful: bool = False
 
 
 class Peer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

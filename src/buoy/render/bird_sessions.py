@@ -61,6 +61,8 @@ def _options(session: Session, speaking: Speaking) -> Iterator[str]:
     yield f"graceful restart {'on' if session.graceful_restart else 'off'}"
     if session.bfd is not None:
         yield f"bfd {{ interval {session.bfd.interval} ms; multiplier {session.bfd.multiplier}; }}"
+        if session.bfd.graceful:
+            yield "bfd graceful"
     if session.client:
         yield "rr client"
         if speaking.cluster_id is not None:

@@ -52,7 +52,10 @@ PEERS = (
 )
 CASES = {
     "alone": (LOCAL, PeeringWish()),
-    "mesh": (LOCAL, PeeringWish(nodes=NODES, settings=BGPSettings(bfd=Bfd(interval=200), password="between"))),
+    "mesh": (
+        LOCAL,
+        PeeringWish(nodes=NODES, settings=BGPSettings(bfd=Bfd(interval=200, graceful=True), password="between")),
+    ),
     "peers": (
         LocalNode(name="compute-1", addresses=LOCAL.addresses, uplinks=("eth*", "-docker0"), log="/var/log/bird.log"),
         PeeringWish(nodes=NODES, peers=PEERS[:2], filters=(POOL_ONLY,), settings=BGPSettings(mesh=False)),

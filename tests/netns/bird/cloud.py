@@ -42,7 +42,7 @@ class Router:
     def __init__(self, name: str, number: int, switch: str, directory: Path) -> None:
         self.name = name
         self.namespace = f"bbird-{os.getpid()}-{next(_numbers)}"
-        self.addresses = (Address(f"192.168.8.{number}"), Address(f"fd00:8::{number:x}"))
+        self.addresses: tuple[Address, ...] = (Address(f"192.168.8.{number}"), Address(f"fd00:8::{number:x}"))
         self.directory = directory / name
         self.directory.mkdir()
         self.config, self.socket = self.directory / "bird.conf", self.directory / "bird.ctl"

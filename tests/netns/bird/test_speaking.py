@@ -31,8 +31,11 @@ def _announced(cloud: Cloud, settings: BGPSettings) -> tuple[Router, Router]:
     return access, compute
 
 
-def test_bird_killed_and_started_again_is_no_event_at_the_peer_nor_in_its_own_table(cloud: Cloud) -> None:
-    access, compute = _announced(cloud, BGPSettings())
+@pytest.mark.parametrize("bfd", [None, Bfd(graceful=True)], ids=["without-bfd", "with-graceful-bfd"])
+def test_bird_killed_and_started_again_is_no_event_at_the_peer_nor_in_its_own_table(
+    cloud: Cloud, bfd: Bfd | None
+) -> None:
+    access, compute = _announced(cloud, BGPSettings(bfd=bfd))
     there, here = access.events(ADDRESS), compute.events("10.28.0.9")
 
     compute.stop_bird()

@@ -102,7 +102,11 @@ async def test_a_peer_is_listed_with_the_sessions_nodes_report_and_without_its_p
 
     (row,) = await bgp_documents.peer_rows(store, "tor")
 
-    assert (row["established"], row["password"], row["bfd"]) == ("1/2", "(hidden)", {"interval": 100, "multiplier": 3})
+    assert (row["established"], row["password"], row["bfd"]) == (
+        "1/2",
+        "(hidden)",
+        {"interval": 100, "multiplier": 3, "graceful": False},
+    )
     assert [(each["node"], each["state"]) for each in row["sessions"]] == [("one", "Established"), ("two", "Active")]
     assert bgp_documents.plain(TOR, reveal=True)["password"] == "secret"
     with pytest.raises(Conflict):
@@ -110,7 +114,7 @@ async def test_a_peer_is_listed_with_the_sessions_nodes_report_and_without_its_p
 
 
 def _given(**options: object) -> dict[str, Any]:
-    nothing = dict.fromkeys(("bfd", "bfd_interval", "bfd_multiplier", "password", "password_file"))
+    nothing = dict.fromkeys(("bfd", "bfd_interval", "bfd_multiplier", "bfd_graceful", "password", "password_file"))
     return {**nothing, **options}
 
 
@@ -136,6 +140,7 @@ def test_bfd_is_switched_on_by_any_of_its_options_and_off_by_one() -> None:
     assert bgp_options.bfd(_given(bfd=True), None) == Bfd()
     assert bgp_options.bfd(_given(bfd_multiplier=5), Bfd(interval=50)) == Bfd(interval=50, multiplier=5)
     assert bgp_options.bfd(_given(bfd_interval=70), Bfd(multiplier=5)) == Bfd(interval=70, multiplier=5)
+    assert bgp_options.bfd(_given(bfd_graceful=True), Bfd(interval=50)) == Bfd(interval=50, graceful=True)
     assert bgp_options.bfd(_given(bfd=False), Bfd()) is None
     with pytest.raises(InvalidInput, match="--no-bfd"):
         bgp_options.bfd(_given(bfd=False, bfd_interval=50), None)

@@ -9,6 +9,7 @@ import pytest
 from buoy.dataplane.bird import BirdSpeaker
 from buoy.dataplane.bird_replies import established, prefixes, sessions
 from buoy.dataplane.birdc import Reply, connect
+from buoy.dataplane.driver import Speaker
 from buoy.model.address import Address, Prefix
 from buoy.model.errors import DataplaneError
 from buoy.model.node import PeerSession
@@ -152,10 +153,9 @@ def test_a_command_of_two_lines_is_never_sent(tmp_path: Path) -> None:
 
 
 def test_without_a_bird_sessions_are_an_error_and_prefixes_are_withheld(tmp_path: Path) -> None:
-    speaker = BirdSpeaker(str(tmp_path / "bird.conf"), str(tmp_path / "ctl"), "compute-1")
+    speaker: Speaker = BirdSpeaker(str(tmp_path / "bird.conf"), str(tmp_path / "ctl"), "compute-1")
     host = Prefix("192.0.2.7/32")
 
     with pytest.raises(DataplaneError):
         speaker.sessions()
     assert speaker.exported([host]) == {host: Withhold(Reason.BIRD_AWAY, {"node": "compute-1"})}
-    assert speaker.text() == ""
