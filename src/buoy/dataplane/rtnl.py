@@ -36,7 +36,7 @@ _ARP_PRIORITY = 32768
 
 
 class Variant(NamedTuple):
-    """One route of one prefix; `ifindex` is the interface, 0 for none; `plain` False for one no version of ours makes."""
+    """One route of one prefix; `ifindex` is the interface, 0 for none; `plain` False for one we never make."""
 
     kind: int
     metric: int

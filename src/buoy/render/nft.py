@@ -100,9 +100,8 @@ def combination(identifier: str, groups: Iterable[str]) -> str:
     lines = []
     for side in Side:
         chain = combination_chain(side, identifier)
-        for name in groups:
-            # a group whose document has not come allows nothing
-            lines.append(f"add chain {_TABLE} {group_chain(side, name)}")
+        # a group whose document has not come allows nothing
+        lines += [f"add chain {_TABLE} {group_chain(side, name)}" for name in groups]
         lines += _fresh(chain)
         lines += [
             _comment(chain, f"jump {group_chain(side, name)}", f"{index} {name}") for index, name in enumerate(groups)

@@ -85,6 +85,9 @@ _TO_HOST = (
     f"icmpv6 type {{ {_DISCOVERY}, {_MLD} }} accept",
     "drop",
 )
+_METADATA = (
+    f'iifname "{TAP_PREFIX}*" iifname != @foreign ip daddr 169.254.169.254 tcp dport 80 dnat ip to 127.0.0.1:METADATA'
+)
 _DNAT = _both(
     (
         "dnat ip to ip daddr . meta l4proto . th dport map @mapped4",
@@ -119,8 +122,7 @@ CHAINS = {
     "prerouting_nat": (
         "type nat hook prerouting priority -100;",
         (
-            f'iifname "{TAP_PREFIX}*" iifname != @foreign ip daddr 169.254.169.254 tcp dport 80'
-            " dnat ip to 127.0.0.1:METADATA",
+            _METADATA,
             *_DNAT,
         ),
     ),

@@ -119,7 +119,7 @@ def run(*words: str, text: str = "") -> str:
 
 
 def says(client: socket.socket, server: socket.socket, to: tuple[str, int]) -> tuple[str, str] | None:
-    """Send a datagram and answer it; return the client's address as the server sees it and the server's as the client."""
+    """Send a datagram and answer it; return the address each side sees of the other, the server first."""
     with contextlib.suppress(OSError):
         client.sendto(b"?", to)
         try:

@@ -86,9 +86,8 @@ def test_a_crash_between_nat_and_flush_is_healed_when_everything_is_observed(wor
 
 
 def test_a_flow_begun_before_its_association_is_not_left_untranslated(world: World, guest: Guest) -> None:
-    world.node.ip("route", "add", "blackhole", "203.0.113.9/32")
     client, server = world.outside.socket(UDP), guest.place.socket(UDP, port=5000)
-    world.node.ip("route", "replace", "203.0.113.9/32", "via", OUTSIDE)
+    world.node.ip("route", "add", "203.0.113.9/32", "via", OUTSIDE)
     assert None is says(client, server, ("203.0.113.9", 5000))
     world.wish(guest.floating("203.0.113.9", egress=False))
     world.host.observe(None)
