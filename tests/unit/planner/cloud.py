@@ -56,7 +56,7 @@ def snapshot(
 ) -> Snapshot:
     """Return a store that holds these documents."""
     held = {documents.path(document): document for document in wanted}
-    return Snapshot(Identity("cluster", 1), held, {path: 1 for path in held} | dict(revisions or {}), broken or {})
+    return Snapshot(Identity("cluster", 1), held, dict.fromkeys(held, 1) | dict(revisions or {}), broken or {})
 
 
 def node(*wanted: Document, links: tuple[Link, ...] = (UP,), revisions: Mapping[str, int] | None = None) -> Desired:

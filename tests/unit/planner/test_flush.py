@@ -1,0 +1,102 @@
+"""Which connections end with a change: as few as will do."""
+
+import pytest
+
+from buoy.model.address import Address, Mac, Prefix
+from buoy.model.group import Rule, Side
+from buoy.model.nodestate import (
+    Combination,
+    Dnat,
+    Egress,
+    Entry,
+    Flush,
+    GroupMember,
+    GroupRules,
+    Internal,
+    Key,
+    Mapping,
+    Phase,
+    PortGuard,
+    Relay,
+    Route,
+    Table,
+)
+from buoy.planner.plan import make_plan
+from tests.unit.planner.cloud import FIXED, OTHER_FIXED, SERVICE, SERVICE2, key
+
+State = dict[Key, Entry]
+MAC = Mac("fa:16:3e:00:00:01")
+SSH = Rule(side=Side.INGRESS, family=4, protocol=6, first=22, last=22)
+WEB = Rule(side=Side.INGRESS, family=4, protocol=6, first=80, last=80)
+FROM_BLUE = Rule(side=Side.INGRESS, family=4, group="blue")
+DNAT, EGRESS, ROUTE = key(Table.DNAT, SERVICE), key(Table.EGRESS, FIXED), key(Table.ROUTE, "192.0.2.1/32")
+MAPPED, RELAY = key(Table.MAPPING, SERVICE, "tcp", "80"), key(Table.RELAY, SERVICE, OTHER_FIXED)
+GUARD, RED = key(Table.GUARD, "tap1"), key(Table.GROUP, "red")
+
+
+def guard(combination: str | None, *prefixes: str) -> PortGuard:
+    return PortGuard(combination, tuple((MAC, Prefix(prefix)) for prefix in prefixes))
+
+
+COMBINATIONS: State = {
+    key(Table.COMBINATION, "r"): Combination(("red",)),
+    key(Table.COMBINATION, "rg"): Combination(("green", "red")),
+}
+USED: State = {GUARD: guard("r", "192.0.2.1/32", "fe80::1/128", "10.0.0.0/8"), **COMBINATIONS}
+OTHERS: State = {key(Table.GUARD, "tap2"): guard("unknown", "192.0.2.2/32"), key(Table.GUARD, "tap3"): guard(None)}
+
+
+def flushed(before: State, after: State, phase: Phase) -> tuple[Address, ...]:
+    """Return the addresses a plan flushes in a phase."""
+    steps = make_plan(before, after).steps
+    return next((step.act.addresses for step in steps if step.phase is phase and isinstance(step.act, Flush)), ())
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "addresses"),
+    [
+        ({}, {DNAT: Dnat(FIXED)}, (SERVICE,)),
+        ({DNAT: Dnat(FIXED)}, {DNAT: Dnat(OTHER_FIXED)}, (SERVICE,)),
+        ({}, {EGRESS: Egress(SERVICE)}, (FIXED,)),
+        ({}, {MAPPED: Mapping(FIXED, 80), RELAY: Relay()}, (SERVICE,)),
+        ({}, {ROUTE: Route("tap1")}, ()),
+        ({ROUTE: Route("tap1")}, {ROUTE: Route("tap2")}, (FIXED,)),
+        ({}, USED, ()),
+        ({DNAT: Dnat(FIXED)}, {}, ()),
+    ],
+)
+def test_flows_begun_before_meet_what_was_built(before: State, after: State, addresses: tuple[Address, ...]) -> None:
+    assert addresses == flushed(before, after, Phase.FLUSH_NEW)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "addresses"),
+    [
+        ({DNAT: Dnat(FIXED)}, {}, (SERVICE,)),
+        ({EGRESS: Egress(SERVICE2)}, {}, (FIXED,)),
+        ({MAPPED: Mapping(FIXED, 80)}, {}, (SERVICE,)),
+        ({RELAY: Relay()}, {}, (SERVICE,)),
+        ({ROUTE: Route("tap1")}, {}, (FIXED,)),
+        (USED, COMBINATIONS, (FIXED,)),
+        (USED, {**USED, GUARD: guard("rg", "192.0.2.1/32", "fe80::1/128", "10.0.0.0/8")}, ()),
+        ({**USED, GUARD: guard("rg", "192.0.2.1/32")}, {**USED, GUARD: guard("r", "192.0.2.1/32")}, (FIXED,)),
+        (
+            {**USED, GUARD: guard("r", "192.0.2.1/32", "192.0.2.2/32")},
+            {**USED, GUARD: guard("r", "192.0.2.1/32")},
+            (OTHER_FIXED,),
+        ),
+        (USED, {**USED, GUARD: guard(None)}, ()),
+        ({**USED, GUARD: guard(None, "192.0.2.1/32")}, {**USED, GUARD: guard("r", "192.0.2.1/32")}, (FIXED,)),
+        ({**USED, **OTHERS, RED: GroupRules((SSH, WEB))}, {**USED, **OTHERS, RED: GroupRules((WEB,))}, (FIXED,)),
+        ({**USED, RED: GroupRules((SSH,))}, {**USED, RED: GroupRules((SSH, WEB))}, ()),
+        ({key(Table.MEMBER, "blue", "192.0.2.2/32"): GroupMember()}, {}, (OTHER_FIXED,)),
+        (
+            {**USED, RED: GroupRules((FROM_BLUE,)), key(Table.MEMBER, "blue", "198.18.0.0/15"): GroupMember()},
+            {**USED, RED: GroupRules((FROM_BLUE,))},
+            (FIXED,),
+        ),
+        ({key(Table.INTERNAL, "192.0.2.0/24"): Internal()}, {}, ()),
+    ],
+)
+def test_what_was_removed_ends_its_flows(before: State, after: State, addresses: tuple[Address, ...]) -> None:
+    assert addresses == flushed(before, after, Phase.FLUSH_OLD)
