@@ -23,6 +23,11 @@ async def compact(store: EtcdStore, revision: int) -> None:
     await store._connection.call("KV/Compact", pb.CompactionRequest(revision=revision), pb.CompactionResponse)
 
 
+async def fill(store: EtcdStore) -> None:
+    for number in range(100):
+        await store.write([put(f"large-{number}", "x" * 100_000)])
+
+
 async def revision_of(store: EtcdStore) -> int:
     return await store.write([])
 
@@ -195,8 +200,7 @@ async def test_a_full_store_refuses_writes_and_still_tells_what_it_holds(connect
         store = connect(server.settings())
         revision = await store.write([put("a")])
         with pytest.raises(StoreUnavailable, match="space exceeded"):
-            for number in range(100):
-                await store.write([put(f"large-{number}", "x" * 100_000)])
+            await fill(store)
         assert await store.read("pools/a") == Stored(pool("a"), revision)
         async with Watching(store, ["pools/a"]) as watching:
             assert texts(await watching.next()) == {"a": ""}

@@ -27,6 +27,8 @@ _OPTIONS: Mapping[str, int] = {
     # etcd refuses clients that ping more often than every 5 s
     "grpc.keepalive_time_ms": 6_000,
     "grpc.keepalive_timeout_ms": 2_000,
+    # a ping unanswered is judged by this one, a minute by default, and not by the line above
+    "grpc.http2.ping_timeout_ms": 2_000,
     "grpc.http2.max_pings_without_data": 0,
     # a channel of its own: a shared one would hand on another's waiting before the next dial
     "grpc.use_local_subchannel_pool": 1,
