@@ -31,6 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sqlite.install()
     sys.argv = ["neutron-api", *neutron_arguments]
     application = importlib.import_module("neutron.wsgi.api").application
+    # the first request would load it, and others beside it would meet half of the rules and be forbidden
+    importlib.import_module("neutron.policy").init()
     start_periodic_jobs()
     _serve(application, options)
 
