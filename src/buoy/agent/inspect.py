@@ -5,6 +5,7 @@ its name says so (`release-guard`, `drain`, `undrain`).
 """
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -22,9 +23,11 @@ async def listen(answers: Mapping[str, Answer], path: str = ownership.AGENT_SOCK
     """Listen until the returned server is closed; `answers` maps a question's name to a function of its arguments."""
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        reply = _reply(answers, await reader.readline())
-        writer.write(reply + b"\n")
-        await writer.drain()
+        # whoever asks may leave before the answer: `buoy doctor` only knocks
+        with contextlib.suppress(ConnectionError):
+            if line := await reader.readline():
+                writer.write(_reply(answers, line) + b"\n")
+                await writer.drain()
         writer.close()
 
     socket = Path(path)

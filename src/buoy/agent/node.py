@@ -55,7 +55,6 @@ class Agent:
     def take(self, batch: Batch) -> None:
         """Hear from the store; the next pass looks at it."""
         self.snapshot = batch.snapshot
-        self._since = self._since or time.monotonic()
         own = f"status/{self.desired.here.node}/"
         paths = batch.snapshot.documents if batch.changed is None else batch.changed
         self.reports.heard(
@@ -67,6 +66,9 @@ class Agent:
             self._changed = None
         elif self._changed is not None:
             self._changed.update(path for path in batch.changed if not path.startswith("status/"))
+        if self._changed != set():
+            self._since = self._since or time.monotonic()
+        self.telemetry.store_up.set(1)
 
     def look_at_everything(self) -> None:
         """Let the next pass compute and compare everything anew."""
