@@ -5,6 +5,7 @@ The last line is ``N passed, N failed``; the exit code is 1 if anything failed.
 """
 
 import argparse
+import io
 import sys
 import time
 from collections.abc import Callable
@@ -24,6 +25,9 @@ def main() -> None:
     parser.add_argument("--name", default=_NAME, help="name of the lab (default: %(default)s)")
     parser.add_argument("--down", action="store_true", help="end the lab afterwards")
     options = parser.parse_args()
+    # also in a pipe, who watches wants to see each command when it is run
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
     lab = Lab(options.name)
     try:
         failed = play(lab)

@@ -39,6 +39,7 @@ Told = Callable[[dict[str, Any]], None]
 """Hears of progress: ``{"doing": TEXT}``, ``{"ready": SERVICE}``, in the end ``{"up": true}``.
 
 After that the lab stays, whatever happens to its starter."""
+_AS_ROOT = ("--user", "--map-root-user")
 _LAST_LINES = 12
 
 
@@ -122,13 +123,26 @@ def check_host() -> None:
     if missing:
         packages = " ".join(sorted(set(missing.values())))
         raise LabError(f"{', '.join(missing)} not found: apt-get install {packages}")
-    if needs_user_namespace():
-        done = subprocess.run(["unshare", "--user", "--map-root-user", "true"], capture_output=True, check=False)
-        if done.returncode:
-            raise LabError(
-                "this system lets only root make namespaces: run it with sudo, or allow user namespaces "
-                "(sysctl kernel.unprivileged_userns_clone=1, kernel.apparmor_restrict_unprivileged_userns=0)"
-            )
+    if needs_user_namespace() and not _can_unshare(*_AS_ROOT):
+        raise LabError(
+            "this system lets only root make namespaces: run it with sudo, or allow user namespaces "
+            "(sysctl kernel.unprivileged_userns_clone=1, kernel.apparmor_restrict_unprivileged_userns=0)"
+        )
+
+
+def user_namespace() -> tuple[str, ...]:
+    """Return what `unshare` needs to make us root: nothing if we are, else as many user ids as the system lends us.
+
+    With a single one there is no SSH: a server must be able to set groups (`newuidmap` and /etc/subuid allow it).
+    """
+    if not needs_user_namespace():
+        return ()
+    many = (*_AS_ROOT, "--map-auto")
+    return many if _can_unshare(*many) else _AS_ROOT
+
+
+def _can_unshare(*options: str) -> bool:
+    return subprocess.run(["unshare", *options, "true"], capture_output=True, check=False).returncode == 0
 
 
 def search_path() -> str:
@@ -144,12 +158,11 @@ def _unshare(lab: Path, wanted: Topology, lock: int, theirs: socket.socket) -> N
     wanted = msgspec.structs.replace(wanted, environment=environment)
     (lab / "topology.json").write_bytes(topology.write(wanted))
     place.logs(lab).mkdir()
-    user = ["--user", "--map-root-user"] if needs_user_namespace() else []
     # forked off, so that the lab is nobody's child but the system's
     apart = ["--mount", "--pid", "--net", "--uts", "--ipc", "--fork", "--kill-child", "--mount-proc"]
     init = [sys.executable, "-m", "buoy.lab.init", str(lab), "--starter", str(theirs.fileno())]
     relays = [word for listener in listeners.values() for word in ("--relay", str(listener.fileno()))]
-    command = ["setsid", "--fork", "unshare", *user, *apart, "--propagation", "private", *init, *relays]
+    command = ["setsid", "--fork", "unshare", *user_namespace(), *apart, "--propagation", "private", *init, *relays]
     descriptors = (lock, theirs.fileno(), *(listener.fileno() for listener in listeners.values()))
     with (place.logs(lab) / "lab.log").open("ab") as log:
         subprocess.run(

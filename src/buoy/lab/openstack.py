@@ -7,6 +7,7 @@ node is 192.168.8.1, the first compute node 192.168.8.3.
 
 import sys
 from collections.abc import Collection
+from importlib import metadata
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -106,12 +107,20 @@ def _controller() -> Node:
         ),
         after=("controller/etcd",), ready=Probe(port=NEUTRON_PORT, http="/"),
     )  # fmt: skip
-    paste = Path(sys.prefix) / "etc/neutron/api-paste.ini"
     files = {
-        "/etc/neutron/neutron.conf": configuration.neutron(store, str(paste)),
+        "/etc/neutron/neutron.conf": configuration.neutron(store, _paste()),
         "/var/lib/neutron/lock/.keep": "",
     }
     return _node(CONTROLLER, 2, files, (etcd, seed, neutron))
+
+
+def _paste() -> str:
+    """Return where Neutron's api-paste.ini is: beside the libraries it was installed with."""
+    try:
+        libraries = Path(str(metadata.distribution("neutron").locate_file("")))
+    except metadata.PackageNotFoundError:
+        return f"{sys.prefix}/etc/neutron/api-paste.ini"
+    return str(libraries.parents[2] / "etc/neutron/api-paste.ini")
 
 
 def _compute(index: int) -> Node:

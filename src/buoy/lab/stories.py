@@ -6,10 +6,15 @@ OpenStack; `nova` is played by `buoy lab vm`, openly.
 """
 
 import json
+import re
 
 from buoy.lab.play import Player, column
 
 SERVICE_IP, SERVICE_SUBNET = "10.28.0.23", "10.28.0.0/16"
+
+
+def _dots(address: str) -> str:
+    return re.escape(address)
 
 
 def _port(player: Player, guest: str) -> tuple[str, str, str, str]:
@@ -48,10 +53,18 @@ def service_ip(player: Player) -> None:
     service = f"--fixed-ip subnet_id={subnet},ip_address={SERVICE_IP}"
     player.say(f"Add {SERVICE_IP} to testvm1's port.")
     player.run(f"neutron port-update {fixed} {service} {port}")
-    player.expect(f"neutron port-show {port}", r"status\s+\| ACTIVE", f"the port has {SERVICE_IP} and is ACTIVE")
-    player.expect("ip r", rf"^{SERVICE_IP} via {node} dev eth0 proto bird", f"{SERVICE_IP} is routed to testvm1's node")
     player.expect(
-        f"ssh core@{node} ip r", rf"^{SERVICE_IP} dev tap{port[:11]} .*scope link", "on that node, to testvm1's tap"
+        f"neutron port-show {port}",
+        rf"(?s){_dots(SERVICE_IP)}.*status\s+\| ACTIVE",
+        f"the port has {SERVICE_IP} and is ACTIVE",
+    )
+    player.expect(
+        "ip r", rf"^{_dots(SERVICE_IP)} via {node} dev eth0 proto bird", f"{SERVICE_IP} is routed to testvm1's node"
+    )
+    player.expect(
+        f"ssh core@{node} ip r",
+        rf"^{_dots(SERVICE_IP)} dev tap{port[:11]} .*scope link",
+        "on that node, to testvm1's tap",
     )
     _tell_guest(player, address)
     player.expect(f"ssh cirros@{SERVICE_IP} hostname", "^testvm1$", f"{SERVICE_IP} is testvm1")
@@ -72,9 +85,13 @@ def _move(player: Player, old: tuple[str, str], service: str) -> None:
     player.run(f"neutron port-update {old[1]} {old[0]}")
     player.run(f"neutron port-update --fixed-ip subnet_id={subnet},ip_address={address} --fixed-ip {service} {port}")
     _tell_guest(player, address)
-    player.expect("ip r", rf"^{SERVICE_IP} via {node} dev eth0 proto bird", f"{SERVICE_IP} is routed to testvm2's node")
+    player.expect(
+        "ip r", rf"^{_dots(SERVICE_IP)} via {node} dev eth0 proto bird", f"{SERVICE_IP} is routed to testvm2's node"
+    )
     player.expect(f"ssh cirros@{SERVICE_IP} hostname", "^testvm2$", f"{SERVICE_IP} is testvm2")
-    player.expect_not("ssh core@192.168.8.3 ip r", rf"^{SERVICE_IP} dev", "nothing of it is left on the old node")
+    player.expect_not(
+        "ssh core@192.168.8.3 ip r", rf"^{_dots(SERVICE_IP)} dev", "nothing of it is left on the old node"
+    )
 
 
 def floating_ip(player: Player) -> None:
@@ -99,19 +116,21 @@ def floating_ip(player: Player) -> None:
     _reached(player, (public, address), (port, node))
     player.say("Disassociate: nothing stays.")
     player.run(f"neutron floatingip-disassociate {floating}")
-    player.expect_not("ip r", rf"^{public} via", f"{public} is no longer routed")
-    player.expect_not(f"ssh core@{node} sudo nft list map inet buoy fip4", public, "and no longer translated")
+    player.expect_not("ip r", rf"^{_dots(public)} via", f"{public} is no longer routed")
+    player.expect_not(f"ssh core@{node} sudo nft list map inet buoy fip4", _dots(public), "and no longer translated")
 
 
 def _reached(player: Player, addresses: tuple[str, str], where: tuple[str, str]) -> None:
     (public, address), (port, node) = addresses, where
     player.expect(
-        f"ssh core@{node} ip r", rf"^{public} dev tap{port[:11]} .*scope link", f"{public} is on testvm3's node"
+        f"ssh core@{node} ip r", rf"^{_dots(public)} dev tap{port[:11]} .*scope link", f"{public} is on testvm3's node"
     )
     player.expect(
-        f"ssh core@{node} sudo nft list map inet buoy fip4", rf"{public} : {address}", f"and translated to {address}"
+        f"ssh core@{node} sudo nft list map inet buoy fip4",
+        f"{_dots(public)} : {_dots(address)}",
+        f"and translated to {address}",
     )
-    player.expect("ip r", rf"^{public} via {node} dev eth0 proto bird", "and announced to our router")
+    player.expect("ip r", rf"^{_dots(public)} via {node} dev eth0 proto bird", "and announced to our router")
     player.expect(f"curl -s http://{public}/", "^testvm3$", f"{public} answers: it is testvm3")
     player.expect(f"openstack floating ip show {public} -c status -c fixed_ip_address", "ACTIVE", "Neutron says so too")
     player.run(f"buoy why {public}", on="compute-1")
