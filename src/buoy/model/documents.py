@@ -89,8 +89,8 @@ def path(document: Document) -> str:
             return "settings/bgp"
         case AddressStatus(node=node, address=address):
             return f"status/{node}/address/{address}"
-        case WorkloadStatus(node=node, workload=workload):
-            return f"status/{node}/workload/{workload}"
+        case _:
+            return f"status/{document.node}/workload/{document.workload}"
 
 
 def kind(at: str) -> type[Document] | None:

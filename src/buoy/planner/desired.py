@@ -181,7 +181,7 @@ class Desired:
             group = membership(rest.partition("/")[0])
             if path in self.snapshot.documents:
                 self._members[group].add(path)
-            elif group in self._members:
+            else:
                 self._members[group].discard(path)
 
     def _kind(self, subject: Subject) -> str:

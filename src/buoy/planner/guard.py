@@ -78,8 +78,8 @@ def _chains(change: Change) -> Iterator[Key]:
 
 
 def _groups(change: Change) -> Iterator[Key]:
-    if isinstance(change.before, Combination):
-        yield from (Key(Table.GROUP, (group,)) for group in change.before.groups)
+    groups = change.before.groups if isinstance(change.before, Combination) else ()
+    return (Key(Table.GROUP, (group,)) for group in groups)
 
 
 def _without_flush(steps: Collection[Step], held: Collection[Step]) -> Iterator[Step]:

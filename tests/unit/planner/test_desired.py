@@ -5,7 +5,7 @@ import pytest
 from buoy.model.address import Address, Prefix, host_prefix, unpacked
 from buoy.model.documents import Document, path
 from buoy.model.group import Member, Rule, SecurityGroup, Side
-from buoy.model.nodestate import Announcement, Link, Table
+from buoy.model.nodestate import Announcement, Key, Link, Table
 from buoy.model.service_ip import Endpoint, ServiceIP
 from buoy.model.snapshot import Identity, Snapshot
 from buoy.model.status import AddressStatus, State
@@ -107,19 +107,21 @@ def test_a_change_computes_as_many_subjects_at_100_as_at_10000() -> None:
 def test_an_update_says_what_it_touched() -> None:
     desired = node(port())
     touched = desired.update(snapshot(port(), floating()), frozenset({f"service-ips/{SERVICE}"}), {"tap1": UP})
-    assert touched.keys == {
-        key(Table.DNAT, SERVICE),
-        key(Table.EGRESS, FIXED),
-        key(Table.ROUTE, "198.51.100.1/32"),
-        key(Table.ANNOUNCEMENT, "198.51.100.1/32"),
-    }
-    assert ({SERVICE}, frozenset()) == (touched.addresses, touched.workloads)
+    assert touched.keys == frozenset(
+        {
+            key(Table.DNAT, SERVICE),
+            key(Table.EGRESS, FIXED),
+            key(Table.ROUTE, "198.51.100.1/32"),
+            key(Table.ANNOUNCEMENT, "198.51.100.1/32"),
+        }
+    )
+    assert (frozenset({SERVICE}), frozenset[str]()) == (touched.addresses, touched.workloads)
 
 
 def test_a_port_that_goes_is_told_with_its_addresses() -> None:
     desired = node(port(), floating())
     touched = desired.update(snapshot(floating()), frozenset({f"workloads/{HERE}/port1"}), {"tap1": UP})
-    assert ({SERVICE, FIXED}, {"port1"}) == (touched.addresses, touched.workloads)
+    assert (frozenset({SERVICE, FIXED}), frozenset({"port1"})) == (touched.addresses, touched.workloads)
 
 
 def test_a_tap_that_flapped_touches_its_keys_though_nothing_changed() -> None:
@@ -130,7 +132,7 @@ def test_a_tap_that_flapped_touches_its_keys_though_nothing_changed() -> None:
 
 def test_documents_that_are_not_this_nodes_affair_touch_nothing() -> None:
     desired = node(port())
-    others = [
+    others: list[Document] = [
         port(id="port9", node=THERE),
         AddressStatus(node=THERE, address=SERVICE, state=State.ACTIVE),
         Member(group="red", prefix=Prefix("192.0.2.9/32")),
@@ -152,7 +154,7 @@ def test_documents_that_are_not_this_nodes_affair_touch_nothing() -> None:
         ((key(Table.GUARD, "tap2"),), (OTHER_FIXED,)),
     ],
 )
-def test_an_announcement_waits_for_what_it_needs(wrong: tuple[object, ...], waiting: tuple[Address, ...]) -> None:
+def test_an_announcement_waits_for_what_it_needs(wrong: tuple[Key, ...], waiting: tuple[Address, ...]) -> None:
     neighbour = port(id="port2", interface="tap2", fixed_ips=(fixed(OTHER_FIXED),))
     desired = node(port(groups=("red",)), neighbour, floating(), links=(UP, Link("tap2", 8, up=True)))
     mismatches = [Mismatch(entry, None, None) for entry in wrong]
@@ -168,6 +170,6 @@ def test_damage_concerns_those_who_need_what_was_damaged() -> None:
     neighbour = port(id="port2", interface="tap2", fixed_ips=(fixed(OTHER_FIXED),))
     desired = node(port(), neighbour, floating(), links=(UP, Link("tap2", 8, up=True)))
     concerned = desired.concerned([key(Table.DNAT, SERVICE)])
-    assert ({SERVICE}, frozenset()) == (concerned.addresses, concerned.workloads)
+    assert (frozenset({SERVICE}), frozenset[str]()) == (concerned.addresses, concerned.workloads)
     concerned = desired.concerned([key(Table.GUARD, "tap1")])
-    assert ({SERVICE, FIXED}, {"port1"}) == (concerned.addresses, concerned.workloads)
+    assert (frozenset({SERVICE, FIXED}), frozenset({"port1"})) == (concerned.addresses, concerned.workloads)

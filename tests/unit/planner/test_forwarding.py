@@ -2,7 +2,7 @@
 
 import pytest
 
-from buoy.model.address import Mac, Prefix
+from buoy.model.address import Address, Mac, Prefix
 from buoy.model.network import Subnet
 from buoy.model.nodestate import (
     Announcement,
@@ -112,7 +112,7 @@ def test_an_ipv6_floating_ip() -> None:
     [(True, True, SERVICE), (False, True, SERVICE2), (True, False, SERVICE), (False, False, SERVICE)],
 )
 def test_connections_leave_with_the_default_routes_service_ip_or_the_lowest(
-    first_is_default: bool, second_is_default: bool, used: str
+    first_is_default: bool, second_is_default: bool, used: Address
 ) -> None:
     first = floating(default_egress=first_is_default)
     second = floating(address=SERVICE2, default_egress=second_is_default)
@@ -183,6 +183,12 @@ def test_prefixes_inside_and_pools_that_originate_here() -> None:
         key(Table.DISCARD, "203.0.113.0/24"): Discard(),
         key(Table.ANNOUNCEMENT, "203.0.113.0/24"): Announcement(None),
     } == dict(desired.state)
+
+
+def test_without_settings_nothing_originates_here_any_more() -> None:
+    desired = node(BGPSettings(originate=(Prefix("203.0.113.0/24"),)))
+    desired.update(snapshot(), frozenset({"settings/bgp"}), {})
+    assert {} == dict(desired.state)
 
 
 def test_a_service_ip_outranks_an_aggregate_of_the_same_length() -> None:

@@ -71,8 +71,9 @@ def test_an_announcement_that_changes_interface_goes_and_comes() -> None:
 
 
 def test_an_announcement_that_changes_class_is_one_step() -> None:
-    change = Change(TOLD, Announcement("tap1"), Announcement("tap1", Class.DRAIN))
-    assert (Step(Phase.ANNOUNCE, change),) == make_plan({TOLD: change.before}, {TOLD: change.after}).steps
+    normal, drain = Announcement("tap1"), Announcement("tap1", Class.DRAIN)
+    change = Change(TOLD, normal, drain)
+    assert (Step(Phase.ANNOUNCE, change),) == make_plan({TOLD: normal}, {TOLD: drain}).steps
 
 
 def test_only_the_keys_asked_for_are_planned() -> None:

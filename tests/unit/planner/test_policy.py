@@ -3,6 +3,7 @@
 import pytest
 
 from buoy.model.address import Mac, Prefix
+from buoy.model.documents import path
 from buoy.model.group import Member, Rule, SecurityGroup, Side
 from buoy.model.guest import GuestConfig
 from buoy.model.nodestate import Combination, GroupMember, GroupRules, PortGuard, Table
@@ -73,8 +74,10 @@ def test_members_that_were_there_before_come_with_the_first_rule_that_names_them
     desired = node(workload, red, member)
     naming = SecurityGroup(id="red", rules=(FROM_BLUE,))
     touched = desired.update(snapshot(workload, naming, member), frozenset({"groups/red"}), {"tap1": UP})
-    assert {key(Table.GROUP, "red"), key(Table.MEMBER, "blue", "192.0.2.7/32")} == touched.keys
+    assert frozenset({key(Table.GROUP, "red"), key(Table.MEMBER, "blue", "192.0.2.7/32")}) == touched.keys
     assert key(Table.MEMBER, "blue", "192.0.2.7/32") in desired.state
+    desired.update(snapshot(workload, naming), frozenset({path(member)}), {"tap1": UP})
+    assert {} == only(desired, Table.MEMBER)
 
 
 def test_combinations_are_named_alike_whatever_the_order_and_fit_into_a_chain() -> None:
