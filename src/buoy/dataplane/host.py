@@ -56,6 +56,11 @@ class LinuxHost:
         for part in (self._nft, self._kernel, self._conntrack):
             part.close()
 
+    def remove(self) -> None:
+        """Take the static marks off the host, after a plan that wishes for nothing; close this object next."""
+        self._nft.remove()
+        sysctls.remove(self._kernel.channel)
+
     def links(self) -> Mapping[str, Link]:
         """Return every interface by name."""
         self._kernel.settle()

@@ -63,7 +63,16 @@ def nested(kind: int, *parts: bytes) -> bytes:
 
 def attributes(raw: bytes, start: int = 0) -> dict[int, bytes]:
     """Return the attributes of a message or of a nest; of a kind that repeats, the last."""
-    return dict(each_attribute(raw, start))
+    found: dict[int, bytes] = {}
+    end = len(raw) - 3
+    unpack = _ATTRIBUTE.unpack_from
+    while start < end:
+        length, kind = unpack(raw, start)
+        if length < 4:
+            break
+        found[kind & ATTRIBUTE_MASK] = raw[start + 4 : start + length]
+        start += (length + 3) & ~3
+    return found
 
 
 def each_attribute(raw: bytes, start: int = 0) -> Iterator[tuple[int, bytes]]:

@@ -76,11 +76,17 @@ class Nft:
         """How often the static part had to be loaded again because another's hand had changed it."""
         self._load_skeleton()
         self._reload()
+        self._just_read = True
+        """The first full observation needs no second reading: notifications have kept what was read."""
 
     def close(self) -> None:
         """Close both sockets; the table stays."""
         self.monitor.close()
         self.channel.close()
+
+    def remove(self) -> None:
+        """Remove our tables from the host; this driver is of no use afterwards."""
+        nft_text.load(text.nothing())
 
     def disturbances(self) -> Disturbance:
         """Return the keys that others changed since the last call; the static part is whole again."""
@@ -93,13 +99,18 @@ class Nft:
         """Return our entries under these keys, from the mirror; None: all, read afresh."""
         self._settle()
         if keys is None:
-            before = self._table.fingerprint
-            self._keys |= self._reload()
-            if self._table.fingerprint != before:
-                self._restore()
+            if not self._just_read:
+                self._audit()
+            self._just_read = False
             keys = self._known()
         found = ((key, self._entry(key)) for key in keys)
         return {key: entry for key, entry in found if entry is not None}
+
+    def _audit(self) -> None:
+        before = self._table.fingerprint
+        self._keys |= self._reload()
+        if self._table.fingerprint != before:
+            self._restore()
 
     def apply(self, steps: Sequence[Step]) -> list[Failure]:
         """Chains that come, then elements, then chains that go."""

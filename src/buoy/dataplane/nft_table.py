@@ -29,6 +29,7 @@ class NftTable:
         self._sets: dict[str, dict[tuple[bytes, bytes], bytes]] = {}
         self._chains: dict[str, list[str]] = {}
         self._guards: dict[str, set[tuple[str, bytes, bytes]]] = {}
+        self._empty = True
         self.fingerprint = b""
         """Digest of all static rules as the kernel holds them."""
 
@@ -73,7 +74,10 @@ class NftTable:
         changed = {key for name in ours | self._sets.keys() for key in self.reload_set(name)}
         for name in self._sets.keys() - ours:
             del self._sets[name]
-        return changed | self._reload_rules()
+        changed |= self._reload_rules()
+        # what a first reading finds has not changed
+        changed, self._empty = (set() if self._empty else changed), False
+        return changed
 
     def reload_set(self, name: str) -> set[Key]:
         """Read one set afresh; return the keys whose elements changed."""
@@ -94,6 +98,8 @@ class NftTable:
         self._sets[name] = fresh
         for place in places & fresh.keys():
             self._index(name, place, present=True)
+        if self._empty:
+            return set()
         return {key for place in places for key in keys_of(name, place)}
 
     def reload_chain(self, name: str) -> set[Key]:

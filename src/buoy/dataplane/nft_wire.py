@@ -24,6 +24,7 @@ _BEGIN, _END = 0x10, 0x11
 _INET = b"\x01\x00\x00\x00"
 _TABLE = netlink.attribute(1, NFT_TABLE.encode() + b"\0")
 _BATCH = b"\x00\x00\x00\x0a"
+_ATTRIBUTE = struct.Struct("=HH")
 _INTERVAL_END = netlink.attribute(3, b"\0\0\0\x01")
 _JUMP = netlink.attribute(1, struct.pack("!i", -3))
 
@@ -105,6 +106,10 @@ def _elements(payload: bytes) -> Iterator[bytes]:
 
 
 def _parse_element(raw: bytes) -> tuple[Element, bool]:
+    length, kind = _ATTRIBUTE.unpack_from(raw)
+    if kind & netlink.ATTRIBUTE_MASK == 1 and length + 3 >= len(raw):
+        # nothing but a key: most elements of a node are these
+        return Element(raw[8:length]), False
     found = netlink.attributes(raw)
     end = found[10][4:] if 10 in found else b""
     data = b""

@@ -46,6 +46,8 @@ class Routes:
         self._settle = settle
         self._routes = RouteMirror(channel)
         self._neighbours: dict[tuple[int, Address], Mac | None] = {}
+        self._read = False
+        """Whether everything was observed once; the first time, what was read when this was made is fresh."""
 
     def reload(self) -> set[Key]:
         """Read everything afresh; return the keys that changed."""
@@ -87,7 +89,10 @@ class Routes:
     def observe(self, keys: Collection[Key] | None) -> NodeState:
         """Return our entries under these keys, from the mirror; None: all, read afresh."""
         if keys is None:
-            self.reload()
+            self._settle()
+            if self._read:
+                self.reload()
+            self._read = True
             keys = {key for place in self._routes.places() for key in _keys(place)}
             keys |= {self._neighbour_key(*at) for at in self._neighbours}
         found = ((key, self._entry(key)) for key in keys)

@@ -17,7 +17,7 @@ from buoy.model.ownership import ARP_MARK, ARP_TABLE, ROUTE_PROTOCOL
 NEWLINK, DELLINK, GETLINK = 16, 17, 18
 NEWROUTE, DELROUTE, GETROUTE = 24, 25, 26
 NEWNEIGH, DELNEIGH, GETNEIGH = 28, 29, 30
-NEWRULE = 32
+NEWRULE, DELRULE = 32, 33
 GROUP_LINK, GROUP_NEIGH, GROUP_ROUTE4, GROUP_ROUTE6, GROUP_NETCONF4, GROUP_NETCONF6 = 1, 3, 7, 11, 24, 25
 NEWNETCONF = 80
 UNICAST, BLACKHOLE, UNREACHABLE = 1, 6, 7
@@ -163,13 +163,14 @@ def link_request(index: int) -> bytes:
     return netlink.message(GETLINK, 0, _LINK.pack(0, 0, index, 0, 0))
 
 
-def arp_rule_message() -> bytes:
-    """Return a request for the rule that leads marked packets, and only those, to our ARP table."""
+def arp_rule_message(kind: int) -> bytes:
+    """Return a request about the rule that leads marked packets, and only those, to our ARP table."""
     header = struct.pack("=BBBBBBBBI", socket.AF_INET, 0, 0, 0, 0, 0, 0, 1, 0)
     values = ((6, _ARP_PRIORITY), (10, ARP_MARK), (15, ARP_TABLE), (16, 0xFFFFFFFF))
     parts = [netlink.attribute(kind, _U32.pack(value)) for kind, value in values]
     parts.append(netlink.attribute(21, bytes([ROUTE_PROTOCOL])))
-    return netlink.message(NEWRULE, netlink.CREATE | netlink.EXCL, header + b"".join(parts))
+    flags = netlink.CREATE | netlink.EXCL if kind == NEWRULE else 0
+    return netlink.message(kind, flags, header + b"".join(parts))
 
 
 def parse_link(payload: bytes) -> LinkSeen | None:

@@ -9,6 +9,7 @@ Sources: ip-sysctl (kernel), net/ipv4/arp.c `arp_process`.
 """
 
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 
 from buoy.dataplane import netlink, rtnl
@@ -18,7 +19,8 @@ from buoy.model.errors import DataplaneError
 from buoy.model.ownership import ARP_TABLE
 
 _ROOT = Path("/proc/sys/net")
-_EEXIST = 17
+_ENOENT, _ESRCH, _EEXIST = 2, 3, 17
+_ALL_BY_LOOPBACK = (Prefix("0.0.0.0/0"), rtnl.Variant(rtnl.UNICAST, 0, 1))
 
 # name, position in the devconf array the kernel sends (linux/ip.h counts from 1, linux/ipv6.h from 0), value
 _IPV4 = (("forwarding", 0, 1), ("proxy_arp", 2, 1), ("rp_filter", 7, 0), ("route_localnet", 25, 1))
@@ -67,12 +69,21 @@ def prepare(channel: netlink.Channel) -> tuple[str, ...]:
         if (_ROOT / path).exists() and (_ROOT / path).read_text().strip() == "0":
             _put(path, 1)
             turned.append(f"net.{path.replace('/', '.')}")
-    loopback = rtnl.Variant(rtnl.UNICAST, 0, 1)
-    answer_all = rtnl.route_message(rtnl.NEWROUTE, netlink.CREATE, ARP_TABLE, Prefix("0.0.0.0/0"), loopback)
-    for refusal in channel.send([answer_all, rtnl.arp_rule_message()]).values():
-        if refusal.number != _EEXIST:
-            raise refusal
+    answer_all = rtnl.route_message(rtnl.NEWROUTE, netlink.CREATE, ARP_TABLE, *_ALL_BY_LOOPBACK)
+    _insist(channel, [answer_all, rtnl.arp_rule_message(rtnl.NEWRULE)], _EEXIST)
     return tuple(turned)
+
+
+def remove(channel: netlink.Channel) -> None:
+    """Take back the ARP rule and its table; forwarding stays on, others may need it by now."""
+    answer_all = rtnl.route_message(rtnl.DELROUTE, 0, ARP_TABLE, *_ALL_BY_LOOPBACK)
+    _insist(channel, [rtnl.arp_rule_message(rtnl.DELRULE), answer_all], _ENOENT, _ESRCH)
+
+
+def _insist(channel: netlink.Channel, requests: Sequence[bytes], *harmless: int) -> None:
+    for refusal in channel.send(requests).values():
+        if refusal.number not in harmless:
+            raise refusal
 
 
 def _put(path: str, value: int) -> None:

@@ -36,6 +36,12 @@ def skeleton(metadata_port: int = 8775, foreign: Iterable[str] = ()) -> str:
     return "\n".join(lines) + "\n"
 
 
+def nothing() -> str:
+    """Return the removal of both our tables, whether they are there or not."""
+    tables = (_TABLE, f"arp {NFT_TABLE}")
+    return "".join(f"{verb} table {table}\n" for table in tables for verb in ("add", "delete"))
+
+
 def group(identifier: str, rules: Iterable[Rule]) -> str:
     """Return the chains of one group; its own sets and those its rules name exist afterwards."""
     rules = tuple(rules)

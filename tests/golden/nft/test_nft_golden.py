@@ -30,6 +30,7 @@ RULES = (
 TEXTS = {
     "skeleton.nft": nft.skeleton(),
     "foreign.nft": nft.skeleton(8080, ("tap-foreign", "tap9")),
+    "nothing.nft": nft.nothing(),
     "group.nft": nft.group("web", RULES),
     "empty-group.nft": nft.group("1c9d", ()),
     "combination.nft": nft.combination("ab12", ("web", "1c9d")),

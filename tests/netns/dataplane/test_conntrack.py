@@ -3,11 +3,11 @@
 import socket
 
 import pytest
-from place import says
-from world import OUTSIDE, Guest, World, policy
 
 from buoy.model.address import Address
 from buoy.model.nodestate import Flush, Key, Phase, Step, Table
+from tests.netns.dataplane.place import says
+from tests.netns.dataplane.world import OUTSIDE, Guest, World, policy
 
 FIP1, FIP2 = "203.0.113.1", "203.0.113.2"
 UDP = socket.SOCK_DGRAM

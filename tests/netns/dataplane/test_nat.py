@@ -4,8 +4,11 @@ import socket
 from typing import TypeAlias
 
 import pytest
-from place import says
-from world import NODE, OUTSIDE, Guest, World, internal, policy
+
+from buoy.model.address import Address
+from buoy.model.nodestate import Key, Mapping, Relay, Table
+from tests.netns.dataplane.place import says
+from tests.netns.dataplane.world import NODE, OUTSIDE, Guest, World, internal, policy
 
 FIP1, FIP2 = "203.0.113.1", "203.0.113.2"
 UDP = socket.SOCK_DGRAM
@@ -81,3 +84,32 @@ def test_ipv6_is_translated_like_ipv4(pair: Pair) -> None:
     assert ("2001:db8:51::10", service) == says(client, server, (service, 5000))
     server, client = world.outside.socket(UDP, "::", 5001), one.place.socket(UDP, one.address6)
     assert (service, "2001:db8:51::10") == says(client, server, ("2001:db8:51::10", 5001))
+
+
+def test_a_mapped_port_goes_to_its_target_and_others_nowhere(pair: Pair) -> None:
+    world, one, _ = pair
+    key = Key(Table.MAPPING, ("203.0.113.9", "udp", "53"))
+    assert [] == world.wish({key: Mapping(one.address, 5353)})
+    server, client = one.place.socket(UDP, port=5353), world.outside.socket(UDP)
+    assert (OUTSIDE, "203.0.113.9") == says(client, server, ("203.0.113.9", 53))
+    assert None is says(client, server, ("203.0.113.9", 5353))
+
+
+def test_a_mapped_port_wins_over_the_address(pair: Pair) -> None:
+    world, one, two = pair
+    assert [] == world.wish({Key(Table.MAPPING, (FIP1, "udp", "53")): Mapping(two.address, 5353)})
+    mapped, whole, client = two.place.socket(UDP, port=5353), one.place.socket(UDP, port=54), world.outside.socket(UDP)
+    assert (OUTSIDE, FIP1) == says(client, mapped, (FIP1, 53))
+    assert (OUTSIDE, FIP1) == says(client, whole, (FIP1, 54))
+
+
+def test_to_an_endpoint_on_another_node_the_source_becomes_the_service_ip(pair: Pair) -> None:
+    world, _, _ = pair
+    far = Address("198.51.100.77")
+    world.outside.ip("addr", "add", f"{far}/32", "dev", "eth0")
+    world.node.ip("route", "add", f"{far}/32", "dev", "up0")
+    mapping = {Key(Table.MAPPING, ("203.0.113.9", "udp", "53")): Mapping(far, 5353)}
+    assert [] == world.wish(mapping, {Key(Table.RELAY, ("203.0.113.9", far)): Relay()})
+    world.outside.ip("route", "add", "203.0.113.9/32", "via", NODE)
+    server, client = world.outside.socket(UDP, far, 5353), world.outside.socket(UDP, OUTSIDE)
+    assert ("203.0.113.9", "203.0.113.9") == says(client, server, ("203.0.113.9", 53))

@@ -1,8 +1,6 @@
 """The nft table: what it holds, who may touch it, and what happens when somebody does."""
 
 import pytest
-from place import says
-from world import World, internal, policy
 
 from buoy.model.address import Address, Mac, Prefix
 from buoy.model.group import Rule, Side
@@ -23,6 +21,8 @@ from buoy.model.nodestate import (
     Step,
     Table,
 )
+from tests.netns.dataplane.place import says
+from tests.netns.dataplane.world import World, failed, internal, policy
 
 MAC, OTHER = Mac("fa:16:3e:00:00:01"), Mac("fa:16:3e:00:00:02")
 RULES = (
@@ -126,7 +126,7 @@ def test_one_bad_entry_stops_no_other(world: World) -> None:
             nowhere: PortGuard("no-such-combination", ()),
         }
     )
-    assert {bad, long, nowhere} == {failure.step.act.key for failure in failures}
+    assert {bad, long, nowhere} == {failed(failure) for failure in failures}
     assert {good: GroupRules(RULES), tap: PortGuard(None, ())} == world.host.observe(None)
 
 
@@ -232,4 +232,19 @@ def test_ten_thousand_elements(world: World) -> None:
     world.wish({key: Dnat(Address("192.0.2.1"))})
     assert 4 == world.host.messages - before
     assert [] == world.unwish(wishes)
+    assert {} == world.host.observe(None)
+
+
+def test_uninstalled_nothing_of_ours_is_left(world: World) -> None:
+    guest = world.guest(1)
+    wishes = EVERYTHING | policy() | guest.wishes()
+    assert "fwmark 0x205" in world.node.ip("rule")
+    world.wish(wishes)
+    world.unwish(world.host.observe(None))
+    world.host.remove()
+    assert "" == world.node.exec("nft", "list", "ruleset")
+    assert "fwmark" not in world.node.ip("rule")
+    assert "" == world.node.ip("route", "show", "table", "all", "proto", "205")
+    world.host.close()
+    world.host = world.fresh_host()
     assert {} == world.host.observe(None)

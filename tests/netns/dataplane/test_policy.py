@@ -3,18 +3,19 @@
 import socket
 import struct
 import time
+from functools import partial
 
 import pytest
-from place import says
-from world import NODE, OUTSIDE, OUTSIDE6, Guest, World, policy
 
 from buoy.model.address import Mac, Prefix
 from buoy.model.group import Rule, Side
 from buoy.model.nodestate import Combination, GroupMember, GroupRules, Key, PortGuard, Table
+from tests.netns.dataplane.place import says
+from tests.netns.dataplane.world import NODE, OUTSIDE, OUTSIDE6, Guest, World, policy
 
 UDP, TCP = socket.SOCK_DGRAM, socket.SOCK_STREAM
-IN4 = {"side": Side.INGRESS, "family": 4}
-OUT4 = {"side": Side.EGRESS, "family": 4}
+IN4 = partial(Rule, side=Side.INGRESS, family=4)
+OUT4 = partial(Rule, side=Side.EGRESS, family=4)
 FIP = "203.0.113.1"
 
 
@@ -38,7 +39,7 @@ def test_an_unknown_tap_passes_nothing_in_either_direction(world: World) -> None
 def test_policy_is_in_place_before_the_tap_is(world: World) -> None:
     key = Key(Table.GUARD, ("tap1",))
     source = (Mac("fa:16:3e:00:00:01"), Prefix("192.0.2.1/32"))
-    assert [] == world.wish(policy((Rule(**OUT4),)), {key: PortGuard("all", (source,))})
+    assert [] == world.wish(policy((OUT4(),)), {key: PortGuard("all", (source,))})
     guest = world.guest(1)
     world.wish(guest.wishes())
     assert (False, True) == (reaches(world, guest, 5000), leaves(world, guest))
@@ -63,15 +64,15 @@ def test_port_security_off_passes_everything_but_to_the_node(world: World) -> No
 @pytest.mark.parametrize(
     ("rule", "port", "passes"),
     [
-        (Rule(**IN4, protocol=17, first=5000, last=5010), 5005, True),
-        (Rule(**IN4, protocol=17, first=5000, last=5010), 5011, False),
-        (Rule(**IN4, protocol=6, first=5000, last=5010), 5005, False),
-        (Rule(**IN4, protocol=17), 5000, True),
-        (Rule(**IN4, prefix=Prefix("198.51.100.0/28")), 5000, True),
-        (Rule(**IN4, prefix=Prefix("198.51.100.0/29")), 5000, False),
-        (Rule(**IN4, prefix=Prefix("0.0.0.0/0")), 5000, True),
+        (IN4(protocol=17, first=5000, last=5010), 5005, True),
+        (IN4(protocol=17, first=5000, last=5010), 5011, False),
+        (IN4(protocol=6, first=5000, last=5010), 5005, False),
+        (IN4(protocol=17), 5000, True),
+        (IN4(prefix=Prefix("198.51.100.0/28")), 5000, True),
+        (IN4(prefix=Prefix("198.51.100.0/29")), 5000, False),
+        (IN4(prefix=Prefix("0.0.0.0/0")), 5000, True),
         (Rule(side=Side.INGRESS, family=6), 5000, False),
-        (Rule(**OUT4), 5000, False),
+        (OUT4(), 5000, False),
     ],
 )
 def test_ingress_rules(world: World, rule: Rule, port: int, passes: bool) -> None:
@@ -82,15 +83,15 @@ def test_ingress_rules(world: World, rule: Rule, port: int, passes: bool) -> Non
 
 def test_ingress_through_a_floating_ip_is_judged_by_the_clients_address(world: World) -> None:
     guest = world.guest(1)
-    world.wish(policy((Rule(**IN4, prefix=Prefix(f"{OUTSIDE}/32")),)), guest.wishes(), guest.floating(FIP))
+    world.wish(policy((IN4(prefix=Prefix(f"{OUTSIDE}/32")),)), guest.wishes(), guest.floating(FIP))
     assert reaches(world, guest, 5000, FIP)
-    world.wish(policy((Rule(**IN4, prefix=Prefix("203.0.113.0/24")),)))
+    world.wish(policy((IN4(prefix=Prefix("203.0.113.0/24")),)))
     assert not reaches(world, guest, 5001, FIP)
 
 
 def test_egress_to_a_floating_ip_is_judged_by_the_address_the_guest_dialled(world: World) -> None:
     one, two = world.guest(1), world.guest(2)
-    dial = policy((Rule(**OUT4, prefix=Prefix(f"{FIP}/32")),), "dial")
+    dial = policy((OUT4(prefix=Prefix(f"{FIP}/32")),), "dial")
     assert [] == world.wish(policy(), dial, one.wishes("dial"), two.wishes(), two.floating(FIP))
     server, client = two.place.socket(UDP, port=5000), one.place.socket(UDP)
     assert (one.address, FIP) == says(client, server, (FIP, 5000))
@@ -99,16 +100,16 @@ def test_egress_to_a_floating_ip_is_judged_by_the_address_the_guest_dialled(worl
 
 def test_icmp_by_type(world: World) -> None:
     guest = world.guest(1)
-    world.wish(policy((Rule(**IN4, protocol=1, first=8, last=0),)), guest.wishes())
+    world.wish(policy((IN4(protocol=1, first=8, last=0),)), guest.wishes())
     assert "1 received" in world.outside.exec("ping", "-c1", "-W1", guest.address)
-    world.wish(policy((Rule(**IN4, protocol=1, first=13),)))
+    world.wish(policy((IN4(protocol=1, first=13),)))
     sock = world.outside.socket(UDP)
     assert None is says(sock, guest.place.socket(UDP, port=5000), (guest.address, 5000))
 
 
 def test_remote_groups_by_host_and_by_prefix(world: World) -> None:
     guest = world.guest(1)
-    world.wish(policy((Rule(**IN4, group="friends"),)), guest.wishes())
+    world.wish(policy((IN4(group="friends"),)), guest.wishes())
     assert not reaches(world, guest, 5000)
     host, wide, inner = (
         Key(Table.MEMBER, ("friends", prefix)) for prefix in (f"{OUTSIDE}/32", "198.51.100.0/24", "198.51.100.0/25")
@@ -129,8 +130,8 @@ def test_two_groups_allow_what_either_allows(world: World) -> None:
     guest = world.guest(1)
     world.wish(
         {
-            Key(Table.GROUP, ("a",)): GroupRules((Rule(**IN4, protocol=17, first=5000, last=5000),)),
-            Key(Table.GROUP, ("b",)): GroupRules((Rule(**IN4, protocol=17, first=6000, last=6000),)),
+            Key(Table.GROUP, ("a",)): GroupRules((IN4(protocol=17, first=5000, last=5000),)),
+            Key(Table.GROUP, ("b",)): GroupRules((IN4(protocol=17, first=6000, last=6000),)),
             Key(Table.COMBINATION, ("ab",)): Combination(("a", "b")),
         },
         guest.wishes("ab"),
@@ -192,7 +193,7 @@ def test_guests_reach_nothing_on_the_node(world: World) -> None:
 
 def test_metadata_reaches_the_node_with_the_fixed_address_as_source(world: World) -> None:
     guest = world.guest(1)
-    world.wish(policy((Rule(**IN4),)), guest.wishes(), guest.floating(FIP))
+    world.wish(policy((IN4(),)), guest.wishes(), guest.floating(FIP))
     server = world.node.socket(TCP, "127.0.0.1", 8775)
     server.listen()
     client = guest.place.socket(TCP)

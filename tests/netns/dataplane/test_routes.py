@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from world import Guest, World
 
 from buoy.model.address import Mac, Prefix
 from buoy.model.nodestate import (
@@ -11,6 +10,7 @@ from buoy.model.nodestate import (
     Change,
     Class,
     Discard,
+    Entry,
     Key,
     Neighbour,
     Phase,
@@ -18,6 +18,7 @@ from buoy.model.nodestate import (
     Step,
     Table,
 )
+from tests.netns.dataplane.world import Guest, World, failed
 
 ANNOUNCED = Key(Table.ANNOUNCEMENT, ("203.0.113.1/32",))
 ANNOUNCED6 = Key(Table.ANNOUNCEMENT, ("2001:db8:113::1/128",))
@@ -36,7 +37,7 @@ def routes(world: World, *words: str) -> list[str]:
 
 
 def test_routes_carry_our_protocol_and_metric(world: World, guest: Guest) -> None:
-    wishes = {
+    wishes: dict[Key, Entry] = {
         Key(Table.ROUTE, ("192.0.2.1/32",)): Route("tap1"),
         POOL: Discard(),
         ANNOUNCED: Announcement("tap1", Class.DRAIN),
@@ -161,20 +162,20 @@ def test_a_missing_interface_is_refused_and_the_rest_goes_on(world: World, guest
     missing = Key(Table.ROUTE, ("192.0.2.9/32",))
     good = Key(Table.ROUTE, ("192.0.2.1/32",))
     failures = world.wish({missing: Route("tap9"), good: Route("tap1")})
-    assert [missing] == [failure.step.act.key for failure in failures]
+    assert [missing] == [failed(failure) for failure in failures]
     assert "no such interface" in failures[0].error
     assert {good: Route("tap1")} == world.host.observe(None)
 
 
 def test_an_announcement_waits_when_its_forwarding_was_refused(world: World, guest: Guest) -> None:
-    wishes = {
+    wishes: dict[Key, Entry] = {
         Key(Table.NEIGHBOUR, ("tap9", "192.0.2.9")): Neighbour(Mac("fa:16:3e:00:00:09")),
         Key(Table.ROUTE, ("203.0.113.1/32",)): Route("tap9"),
         ANNOUNCED: Announcement("tap1"),
         Key(Table.ANNOUNCEMENT, ("203.0.113.2/32",)): Announcement("tap1"),
     }
     failures = world.wish(wishes)
-    assert ANNOUNCED in [failure.step.act.key for failure in failures]
+    assert ANNOUNCED in [failed(failure) for failure in failures]
     assert {Key(Table.ANNOUNCEMENT, ("203.0.113.2/32",)): Announcement("tap1")} == world.host.observe(None)
 
 
@@ -187,7 +188,7 @@ def test_a_neighbour_gets_a_new_mac(world: World, guest: Guest) -> None:
 
 
 def test_ten_thousand_routes_come_and_go(world: World, guest: Guest) -> None:
-    wishes = {
+    wishes: dict[Key, Entry] = {
         Key(Table.ROUTE, (Prefix(f"10.0.{number // 256}.{number % 256}/32"),)): Route("tap1")
         for number in range(10_000)
     }

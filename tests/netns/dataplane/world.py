@@ -1,8 +1,6 @@
 """A node with guests and an outside: what the planner would wish, written by hand."""
 
-from collections.abc import Iterable, Sequence
-
-from place import Place, entered
+from collections.abc import Iterable, Mapping, Sequence
 
 from buoy.dataplane.driver import Driver
 from buoy.dataplane.host import LinuxHost
@@ -28,6 +26,7 @@ from buoy.model.nodestate import (
     Step,
     Table,
 )
+from tests.netns.dataplane.place import Place, entered
 
 OUTSIDE, OUTSIDE6 = "198.51.100.10", "2001:db8:51::10"
 NODE = "198.51.100.1"
@@ -130,7 +129,7 @@ class World:
         guest.place.ip("route", "add", "default", "via", "fe80::1", "dev", "eth0")
         return guest
 
-    def wish(self, *parts: dict[Key, Entry]) -> list[Failure]:
+    def wish(self, *parts: Mapping[Key, Entry]) -> list[Failure]:
         """Bring wishes about, in the order of a plan."""
         wishes = {key: entry for part in parts for key, entry in part.items()}
         observed = self.host.observe(wishes.keys())
@@ -144,6 +143,12 @@ class World:
             Step(_phase(change), change) for change in (Change(key, observed[key], None) for key in sorted(observed))
         ]
         return self.host.apply(sorted(steps, key=lambda step: step.phase))
+
+
+def failed(failure: Failure) -> Key:
+    """Return the key whose change was refused."""
+    assert isinstance(failure.step.act, Change)
+    return failure.step.act.key
 
 
 def _phase(change: Change) -> Phase:
