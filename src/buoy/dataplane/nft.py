@@ -70,7 +70,7 @@ class Nft:
         self._remembered: dict[Key, Entry] = {}
         self._dirty_sets: set[str] = set()
         self._dirty_chains: set[str] = set()
-        self._broken = self._lost = False
+        self._broken = self._lost = self._deaf = False
         self._keys: set[Key] = set()
         self.restored = 0
         """How often the static part had to be loaded again because another's hand had changed it."""
@@ -146,8 +146,11 @@ class Nft:
 
     def _settle(self) -> None:
         self._take_in({self.channel.port})
-        if self._broken or self._lost:
+        if self._broken:
             self._restore()
+        elif self._deaf:
+            self._audit()
+        self._deaf = False
         for name in self._dirty_sets:
             self._keys |= self._table.reload_set(name)
         for name in self._dirty_chains:
@@ -163,6 +166,7 @@ class Nft:
     def _take_in(self, own: Collection[int]) -> None:
         heard, lost = self.monitor.drain()
         self._lost = self._lost or lost
+        self._deaf = self._deaf or lost
         for event in heard:
             if event.port not in own and event.kind >> 8 == nft_wire.NEWTABLE >> 8 and event.kind != nft_wire.NEWGEN:
                 self._note(event)

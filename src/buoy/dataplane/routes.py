@@ -34,6 +34,8 @@ from buoy.model.ownership import ANNOUNCE_TABLE, MAIN_TABLE, ROUTE_METRIC
 
 _EEXIST, _ENOENT, _ESRCH, _ENODEV = 17, 2, 3, 19
 _GONE = (_ENOENT, _ESRCH, _ENODEV)
+_BULK = 4096
+"""Requests between two looks at the monitor, whose buffer would not hold the echo of everything at once."""
 _CLASSES = {int(value) for value in Class}
 
 
@@ -109,18 +111,20 @@ class Routes:
             except DataplaneError as error:
                 failures.append(Failure(step, str(error)))
         failures += self._send(coming, (_EEXIST,))
-        # the kernel has told our monitor of each of them before it answered us
-        self._settle()
         refused = {id(failure.step) for failure in failures}
         going = [(s, request) for s in steps if id(s) not in refused for request in self._removals(s.act)]
-        failures += self._send(going, _GONE)
-        self._settle()
-        return failures
+        return failures + self._send(going, _GONE)
 
     def _send(self, requests: Sequence[tuple[Step, bytes]], harmless: Collection[int]) -> list[Failure]:
-        refusals = self._channel.send([request for _, request in requests])
-        bad = ((requests[index][0], refusal) for index, refusal in refusals.items() if refusal.number not in harmless)
-        return [Failure(step, refusal.stderr) for step, refusal in bad]
+        failures: list[Failure] = []
+        for start in range(0, len(requests), _BULK):
+            part = requests[start : start + _BULK]
+            refusals = self._channel.send([request for _, request in part])
+            # the kernel has told our monitor of each of them before it answered us
+            self._settle()
+            bad = ((part[index][0], refusal) for index, refusal in refusals.items() if refusal.number not in harmless)
+            failures += [Failure(step, refusal.stderr) for step, refusal in bad]
+        return failures
 
     def _additions(self, change: Change) -> list[bytes]:
         entry = change.after

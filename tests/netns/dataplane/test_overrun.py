@@ -33,3 +33,14 @@ def test_after_an_overrun_everything_is_read_again(world: World) -> None:
     told = world.host.disturbances()
     assert (True, {"192.0.2.1/32"}) == (told.overrun, {key.name[0] for key in told.keys})
     listening.close()
+
+
+def test_nft_lost_notifications_make_one_audit_and_no_new_skeleton(world: World) -> None:
+    listening = socket.socket(fileno=socket.dup(world.host.filenos()[1]))
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    elements = ", ".join(f"10.9.{number // 256}.{number % 256} : 192.0.2.1" for number in range(3000))
+    world.node.exec("nft", "-f", "-", text=f"add element inet buoy fip4 {{ {elements} }}\n")
+    told = world.host.disturbances()
+    assert (True, 3000, 0) == (told.overrun, len(told.keys), world.host.restored)
+    assert (False, 0) == (world.host.disturbances().overrun, len(world.host.disturbances().keys))
+    listening.close()
