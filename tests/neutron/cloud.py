@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from buoy.model.address import Address
 from buoy.model.documents import Document, path
@@ -26,8 +26,6 @@ from buoy.model.status import AddressStatus, State, WorkloadStatus
 from buoy.neutron.configure import Embedded, neutron_conf
 from buoy.store.settings import StoreSettings, open_store
 from buoy.store.store import Write
-
-T = TypeVar("T")
 
 # Without Keystone there is no service role, which Nova has when it migrates a guest.
 _POLICY = "".join(f'"{verb}_port_binding": "rule:admin_only"\n' for verb in ("create", "delete"))
@@ -44,7 +42,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def eventually(expected: T, probe: Callable[[], T]) -> T:
+def eventually(expected: object, probe: Callable[[], object]) -> object:
     """Ask until the answer is the expected one, or long enough; return the last answer."""
     deadline = time.monotonic() + PATIENCE
     while True:
@@ -75,7 +73,7 @@ class Process:
     def start(self) -> None:
         """Start and wait until it accepts connections."""
         with self._log.open("ab") as out:
-            self._running = subprocess.Popen(self._command, stdout=out, stderr=out, start_new_session=True)  # noqa: S603
+            self._running = subprocess.Popen(self._command, stdout=out, stderr=out, start_new_session=True)
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline and self._running.poll() is None:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self._port), 1):
@@ -99,25 +97,28 @@ class Process:
 class Cloud:
     """One Neutron, one etcd; `agent` writes what an agent would."""
 
-    def __init__(self, directory: Path, **settings: Any) -> None:
+    def __init__(self, directory: Path, drivers: tuple[str, ...] = ("buoy",)) -> None:
         self.directory = directory
         self._etcd_port, self._port, peers = free_port(), free_port(), free_port()
         self.endpoint = f"http://127.0.0.1:{self._port}"
         self.etcd_url = f"http://127.0.0.1:{self._etcd_port}"
         (directory / "lock").mkdir()
         self._config = directory / "neutron.conf"
-        embedded = Embedded(directory=str(directory), etcd=(self.etcd_url,), heartbeat_interval=1.0, **settings)
+        embedded = Embedded(
+            directory=str(directory),
+            etcd=(self.etcd_url,),
+            heartbeat_interval=1.0,
+            mechanism_drivers=drivers,
+            type_drivers=("local", "flat") if drivers == ("buoy",) else ("local", "flat", "vxlan"),
+        )
         policy = directory / "policy.yaml"
         policy.write_text(_POLICY)
         self._config.write_text(f"{neutron_conf(embedded)}\n[oslo_policy]\npolicy_file = {policy}\n")
         client, peer = self.etcd_url, f"http://127.0.0.1:{peers}"
-        self.etcd = Process(
-            ["etcd", "--data-dir", str(directory / "etcd"), "--listen-client-urls", client]
-            + ["--advertise-client-urls", client, "--listen-peer-urls", peer]
-            + ["--initial-advertise-peer-urls", peer, "--initial-cluster", f"default={peer}"],
-            self._etcd_port,
-            directory / "etcd.log",
-        )
+        words = ("etcd", "--data-dir", str(directory / "etcd"), "--initial-cluster", f"default={peer}")
+        clients = ("--listen-client-urls", client, "--advertise-client-urls", client)
+        members = ("--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer)
+        self.etcd = Process([*words, *clients, *members], self._etcd_port, directory / "etcd.log")
         self.neutron = self.another_server(self._port)
 
     def another_server(self, port: int) -> Process:
@@ -139,7 +140,7 @@ class Cloud:
         """Return what Neutron logged."""
         return (self.directory / "neutron.log").read_text()
 
-    def call(self, method: str, at: str, body: Any = None, port: int | None = None) -> Any:
+    def call(self, method: str, at: str, body: object = None, port: int | None = None) -> Any:  # noqa: ANN401  any JSON
         """Call the API; return the decoded answer, raise `Refusal` for a refused one."""
         connection = http.client.HTTPConnection("127.0.0.1", port or self._port, timeout=120)
         try:
@@ -153,12 +154,12 @@ class Cloud:
             raise Refusal(answer.status, raw)
         return json.loads(raw) if raw else None
 
-    def create(self, kind: str, **attributes: Any) -> dict[str, Any]:
+    def create(self, kind: str, **attributes: object) -> dict[str, Any]:
         """Create a resource; `kind` is its name in the singular."""
         body = self.call("POST", f"{_plural(kind)}", {kind: attributes})
         return dict(body[kind])
 
-    def update(self, kind: str, one: str, **attributes: Any) -> dict[str, Any]:
+    def update(self, kind: str, one: str, **attributes: object) -> dict[str, Any]:
         """Update a resource."""
         return dict(self.call("PUT", f"{_plural(kind)}/{one}", {kind: attributes})[kind])
 

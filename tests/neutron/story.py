@@ -27,11 +27,11 @@ class Tenant:
         self.cloud.call("PUT", at, {"subnet_id": self.subnet["id"]})
         self.cloud.update("router", self.router["id"], external_gateway_info={"network_id": self.public["id"]})
 
-    def port(self, host: str = "compute-1", **attributes: Any) -> dict[str, Any]:
+    def port(self, host: str = "compute-1", **attributes: object) -> dict[str, Any]:
         """Create a port as Nova does, bound to a host unless that is empty."""
         binding = {"binding:host_id": host, "device_owner": "compute:nova"} if host else {}
         return self.cloud.create("port", network_id=self.network["id"], **binding, **attributes)
 
-    def floating_ip(self, **attributes: Any) -> dict[str, Any]:
+    def floating_ip(self, **attributes: object) -> dict[str, Any]:
         """Create a floating IP."""
         return self.cloud.create("floatingip", floating_network_id=self.public["id"], **attributes)

@@ -109,9 +109,7 @@ def test_error_and_a_lost_node_are_shown(cloud: Cloud, tenant: Tenant) -> None:
 def test_each_fixed_ip_of_a_port_may_have_its_own(cloud: Cloud, tenant: Tenant) -> None:
     subnet = tenant.subnet["id"]
     port = tenant.port(fixed_ips=[{"subnet_id": subnet}, {"subnet_id": subnet}])
-    made = [
-        tenant.floating_ip(port_id=port["id"], fixed_ip_address=fixed["ip_address"]) for fixed in port["fixed_ips"]
-    ]
+    made = [tenant.floating_ip(port_id=port["id"], fixed_ip_address=fixed["ip_address"]) for fixed in port["fixed_ips"]]
     for index, fip in enumerate(made):
         expected = leads_to(port, index=index)
         assert expected == eventually(expected, lambda fip=fip: endpoints(cloud, fip))  # type: ignore[misc]
@@ -161,14 +159,14 @@ def test_a_wrong_direction_is_refused_with_the_right_ones(cloud: Cloud, tenant: 
     with pytest.raises(Refusal, match="buoy:direction=ingress") as refused:
         cloud.call("PUT", f"floatingips/{fip['id']}/tags", {"tags": ["buoy:direction=sideways"]})
     assert 400 == refused.value.status
+    tags = ["buoy:direction=ingress", "buoy:direction=egress"]
     with pytest.raises(Refusal, match="contradict") as refused:
-        tags = ["buoy:direction=ingress", "buoy:direction=egress"]
         cloud.call("PUT", f"floatingips/{fip['id']}/tags", {"tags": tags})
     assert 409 == refused.value.status
     assert [] == cloud.show("floatingip", fip["id"])["tags"]
 
 
-def forward(cloud: Cloud, fip: dict[str, Any], port: dict[str, Any], **ports: Any) -> str:
+def forward(cloud: Cloud, fip: dict[str, Any], port: dict[str, Any], **ports: object) -> str:
     """Create a port forwarding; return its id."""
     body = {
         "internal_port_id": port["id"],

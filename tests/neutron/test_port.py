@@ -148,8 +148,8 @@ def test_overlapping_subnets_are_refused_where_buoy_carries_them(cloud: Cloud, t
 
 
 def test_routers_refuse_what_they_would_ignore(cloud: Cloud, tenant: Tenant) -> None:
+    gateway = {"network_id": tenant.public["id"], "enable_snat": True}
     with pytest.raises(Refusal, match="enable_snat_by_default = False"):
-        gateway = {"network_id": tenant.public["id"], "enable_snat": True}
         cloud.create("router", name="snat", external_gateway_info=gateway)
     with pytest.raises(Refusal, match="admin_state_up"):
         cloud.update("router", tenant.router["id"], admin_state_up=False)

@@ -8,20 +8,19 @@ import ipaddress
 from collections.abc import Collection, Mapping
 from typing import Any
 
+import sqlalchemy as sa
 from neutron.db.models.external_net import ExternalNetwork
 from neutron.db.models.segment import NetworkSegment
 from neutron.db.models_v2 import Network, Subnet
 from neutron_lib import exceptions
 from neutron_lib.api.definitions import portbindings
 
-import sqlalchemy as sa
-
 from buoy.model.errors import InvalidInput
 from buoy.model.workload import DhcpOption
 from buoy.render.dhcp_options import encode_option
 
 
-class Overlap(exceptions.Conflict):  # type: ignore[misc]
+class Overlap(exceptions.Conflict):
     """409: two subnets of carried networks share addresses."""
 
     message = (
@@ -30,19 +29,19 @@ class Overlap(exceptions.Conflict):  # type: ignore[misc]
     )
 
 
-class Refused(exceptions.BadRequest):  # type: ignore[misc]
+class Refused(exceptions.BadRequest):
     """400: field, value and remedy."""
 
     message = "%(field)s: '%(value)s' is refused: %(remedy)s"
 
 
-class Impossible(exceptions.Conflict):  # type: ignore[misc]
+class Impossible(exceptions.Conflict):
     """409: right in itself, but not with this resource as it is."""
 
     message = "%(field)s: '%(value)s' is refused: %(remedy)s"
 
 
-def check_subnet(subnet: Mapping[str, Any], context: Any, carried: Collection[str]) -> None:  # noqa: ANN401
+def check_subnet(subnet: Mapping[str, Any], context: Any, carried: Collection[str]) -> None:
     """Raise `Overlap` if a subnet of a carried, not external network overlaps another such one."""
     new = ipaddress.ip_network(subnet["cidr"], strict=False)
     others = context.session.connection().execute(_carried_subnets(carried)).all()
@@ -66,7 +65,7 @@ def _carried_subnets(carried: Collection[str]) -> sa.Select[Any]:
     )
 
 
-def _carried_networks(context: Any, carried: Collection[str]) -> set[str]:  # noqa: ANN401
+def _carried_networks(context: Any, carried: Collection[str]) -> set[str]:
     segment, external = NetworkSegment.__table__, ExternalNetwork.__table__
     query = (
         sa.select(segment.c.network_id)
@@ -76,8 +75,8 @@ def _carried_networks(context: Any, carried: Collection[str]) -> set[str]:  # no
     return set(context.session.connection().execute(query).scalars())
 
 
-def check_port(port: Mapping[str, Any], alone: bool) -> None:
-    """Raise `Refused` for DHCP options no answer can carry and, if no other driver could bind it, for other vnic types."""
+def check_port(port: Mapping[str, Any], *, alone: bool) -> None:
+    """Raise `Refused` for DHCP options no answer carries and, if Buoy is the only driver, for other vnic types."""
     vnic = port.get(portbindings.VNIC_TYPE, portbindings.VNIC_NORMAL)
     if alone and vnic != portbindings.VNIC_NORMAL:
         raise Refused(field=portbindings.VNIC_TYPE, value=vnic, remedy="Buoy binds taps only; use --vnic-type normal")

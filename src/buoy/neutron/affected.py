@@ -22,7 +22,7 @@ from buoy.neutron.translate import as_prefix
 
 Ids: TypeAlias = Collection[str]
 Subjects: TypeAlias = Mapping[str, Ids]
-"""Kind of subject → ids: `port`, `network-ports`, `fip`, `router`, `subnet`, `network`, `group`, `address-group`, `tag`."""
+"""Kind of subject, a key of `_BY_KIND`, → ids."""
 
 CHUNK = 500
 """Ids in one query: SQLite takes 999 parameters at least."""

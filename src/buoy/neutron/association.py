@@ -25,7 +25,7 @@ def check_request(floating_ip: Mapping[str, Any]) -> None:
             raise Refused(field=field, value=floating_ip[field], remedy="no DNS server is told names of floating IPs")
 
 
-def check_port(context: Any, port: str) -> None:  # noqa: ANN401
+def check_port(context: Any, port: str) -> None:
     """Raise `Impossible` if the port is bound by a driver that takes no floating IP from Buoy."""
     binding = read_bindings(context.session.connection(), [port]).get(port)
     if binding is None or binding["driver"] in ("", DRIVER):
@@ -38,7 +38,7 @@ def check_port(context: Any, port: str) -> None:  # noqa: ANN401
     )
 
 
-def take_down(context: Any, before: Mapping[str, Any], after: Any) -> None:  # noqa: ANN401
+def take_down(context: Any, before: Mapping[str, Any], after: Any) -> None:
     """Set a floating IP DOWN in the caller's transaction if it now leads elsewhere or nowhere."""
     same_port = before["port_id"] == after["fixed_port_id"]
     if same_port and str(before["fixed_ip_address"]) == str(after["fixed_ip_address"]):

@@ -54,8 +54,7 @@ class Difference(msgspec.Struct, frozen=True):
 def compare(snapshot: Snapshot, wanted: Wanted) -> Difference:
     """Compare what Neutron owns of a snapshot with everything that should stand there."""
     ours = owned(snapshot)
-    wrong = {path for path, document in wanted.items() if isinstance(document, InvalidInput)}
-    right = {path: document for path, document in wanted.items() if path not in wrong}
+    right = {path: document for path, document in wanted.items() if not isinstance(document, InvalidInput)}
     return Difference(
         missing=frozenset(right.keys() - ours),
         stale=frozenset(p for p in ours & right.keys() if not same(snapshot.documents.get(p), right[p])),

@@ -35,12 +35,28 @@ def neutron_conf(settings: Embedded) -> str:
     waits for a DHCP agent; quotas are off, for there is one user.
     """
     database = settings.database or f"sqlite:///{settings.directory}/neutron.sqlite"
-    return f"""[DEFAULT]
-state_path = {settings.directory}
-api_paste_config = {settings.paste}
+    return _TEXT.format(
+        directory=settings.directory,
+        paste=settings.paste,
+        database=database,
+        service_plugins=",".join(SERVICE_PLUGINS),
+        mechanism_drivers=",".join(settings.mechanism_drivers),
+        type_drivers=",".join(settings.type_drivers),
+        default_type=settings.type_drivers[0],
+        quotas=_QUOTAS,
+        endpoints=",".join(settings.etcd),
+        compare_interval=settings.compare_interval,
+        heartbeat_interval=settings.heartbeat_interval,
+    )
+
+
+_TEXT = """\
+[DEFAULT]
+state_path = {directory}
+api_paste_config = {paste}
 auth_strategy = noauth
 core_plugin = ml2
-service_plugins = {",".join(SERVICE_PLUGINS)}
+service_plugins = {service_plugins}
 transport_url = fake://
 rpc_workers = 0
 rpc_state_report_workers = 0
@@ -56,15 +72,15 @@ connection = {database}
 sqlite_synchronous = False
 
 [oslo_concurrency]
-lock_path = {settings.directory}/lock
+lock_path = {directory}/lock
 
 [oslo_messaging_notifications]
 driver = noop
 
 [ml2]
-mechanism_drivers = {",".join(settings.mechanism_drivers)}
-type_drivers = {",".join(settings.type_drivers)}
-project_network_types = {settings.type_drivers[0]}
+mechanism_drivers = {mechanism_drivers}
+type_drivers = {type_drivers}
+project_network_types = {default_type}
 extension_drivers = port_security,dns_domain_ports
 
 [ml2_type_flat]
@@ -74,12 +90,12 @@ flat_networks = *
 vni_ranges = 1:1000
 
 [quotas]
-{_QUOTAS}
+{quotas}
 
 [buoy]
-endpoints = {",".join(settings.etcd)}
-compare_interval = {settings.compare_interval}
-heartbeat_interval = {settings.heartbeat_interval}
+endpoints = {endpoints}
+compare_interval = {compare_interval}
+heartbeat_interval = {heartbeat_interval}
 """
 
 

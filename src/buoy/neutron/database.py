@@ -67,6 +67,8 @@ def _seed(engine: sa.Engine) -> None:
         for direction, ethertype, group, elsewhere in _DEFAULT_RULES:
             text = f"Legacy default SG rule for {direction} traffic"
             row = connection.execute(sa.insert(standard).values(resource_type=templates.name, description=text))
+            key = row.inserted_primary_key
+            assert key is not None
             connection.execute(
                 sa.insert(templates).values(
                     id=uuidutils.generate_uuid(),
@@ -75,7 +77,7 @@ def _seed(engine: sa.Engine) -> None:
                     remote_group_id=group,
                     used_in_default_sg=True,
                     used_in_non_default_sg=elsewhere,
-                    standard_attr_id=row.inserted_primary_key[0],
+                    standard_attr_id=key[0],
                 )
             )
 

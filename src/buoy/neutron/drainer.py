@@ -108,10 +108,10 @@ def _difference(path: str, stored: Stored | None, document: Document | None) -> 
 
 def same(one: Document | None, other: Document | None) -> bool:
     """Tell whether two documents say the same; their Neutron revision alone is no news, for statuses move it too."""
-    return _without_revision(one) == _without_revision(other)
+    return bool(_without_revision(one) == _without_revision(other))
 
 
-def _without_revision(document: Document | None) -> Any:  # noqa: ANN401
+def _without_revision(document: Document | None) -> Any:
     if document is None or "revision" not in document.__struct_fields__:
         return document
-    return msgspec.structs.replace(document, revision=0)  # type: ignore[call-arg]
+    return msgspec.structs.replace(document, revision=0)

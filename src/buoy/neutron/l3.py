@@ -30,7 +30,7 @@ ALIASES = ["router", "ext-gw-mode", "fip-port-details", "floatingip-pools"]
 
 
 @registry.has_registry_receivers
-class BuoyL3Plugin(  # type: ignore[misc]
+class BuoyL3Plugin(
     base.ServicePluginBase,
     l3_db.L3NotifierMixin,
     l3_gwmode_db.L3_NAT_dbonly_mixin,
@@ -40,9 +40,9 @@ class BuoyL3Plugin(  # type: ignore[misc]
 ):
     """What Neutron calls; see `neutron.services.ovn_l3.plugin` for its own plugin of this kind."""
 
-    supported_extension_aliases = ALIASES  # noqa: RUF012  Neutron reads a list
+    supported_extension_aliases = ALIASES
 
-    @resource_registry.tracked_resources(router=l3_models.Router, floatingip=l3_models.FloatingIP)  # type: ignore[untyped-decorator]
+    @resource_registry.tracked_resources(router=l3_models.Router, floatingip=l3_models.FloatingIP)
     def __init__(self) -> None:
         # an operator who asks for it is told no at each gateway; one who says nothing gets what works
         cfg.CONF.set_default("enable_snat_by_default", False)
@@ -60,44 +60,44 @@ class BuoyL3Plugin(  # type: ignore[misc]
         return "Routers and floating IPs on the guests' own nodes (Buoy)"
 
     @property
-    def l3_rpc_notifier(self) -> Any:  # noqa: ANN401
+    def l3_rpc_notifier(self) -> Any:
         """A notifier that has nobody to notify."""
         return self._notifier
 
-    def create_router(self, context: Any, router: Any) -> Any:  # noqa: ANN401
+    def create_router(self, context: Any, router: Any) -> Any:
         """Create a router that is enabled."""
         _check_router(router["router"])
         return super().create_router(context, router)
 
-    def update_router(self, context: Any, id: str, router: Any) -> Any:  # noqa: A002, ANN401
+    def update_router(self, context: Any, id: str, router: Any) -> Any:  # noqa: A002
         """Update a router; it stays enabled."""
         _check_router(router["router"])
         return super().update_router(context, id, router)
 
-    def create_floatingip(self, context: Any, floatingip: Any, initial_status: str = "") -> Any:  # noqa: ANN401
+    def create_floatingip(self, context: Any, floatingip: Any, initial_status: str = "") -> Any:
         """Create a floating IP, DOWN until it is observed to work."""
         association.check_request(floatingip["floatingip"])
         return super().create_floatingip(context, floatingip, initial_status or constants.FLOATINGIP_STATUS_DOWN)
 
-    def update_router_gw_ports(self, context: Any, network: Any, subnet: Any) -> None:  # noqa: ANN401
+    def update_router_gw_ports(self, context: Any, network: Any, subnet: Any) -> None:
         """Give routers an address of a subnet that was added to their external network."""
         l3_db.L3_NAT_db_mixin.update_router_gw_ports(self, context, network, subnet)
 
-    def _internal_fip_assoc_data(self, context: Any, fip: Any, project_id: str) -> Any:  # noqa: ANN401
+    def _internal_fip_assoc_data(self, context: Any, fip: Any, project_id: str) -> Any:
         found = super()._internal_fip_assoc_data(context, fip, project_id)
         association.check_port(context, found[0]["id"])
         return found
 
-    @registry.receives(resources.FLOATING_IP, [events.PRECOMMIT_UPDATE])  # type: ignore[untyped-decorator]
-    def _association_changed(self, resource: str, event: str, trigger: object, payload: Any) -> None:  # noqa: ANN401, ARG002
+    @registry.receives(resources.FLOATING_IP, [events.PRECOMMIT_UPDATE])
+    def _association_changed(self, resource: str, event: str, trigger: object, payload: Any) -> None:
         association.take_down(payload.context, payload.states[0], payload.desired_state)
 
-    @registry.receives(resources.ROUTER_INTERFACE, [events.AFTER_CREATE])  # type: ignore[untyped-decorator]
-    def _interface_added(self, resource: str, event: str, trigger: object, payload: Any) -> None:  # noqa: ANN401, ARG002
+    @registry.receives(resources.ROUTER_INTERFACE, [events.AFTER_CREATE])
+    def _interface_added(self, resource: str, event: str, trigger: object, payload: Any) -> None:
         _raise_port(payload.context, payload.metadata["port"]["id"])
 
-    @registry.receives(resources.ROUTER_GATEWAY, [events.AFTER_CREATE])  # type: ignore[untyped-decorator]
-    def _gateway_set(self, resource: str, event: str, trigger: object, payload: Any) -> None:  # noqa: ANN401, ARG002
+    @registry.receives(resources.ROUTER_GATEWAY, [events.AFTER_CREATE])
+    def _gateway_set(self, resource: str, event: str, trigger: object, payload: Any) -> None:
         router = payload.latest_state
         port = router["gw_port_id"] if isinstance(router, dict) else getattr(router, "gw_port_id", None)
         if port:
@@ -116,12 +116,12 @@ def _be_the_only_router() -> None:
     PortForwardingPlugin._rpc_notifications_required = False  # noqa: SLF001
 
 
-def _raise_port(context: Any, port: str) -> None:  # noqa: ANN401
+def _raise_port(context: Any, port: str) -> None:
     """Router ports have no host, so nobody would ever report them, and clients wait for ACTIVE."""
     directory.get_plugin().update_port_status(context.elevated(), port, constants.PORT_STATUS_ACTIVE)
 
 
-def _check_router(router: Any) -> None:  # noqa: ANN401
+def _check_router(router: Any) -> None:
     if router.get("admin_state_up") is False:
         raise Refused(
             field="admin_state_up",

@@ -19,8 +19,8 @@ from oslo_log import log
 
 from buoy.neutron import admission, options, outbox
 from buoy.neutron.extensions import VETOED
-from buoy.neutron.translate import DRIVER, VIF_TYPE
 from buoy.neutron.status import AGENT_TYPE
+from buoy.neutron.translate import DRIVER, VIF_TYPE
 from buoy.neutron.worker import Worker
 
 LOG = log.getLogger(__name__)
@@ -32,7 +32,7 @@ DNS_DOMAIN = "cloud.internal."
 _VIF_DETAILS = {portbindings.CAP_PORT_FILTER: True, portbindings.VIF_DETAILS_CONNECTIVITY: portbindings.CONNECTIVITY_L3}
 
 
-class BuoyMechanismDriver(api.MechanismDriver):  # type: ignore[misc]
+class BuoyMechanismDriver(api.MechanismDriver):
     """What ML2 calls; see `neutron_lib.plugins.ml2.api.MechanismDriver`."""
 
     def initialize(self) -> None:
@@ -46,7 +46,7 @@ class BuoyMechanismDriver(api.MechanismDriver):  # type: ignore[misc]
         outbox.install(self._worker.wake)
         registry.subscribe(self._start, resources.PROCESS, events.AFTER_INIT)
 
-    def _start(self, resource: str, event: str, trigger: object, payload: object = None) -> None:  # noqa: ARG002
+    def _start(self, resource: str, event: str, trigger: object, payload: object = None) -> None:
         self._worker.start()
 
     @property
@@ -58,22 +58,22 @@ class BuoyMechanismDriver(api.MechanismDriver):  # type: ignore[misc]
         """Take away what would be accepted and ignored; `extensions.py` has the reasons."""
         return extensions - VETOED.keys()
 
-    def create_subnet_precommit(self, context: Any) -> None:  # noqa: ANN401
+    def create_subnet_precommit(self, context: Any) -> None:
         """Refuse a subnet that overlaps another one: in one routed space an address is one place."""
         admission.check_subnet(context.current, context.plugin_context, self._network_types)
 
-    def create_port_precommit(self, context: Any) -> None:  # noqa: ANN401
+    def create_port_precommit(self, context: Any) -> None:
         """Refuse what cannot be honoured; hold a bound port DOWN until its agent has reported it."""
         admission.check_port(context.current, alone=self._alone)
         self._block(context)
 
-    def update_port_precommit(self, context: Any) -> None:  # noqa: ANN401
+    def update_port_precommit(self, context: Any) -> None:
         """As for create; a port that moves waits for its new agent."""
         admission.check_port(context.current, alone=self._alone)
         if context.host != context.original_host:
             self._block(context)
 
-    def _block(self, context: Any) -> None:  # noqa: ANN401
+    def _block(self, context: Any) -> None:
         port = context.current
         if not context.host or port["status"] == constants.PORT_STATUS_ACTIVE:
             return
@@ -84,7 +84,7 @@ class BuoyMechanismDriver(api.MechanismDriver):  # type: ignore[misc]
                 context.plugin_context, port["id"], resources.PORT, provisioning_blocks.L2_AGENT_ENTITY
             )
 
-    def bind_port(self, context: Any) -> None:  # noqa: ANN401
+    def bind_port(self, context: Any) -> None:
         """Bind to the first segment of a type we carry, if the host has a living agent."""
         reason = self._refusal(context)
         if reason:
@@ -97,7 +97,7 @@ class BuoyMechanismDriver(api.MechanismDriver):  # type: ignore[misc]
         types = ", ".join(sorted(self._network_types))
         LOG.info("port %s: no segment of its network has a type that Buoy carries (%s)", context.current["id"], types)
 
-    def _refusal(self, context: Any) -> str:  # noqa: ANN401
+    def _refusal(self, context: Any) -> str:
         if not self._is_normal(context.current):
             vnic = context.current[portbindings.VNIC_TYPE]
             return f"binding:vnic_type {vnic} is not a tap; use --vnic-type normal"
@@ -111,5 +111,5 @@ class BuoyMechanismDriver(api.MechanismDriver):  # type: ignore[misc]
         return ""
 
     @staticmethod
-    def _is_normal(port: Any) -> bool:  # noqa: ANN401
-        return port.get(portbindings.VNIC_TYPE, portbindings.VNIC_NORMAL) == portbindings.VNIC_NORMAL
+    def _is_normal(port: Any) -> bool:
+        return bool(port.get(portbindings.VNIC_TYPE, portbindings.VNIC_NORMAL) == portbindings.VNIC_NORMAL)

@@ -13,7 +13,7 @@ PATH_LENGTH = 512
 """Room for `members/GROUP/PREFIX` and for `workloads/HOST/PORT`: a host name may have 255 characters."""
 
 
-class Dirty(model_base.BASEV2):  # type: ignore[misc]
+class Dirty(model_base.BASEV2):
     """One document that may have to be written; several rows for one path are one."""
 
     __tablename__ = "buoy_dirty"

@@ -116,14 +116,14 @@ def _after_flush(session: orm.Session, context: object) -> None:  # noqa: ARG001
         _touch_row(session, row)
 
 
-def _changed(row: Any) -> bool:  # noqa: ANN401
+def _changed(row: Any) -> bool:
     changed = set(sa.inspect(row).committed_state)
     if isinstance(row, Network) and "admin_state_up" in changed:
         return True
     return bool(changed - _UNTOLD.get(type(row), set()))
 
 
-def _touch_row(session: orm.Session, row: Any) -> None:  # noqa: ANN401
+def _touch_row(session: orm.Session, row: Any) -> None:
     watched = WATCHED.get(type(row))
     if watched is None:
         return

@@ -25,7 +25,7 @@ from buoy.model.errors import InvalidInput
 from buoy.neutron import affected, rows, sqlite, translate
 from buoy.neutron.claims import read_claims
 
-Wanted: TypeAlias = dict[str, Document | None | InvalidInput]
+Wanted: TypeAlias = dict[str, Document | InvalidInput | None]
 
 KINDS = ("networks", "subnets", "pools", "workloads", "service-ips", "groups", "members")
 """The kinds of documents written from Neutron."""
@@ -59,8 +59,8 @@ class Reader:
             kind, *names = path.split("/", 2)
             by_kind[kind].append(tuple(names))
         wanted: Wanted = dict.fromkeys(paths)
-        for kind, names in by_kind.items():
-            for chunk in _chunks(names):
+        for kind, all_names in by_kind.items():
+            for chunk in _chunks(all_names):
                 wanted.update(self._of_kind(kind)(connection, chunk))
         return wanted
 
@@ -139,7 +139,7 @@ def _members(connection: sa.Connection, names: list[tuple[str, ...]]) -> Wanted:
     }
 
 
-def _try(translator: Callable[..., Document | None], *arguments: object) -> Document | None | InvalidInput:
+def _try(translator: Callable[..., Document | None], *arguments: object) -> Document | InvalidInput | None:
     try:
         return translator(*arguments)
     except InvalidInput as error:
@@ -156,7 +156,7 @@ def _connection() -> Iterator[sa.Connection]:
 
 
 def _everything(connection: sa.Connection) -> Mapping[str, Collection[str]]:
-    def ids(model: Any) -> list[str]:  # noqa: ANN401
+    def ids(model: Any) -> list[str]:
         return list(connection.execute(sa.select(model.__table__.c.id)).scalars())
 
     return {

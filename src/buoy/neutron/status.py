@@ -72,14 +72,12 @@ def _write_port(node: str, port: str, state: State) -> None:
     admin = neutron_context.get_admin_context()
     LOG.info("port %s is %s on %s", port, state, node)
     if state is State.ACTIVE:
-        provisioning_blocks.provisioning_complete(
-            admin, port, resources.PORT, provisioning_blocks.L2_AGENT_ENTITY
-        )
+        provisioning_blocks.provisioning_complete(admin, port, resources.PORT, provisioning_blocks.L2_AGENT_ENTITY)
     else:
         directory.get_plugin().update_port_status(admin, port, _port_status(state), host=node)
 
 
-@db_api.retry_db_errors  # type: ignore[untyped-decorator]
+@db_api.retry_db_errors
 def write_floating_ips(states: Iterable[tuple[ServiceIP, State]]) -> None:
     """Write the states of floating IPs where the database still says what the claim says."""
     by_id = {claim.id: (claim, state) for claim, state in states}
@@ -132,13 +130,11 @@ def write_agent(node: Node) -> None:
     directory.get_plugin().create_or_update_agent(admin, state, timeutils.utcnow())
 
 
-@db_api.retry_db_errors  # type: ignore[untyped-decorator]
+@db_api.retry_db_errors
 def bury_agent(host: str) -> None:
     """Show an agent dead as soon as its lease ended, instead of after `agent_down_time`."""
     admin = neutron_context.get_admin_context()
     past = timeutils.utcnow() - timeutils.datetime.timedelta(seconds=cfg.CONF.agent_down_time + 1)
     with db_api.CONTEXT_WRITER.using(admin):
-        AgentObject.update_objects(
-            admin, {Agent.heartbeat_timestamp.key: past}, agent_type=AGENT_TYPE, host=host
-        )
+        AgentObject.update_objects(admin, {Agent.heartbeat_timestamp.key: past}, agent_type=AGENT_TYPE, host=host)
     LOG.warning("buoy agent on %s is gone: its lease ended", host)

@@ -24,7 +24,7 @@ class Taken(msgspec.Struct, frozen=True):
     paths: tuple[str, ...]
 
 
-@db_api.retry_db_errors  # type: ignore[untyped-decorator]
+@db_api.retry_db_errors
 def take(most_paths: int) -> Taken:
     """Return the oldest rows that name at most so many paths; the rows stay until `delete`."""
     admin = neutron_context.get_admin_context()
@@ -41,7 +41,7 @@ def take(most_paths: int) -> Taken:
     return Taken(tuple(ids), tuple(paths))
 
 
-@db_api.retry_db_errors  # type: ignore[untyped-decorator]
+@db_api.retry_db_errors
 def delete(ids: Collection[int]) -> None:
     """Delete exactly these rows: a row with a lower id may still be committed by a slower transaction."""
     admin = neutron_context.get_admin_context()
@@ -49,7 +49,7 @@ def delete(ids: Collection[int]) -> None:
         admin.session.connection().execute(sa.delete(_dirty).where(_dirty.c.id.in_(ids)))
 
 
-@db_api.retry_db_errors  # type: ignore[untyped-decorator]
+@db_api.retry_db_errors
 def mark(paths: Collection[str]) -> None:
     """Ask for paths to be looked at, in a transaction of its own."""
     admin = neutron_context.get_admin_context()
@@ -57,7 +57,7 @@ def mark(paths: Collection[str]) -> None:
         outbox.insert(admin.session.connection(), paths)
 
 
-@db_api.retry_db_errors  # type: ignore[untyped-decorator]
+@db_api.retry_db_errors
 def age() -> float:
     """Return how many seconds the oldest row has waited; 0.0 if none waits."""
     admin = neutron_context.get_admin_context()

@@ -24,19 +24,19 @@ _DIRECTIONS = ", ".join(DIRECTION_TAG + one.value for one in Direction)
 _tag = Tag.__table__
 
 
-class WrongDirection(exceptions.BadRequest):  # type: ignore[misc]
+class WrongDirection(exceptions.BadRequest):
     """400: the tag begins like a direction."""
 
     message = "tags: '%(tag)s' is not a direction: use one of %(known)s"
 
 
-class TwoDirections(exceptions.Conflict):  # type: ignore[misc]
-    """409: which of the two would hold?"""
+class TwoDirections(exceptions.Conflict):
+    """409: nobody could say which of the two holds."""
 
     message = "tags: %(tags)s contradict each other: remove one, for example with --no-tag before --tag"
 
 
-class TooWide(exceptions.BadRequest):  # type: ignore[misc]
+class TooWide(exceptions.BadRequest):
     """400: one internal port behind very many external ones."""
 
     message = "external_port_range: %(first)s:%(last)s leads %(count)s ports to one: give at most %(most)s"

@@ -10,7 +10,6 @@ import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from oslo_config import cfg
 from oslo_log import log
 
 from buoy.model.errors import StoreUnavailable
@@ -37,7 +36,7 @@ _SECOND_LOOK = 0.5
 class Worker:
     """Started once per API process; `wake` may be called from any thread, also before."""
 
-    def __init__(self, conf: Any) -> None:  # noqa: ANN401
+    def __init__(self, conf: Any) -> None:
         self._conf = conf
         self._loop: asyncio.AbstractEventLoop | None = None
         self._woken = asyncio.Event()

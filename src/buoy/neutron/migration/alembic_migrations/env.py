@@ -8,7 +8,7 @@ from buoy.neutron import models  # noqa: F401  its table must be in the metadata
 from buoy.neutron.migration import VERSION_TABLE
 
 config = context.config
-neutron_config = config.neutron_config  # type: ignore[attr-defined]
+neutron_config = config.neutron_config
 
 
 def run_offline() -> None:
