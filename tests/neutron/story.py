@@ -8,9 +8,9 @@ from tests.neutron.cloud import Cloud
 class Tenant:
     """A network with one subnet, an external network with one, and a router between them."""
 
-    def __init__(self, cloud: Cloud, number: int) -> None:
+    def __init__(self, cloud: Cloud, number: int, **network: object) -> None:
         self.cloud = cloud
-        self.network = cloud.create("network", name=f"calico-{number}")
+        self.network = cloud.create("network", name=f"calico-{number}", **network)
         self.subnet = cloud.create(
             "subnet", network_id=self.network["id"], cidr=f"10.{number}.0.0/24", ip_version=4, name=f"v4-{number}"
         )
