@@ -113,3 +113,10 @@ def test_to_an_endpoint_on_another_node_the_source_becomes_the_service_ip(pair: 
     world.outside.ip("route", "add", "203.0.113.9/32", "via", NODE)
     server, client = world.outside.socket(UDP, far, 5353), world.outside.socket(UDP, OUTSIDE)
     assert ("203.0.113.9", "203.0.113.9") == says(client, server, ("203.0.113.9", 53))
+
+
+def test_a_guest_reaches_itself_also_by_a_floating_ip_it_does_not_leave_with(pair: Pair) -> None:
+    world, one, _ = pair
+    assert [] == world.wish(one.floating("203.0.113.9", egress=False))
+    server, client = one.place.socket(UDP, port=5000), one.place.socket(UDP)
+    assert ("203.0.113.9", "203.0.113.9") == says(client, server, ("203.0.113.9", 5000))

@@ -1,5 +1,6 @@
 """What may pass, as the guest sees the packet."""
 
+import json
 import socket
 import struct
 import time
@@ -177,6 +178,25 @@ def test_ipv6_sources_are_checked_too(world: World) -> None:
     guest.place.ip("addr", "add", "2001:db8:2::99/128", "dev", "eth0", "nodad")
     world.node.ip("route", "add", "2001:db8:2::99/128", "dev", guest.tap)
     assert None is says(guest.place.socket(UDP, "2001:db8:2::99"), server, (OUTSIDE6, 5000))
+
+
+@pytest.mark.parametrize(("mac", "heard"), [("fa:16:3e:00:00:01", True), ("fa:16:3e:ff:ff:ff", False)])
+def test_dhcpv6_reaches_the_node_from_the_guests_own_mac_only(world: World, mac: str, heard: bool) -> None:
+    guest = world.guest(1)
+    world.wish(policy(()), guest.wishes())
+    guest.place.wait_for_carrier("eth0")
+    server = world.node.socket(UDP, "::", 547)
+    guest.place.ip("link", "set", "eth0", "address", mac)
+    (link,) = json.loads(guest.place.ip("-j", "link", "show", "eth0"))
+    client = guest.place.socket(UDP, "::", 546)
+    join = socket.inet_pton(socket.AF_INET6, "ff02::1:2") + world.host.links()[guest.tap].index.to_bytes(4, "little")
+    server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, join)
+    client.sendto(b"solicit", ("ff02::1:2", 547, 0, link["ifindex"]))
+    try:
+        received = server.recv(100) == b"solicit"
+    except TimeoutError:
+        received = False
+    assert heard is received
 
 
 def test_guests_reach_nothing_on_the_node(world: World) -> None:
