@@ -19,6 +19,9 @@ from buoy.planner.flush import flush_new, flush_old
 
 _SHARED = frozenset({Table.GROUP, Table.MEMBER, Table.COMBINATION})
 
+_ABOUT = ("interface", "address")
+"""Fields of entries that name what else an act is about."""
+
 
 class Plan(msgspec.Struct, frozen=True):
     """Steps in the order in which they are to be done; falsy when there is nothing to do."""
@@ -62,21 +65,31 @@ def make_plan(observed: NodeState, desired: NodeState, keys: Collection[Key] | N
 def endangered(step: Step, failures: Iterable[Failure]) -> bool:
     """Tell whether doing a step after these failures could break the promise.
 
-    That is announcing what could not be built, or sweeping what could not be withdrawn.
-    Groups, members and combinations are shared, so they hang together with everything.
+    That is leading packets to, or announcing, what could not be built; and changing or sweeping
+    what could not be withdrawn, or still stands in the place of what could not be changed.
     """
-    after = {Phase.ANNOUNCE: Phase.BUILD, Phase.SWEEP: Phase.WITHDRAW}.get(step.phase)
     return any(
-        failure.step.phase is after
-        and isinstance(step.act, Change)
+        isinstance(step.act, Change)
         and isinstance(failure.step.act, Change)
-        and _hang_together(step.act, failure.step.act)
+        and _waits(step.phase, step.act, failure.step.phase, failure.step.act)
         for failure in failures
     )
 
 
-def _hang_together(one: Change, other: Change) -> bool:
-    return bool({one.key.table, other.key.table} & _SHARED or handles(one) & handles(other))
+def _waits(phase: Phase, act: Change, failed_in: Phase, failed: Change) -> bool:
+    about, target = handles(act) & handles(failed), getattr(act.after, "target", None)
+    if phase is Phase.BUILD:
+        if act.key.table <= Table.GUARD:
+            # Chains jump to chains; tightening a group waits for nobody.
+            return failed.key.table in _SHARED and failed.key.table < act.key.table
+        return bool(failed.key.table in _SHARED or about or target in handles(failed))
+    shared = {act.key.table, failed.key.table} & _SHARED
+    if phase is Phase.ANNOUNCE:
+        return failed_in is Phase.BUILD and bool(shared or about)
+    # What a change was to lead away from still needs its target.
+    former = getattr(failed.before, "target", None) in handles(act)
+    left = failed_in is Phase.WITHDRAW or failed.before is not None
+    return phase is Phase.SWEEP and left and bool(shared or about or former)
 
 
 def _announcements(changes: Iterable[Change]) -> tuple[list[Change], list[Change]]:
@@ -107,7 +120,9 @@ def _flush(phase: Phase, flush: Flush) -> Sequence[Step]:
 
 def handles(change: Change) -> set[str]:
     """Return the interfaces, addresses and prefixes that an act is about."""
-    handles = {split(Prefix(name))[0] if "/" in name and is_host(Prefix(name)) else name for name in change.key.name}
+    # Nobody is led to the fixed address of an egress entry by it.
+    names = () if change.key.table is Table.EGRESS else change.key.name
+    found = {split(Prefix(name))[0] if "/" in name and is_host(Prefix(name)) else name for name in names}
     for entry in (change.before, change.after):
-        handles |= {text for text in (getattr(entry, "interface", None), getattr(entry, "address", None)) if text}
-    return handles
+        found |= {text for field in _ABOUT if (text := getattr(entry, field, None))}
+    return found

@@ -104,6 +104,29 @@ SWEEP = remove(Phase.SWEEP, DNAT, Dnat(FIXED))
             True,
         ),
         (SWEEP, add(Phase.BUILD, ROUTE, Route("tap1")), False),
+        (
+            remove(Phase.SWEEP, key(Table.ROUTE, "192.0.2.1/32"), Route("tap1")),
+            Step(Phase.BUILD, Change(DNAT, Dnat(FIXED), Dnat(OTHER_FIXED))),
+            True,
+        ),
+        (add(Phase.BUILD, DNAT, Dnat(FIXED)), add(Phase.BUILD, key(Table.ROUTE, "192.0.2.1/32"), Route("tap1")), True),
+        (add(Phase.BUILD, ROUTE, Route("tap2")), remove(Phase.WITHDRAW, TOLD, Announcement("tap1")), True),
+        (
+            add(Phase.BUILD, ROUTE, Route("tap2")),
+            add(Phase.BUILD, key(Table.GUARD, "tap9"), PortGuard(None, ())),
+            False,
+        ),
+        (
+            Step(Phase.BUILD, Change(key(Table.GUARD, "tap1"), PortGuard(None, ()), PortGuard("x", ()))),
+            add(Phase.BUILD, key(Table.COMBINATION, "x"), Combination(())),
+            True,
+        ),
+        (
+            Step(Phase.BUILD, Change(key(Table.GROUP, "red"), None, GroupRules(()))),
+            add(Phase.BUILD, key(Table.GROUP, "blue"), GroupRules(())),
+            False,
+        ),
+        (remove(Phase.WITHDRAW, TOLD, Announcement("tap1")), add(Phase.BUILD, ROUTE, Route("tap1")), False),
         (Step(Phase.ANNOUNCE, Flush((SERVICE,))), add(Phase.BUILD, ROUTE, Route("tap1")), False),
     ],
 )
