@@ -86,10 +86,10 @@ def _waits(phase: Phase, act: Change, failed_in: Phase, failed: Change) -> bool:
     shared = {act.key.table, failed.key.table} & _SHARED
     if phase is Phase.ANNOUNCE:
         return failed_in is Phase.BUILD and bool(shared or about)
-    # What a change was to lead away from still needs its target.
+    # What could not be built in its place, or led away from it, leaves the old in use.
     former = getattr(failed.before, "target", None) in handles(act)
-    left = failed_in is Phase.WITHDRAW or failed.before is not None
-    return phase is Phase.SWEEP and left and bool(shared or about or former)
+    stays = shared and (failed_in is Phase.WITHDRAW or failed.before is not None)
+    return phase is Phase.SWEEP and bool(stays or about or former)
 
 
 def _announcements(changes: Iterable[Change]) -> tuple[list[Change], list[Change]]:

@@ -103,7 +103,9 @@ SWEEP = remove(Phase.SWEEP, DNAT, Dnat(FIXED))
             remove(Phase.WITHDRAW, TOLD, Announcement(None)),
             True,
         ),
-        (SWEEP, add(Phase.BUILD, ROUTE, Route("tap1")), False),
+        (SWEEP, add(Phase.BUILD, key(Table.NEIGHBOUR, "tap1", SERVICE), Neighbour(Mac("fa:16:3e:00:00:01"))), True),
+        (SWEEP, add(Phase.BUILD, key(Table.ROUTE, "192.0.2.9/32"), Route("tap1")), False),
+        (SWEEP, add(Phase.BUILD, key(Table.GROUP, "red"), GroupRules(())), False),
         (
             remove(Phase.SWEEP, key(Table.ROUTE, "192.0.2.1/32"), Route("tap1")),
             Step(Phase.BUILD, Change(DNAT, Dnat(FIXED), Dnat(OTHER_FIXED))),
