@@ -168,12 +168,13 @@ def vm_boot(
     network: Annotated[str, typer.Option("--network", help="Network to make a port on.")] = "",
     host: Annotated[str, typer.Option("--host", help="Compute node; default: the one with the fewest guests.")] = "",
     port: Annotated[str, typer.Option("--port", help="A port that is there already, instead of --network.")] = "",
+    qemu: Annotated[bool, typer.Option("--qemu", help="A QEMU machine on a real tap instead of a namespace.")] = False,
     wait: Annotated[bool, typer.Option(help="Wait until the guest has taken its addresses.")] = True,
     name: NameOption = DEFAULT_NAME,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Boot a guest: port, tap, wait for ACTIVE, start. Ctrl-C leaves nothing."""
-    wish = vm.Wish(name=guest, network=network, host=host, port=port, wait_for_addresses=wait)
+    wish = vm.Wish(name=guest, network=network, host=host, port=port, qemu=qemu, wait_for_addresses=wait)
     booted = vm.boot(Lab(name), wish, _Patient())
     show([booted], output, _GUEST_COLUMNS)
     if booted["missing"]:

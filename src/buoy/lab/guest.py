@@ -8,12 +8,14 @@ the port to become ACTIVE in between.
 """
 
 import contextlib
+import subprocess
 from pathlib import Path
 
 import msgspec
 
-from buoy.lab import machine
+from buoy.lab import machine, qemu
 from buoy.lab.command import ip_batch
+from buoy.lab.guestroot import DHCPCD, WHO
 from buoy.lab.machine import Machine
 from buoy.model.errors import DataplaneError
 
@@ -36,20 +38,6 @@ done &
 # the guest's first process collects every orphan until the guest is ended from outside
 while :; do wait; sleep 1; done
 """
-_DHCPCD = """hostname
-clientid
-noarp
-nodelay
-noipv4ll
-ipv6rs
-slaac hwaddr
-option domain_name_servers, domain_name, domain_search, host_name, interface_mtu, classless_static_routes, ntp_servers
-option dhcp6_name_servers, dhcp6_domain_search
-"""
-_WHO = """#!/bin/sh
-client=${REMOTE_ADDR#[}; client=${client%]}
-printf 'Content-Type: text/plain\\r\\n\\r\\n%s\\n' "${client#::ffff:}"
-"""
 
 
 class Plug(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,22 +49,29 @@ class Plug(msgspec.Struct, frozen=True, kw_only=True):
     mac: str
     port: str = ""
     addresses: tuple[str, ...] = ()
+    qemu: bool = False
 
 
 class Guest(msgspec.Struct, kw_only=True):
-    """A guest as it runs."""
+    """A guest as it runs: `process` ends it, `machine` can be entered unless it is a QEMU."""
 
     plug: Plug
-    machine: Machine
+    root: Path
+    process: subprocess.Popen[bytes]
+    machine: Machine | None = None
     started: bool = False
 
 
 def plug(wanted: Plug, root: Path, log: Path, node: Machine) -> Guest:
-    """Make the guest and its tap; nothing of it speaks yet. Raises `DataplaneError`, leaving nothing."""
+    """Make the guest and its tap; nothing of it speaks yet. Raises `BuoyError`, leaving nothing."""
+    if wanted.qemu:
+        root.mkdir(parents=True)
+        process = qemu.start(wanted.name, wanted.interface, wanted.mac, root, node, log)
+        return Guest(plug=wanted, root=root, process=process)
     files = {
         "/run/www/index.html": f"{wanted.name}\n",
-        "/run/www/cgi-bin/client": _WHO,
-        "/run/dhcpcd.conf": _DHCPCD,
+        "/run/www/cgi-bin/client": WHO,
+        "/run/dhcpcd.conf": DHCPCD,
     }
     machine.prepare(root, wanted.name, f"127.0.0.1 localhost {wanted.name}\n::1 localhost\n", files)
     (root / "run/www/cgi-bin/client").chmod(0o755)
@@ -87,16 +82,20 @@ def plug(wanted: Plug, root: Path, log: Path, node: Machine) -> Guest:
     except DataplaneError:
         made.shell.kill()
         raise
-    return Guest(plug=wanted, machine=made)
+    return Guest(plug=wanted, root=root, process=made.shell, machine=made)
 
 
 def start(guest: Guest) -> None:
     """Let the guest boot: DHCP, router solicitation, HTTP and SSH servers."""
-    if not guest.started:
-        assert guest.machine.shell.stdin is not None
-        guest.machine.shell.stdin.write(b"go\n")
-        guest.machine.shell.stdin.flush()
-        guest.started = True
+    if guest.started:
+        return
+    if guest.machine is None:
+        qemu.resume(guest.root)
+    else:
+        assert guest.process.stdin is not None
+        guest.process.stdin.write(b"go\n")
+        guest.process.stdin.flush()
+    guest.started = True
 
 
 def unplug(guest: Guest, node: Machine | None) -> None:
@@ -104,7 +103,7 @@ def unplug(guest: Guest, node: Machine | None) -> None:
     if node is not None:
         with contextlib.suppress(DataplaneError):
             ip_batch([f"link delete {guest.plug.interface}"], node.holder)
-    guest.machine.shell.kill()
+    guest.process.kill()
 
 
 def _tap(wanted: Plug, holder: int) -> list[str]:

@@ -19,7 +19,7 @@ from buoy.lab.launch import undisturbed
 from buoy.lab.neutron_api import NeutronApi
 from buoy.lab.place import check_name
 
-_ACTIVE_SECONDS, _ADDRESS_SECONDS = 60.0, 15.0
+_ACTIVE_SECONDS, _ADDRESS_SECONDS, _QEMU_SECONDS = 60.0, 15.0, 90.0
 _TAP_NAME = 14
 """``tap`` and the first eleven characters of the port's id, as Nova and Neutron agree."""
 
@@ -31,6 +31,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     network: str = ""
     host: str = ""
     port: str = ""
+    qemu: bool = False
     wait_for_addresses: bool = True
 
 
@@ -48,7 +49,7 @@ def boot(lab: Lab, wish: Wish, tell: Callable[[str], None]) -> dict[str, Any]:
             addresses = [one["ip_address"] for one in port["fixed_ips"]]
             lab.plug(
                 name=wish.name, node=host, interface=f"tap{port['id']}"[:_TAP_NAME], mac=port["mac_address"],
-                port=port["id"], addresses=addresses,
+                port=port["id"], addresses=addresses, qemu=wish.qemu,
             )  # fmt: skip
             undo.callback(lab.unplug, wish.name)
             neutron.wait_active(port["id"], _ACTIVE_SECONDS, lambda state: tell(f"port {port['id']} is {state}"))
@@ -112,15 +113,26 @@ def _host(status: dict[str, Any], wanted: str) -> str:
 
 def _await_addresses(lab: Lab, wish: Wish, wanted: list[str], tell: Callable[[str], None]) -> list[str]:
     """Wait until the guest has taken its addresses; return those it did not take in time."""
-    deadline = time.monotonic() + _ADDRESS_SECONDS
+    deadline = time.monotonic() + (_QEMU_SECONDS if wish.qemu else _ADDRESS_SECONDS)
     while True:
-        shown = lab.exec(wish.name, "ip", "-o", "address", "show", "dev", "eth0", "-tentative", check=False).stdout
+        shown = _console(lab, wish.name) if wish.qemu else _addresses(lab, wish.name)
         has = {word.partition("/")[0] for word in shown.split() if "/" in word}
         missing = [address for address in wanted if address not in has]
         if not missing or time.monotonic() > deadline:
             return missing
         tell(f"{wish.name} waits for {', '.join(missing)}")
         time.sleep(0.1)
+
+
+def _addresses(lab: Lab, name: str) -> str:
+    return lab.exec(name, "ip", "-o", "address", "show", "dev", "eth0", "-tentative", check=False).stdout
+
+
+def _console(lab: Lab, name: str) -> str:
+    """Return what a QEMU guest last told of its addresses."""
+    [log] = lab.log_files(name, "console")
+    told = [line for line in log.read_text(errors="replace").splitlines() if line.startswith("addresses:")]
+    return told[-1] if told else ""
 
 
 def _with_port(lab: Lab, guest: dict[str, Any]) -> dict[str, Any]:

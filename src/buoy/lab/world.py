@@ -81,9 +81,10 @@ class World:
             if process == 0:
                 return
             self.supervisor.ended(process, os.waitstatus_to_exitcode(status))
-            for machine_ in (*self._machines.values(), *(one.machine for one in self._guests.values())):
-                if machine_.shell.pid == process:
-                    machine_.shell.returncode = os.waitstatus_to_exitcode(status)
+            shells = [one.shell for one in self._machines.values()] + [one.process for one in self._guests.values()]
+            for shell in shells:
+                if shell.pid == process:
+                    shell.returncode = os.waitstatus_to_exitcode(status)
 
     def handlers(self) -> Mapping[str, Handler]:
         """Return what may be asked, by the word it is asked with."""
@@ -109,7 +110,10 @@ class World:
     async def enter(self, name: str) -> Entrance:
         """Return a process in whose namespaces the named node or guest is."""
         if name in self._guests:
-            return Entrance(self._guests[name].machine.holder, {"guest": True})
+            entered = self._guests[name].machine
+            if entered is None:
+                raise LabError(f"{name} is a QEMU machine: log in with `buoy lab exec access -- ssh cirros@ADDRESS`")
+            return Entrance(entered.holder, {"guest": True})
         return Entrance(self._machine(name).holder, {"guest": False})
 
     async def service(self, action: str, node: str, name: str) -> dict[str, Any]:
@@ -201,4 +205,5 @@ def _unit_status(unit: Unit) -> dict[str, Any]:
 
 
 def _guest_status(one: Guest) -> dict[str, Any]:
-    return {**msgspec.to_builtins(one.plug), "state": "running" if one.started else "plugged"}
+    state = "ended" if one.process.returncode is not None else "running" if one.started else "plugged"
+    return {**msgspec.to_builtins(one.plug), "state": state}
