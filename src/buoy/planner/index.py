@@ -15,15 +15,16 @@ from typing import TypeVar
 
 import msgspec
 
-from buoy.model.address import Address, host_prefix, is_host, split
+from buoy.model.address import Address, Prefix, is_host, split
 from buoy.model.documents import Document
-from buoy.model.nodestate import Entry, Key, Link
+from buoy.model.nodestate import Entry, Key, Link, Table
 from buoy.model.reason import Withhold
 from buoy.model.service_ip import Mode, ServiceIP
 from buoy.model.snapshot import Snapshot
 from buoy.model.workload import Workload
 from buoy.planner.contest import Bid, Contest, Subject
 
+_OF_INTERFACE = frozenset({Table.GUARD, Table.LINK})
 D = TypeVar("D")
 _FIXED, _PAIR = 1, 0
 
@@ -40,6 +41,8 @@ class Wish(msgspec.Struct, frozen=True):
     needs: frozenset[Subject] = frozenset()
     verdicts: Mapping[Address, Bid[Withhold | None]] = {}
     refused: Withhold | None = None
+    about: Mapping[str, frozenset[Key]] = {}
+    """Which entries concern which address, for a subject that may have thousands of them."""
 
 
 NOTHING = Wish()
@@ -137,6 +140,10 @@ def seats(document: Document | None, node: str, revision: int) -> Mapping[str, B
     return {}
 
 
-def mentions(key: Key, address: Address) -> bool:
-    """Tell whether a key is about an address."""
-    return address in key.name or host_prefix(address) in key.name
+def about(entries: Iterable[Key]) -> dict[str, frozenset[Key]]:
+    """Return the keys by the address they name, as it is or as host prefix; under "" those that concern every one."""
+    found: defaultdict[str, set[Key]] = defaultdict(set)
+    for key in entries:
+        for name in ("",) if key.table in _OF_INTERFACE else key.name:
+            found[split(Prefix(name))[0] if "/" in name else name].add(key)
+    return {name: frozenset(keys) for name, keys in found.items()}

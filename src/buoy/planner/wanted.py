@@ -15,9 +15,7 @@ from buoy.model.address import Address, host_prefix
 from buoy.model.nodestate import Dnat, Key, Mapping, Table
 from buoy.model.reason import Withhold
 from buoy.planner.contest import Subject
-from buoy.planner.index import Wish, mentions
-
-_OF_INTERFACE = frozenset({Table.GUARD, Table.LINK})
+from buoy.planner.index import Wish
 
 
 class Book(Protocol):
@@ -71,13 +69,11 @@ def announcement(address: Address) -> Key:
 
 def baseless(book: Book, addresses: Collection[Address], wrong: Collection[Key]) -> frozenset[Key]:
     """Return the announcements that lack something they need among the keys that are wrong."""
-    wrong = frozenset(wrong)
+    wrong = frozenset(key for key in wrong if key.table is not Table.ANNOUNCEMENT)
+    if not wrong:
+        return wrong
     discards = {Key(Table.ANNOUNCEMENT, key.name) for key in wrong if key.table is Table.DISCARD}
-    lacking = {
-        announcement(address)
-        for address in addresses
-        if wrong & (address_keys(book, address) - {announcement(address)})
-    }
+    lacking = {announcement(address) for address in addresses if not wrong.isdisjoint(address_keys(book, address))}
     return frozenset(discards | lacking)
 
 
@@ -92,8 +88,7 @@ def _targets(service: Wish) -> Iterator[Address]:
 def _local(book: Book, address: Address) -> set[Key]:
     """Return what brings packets to an address that a workload here holds, under its policy."""
     wish = book.wish(book.holder(address) or "")
-    own = {key for key in wish.entries if key.table in _OF_INTERFACE or mentions(key, address)}
-    return own | _policy(book, wish)
+    return {*wish.about.get(address, ()), *wish.about.get("", ()), *_policy(book, wish)}
 
 
 def _policy(book: Book, wish: Wish) -> set[Key]:

@@ -27,7 +27,7 @@ from buoy.model.service_ip import Mode, ServiceIP
 from buoy.model.workload import Workload
 from buoy.planner.contest import Bid, Subject
 from buoy.planner.forwarding import routed, translated
-from buoy.planner.index import NOTHING, Reader, Wish
+from buoy.planner.index import NOTHING, Reader, Wish, about
 from buoy.planner.placement import service_ip_placed, workload_withheld
 from buoy.planner.policy import guard
 
@@ -82,7 +82,7 @@ def workload_wish(here: Here, subject: Subject, reader: Reader) -> Wish:
         if verdict is None:
             entries.update(routed(address, mac, workload.interface, here.preference))
     refused = [bid.value for bid in verdicts.values() if bid.rank == _TWICE]
-    return Wish(entries, needs, verdicts, refused[0] if refused else None)
+    return Wish(entries, needs, verdicts, refused[0] if refused else None, about(entries))
 
 
 def _link_and_dhcp(here: Here, workload: Workload, reader: Reader) -> Iterator[tuple[Key, Bid[Entry]]]:
