@@ -49,7 +49,7 @@ class Cloud:
             raise ClientError(words, done["code"], done["err"])
         return str(done["out"]).strip()
 
-    def get(self, *words: str) -> Any:
+    def get(self, *words: str) -> Any:  # noqa: ANN401  # whatever JSON the client prints
         """Run the real client with ``-f json`` and return what it printed, parsed."""
         return json.loads(self.openstack(*words, "-f", "json"))
 
