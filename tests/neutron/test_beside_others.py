@@ -15,7 +15,8 @@ from tests.neutron.story import Tenant
 _AGENT = """
     INSERT INTO agents (id, agent_type, binary, topic, host, admin_state_up, created_at, started_at,
                         heartbeat_timestamp, configurations, load)
-    VALUES ('0a0a0a0a-0000-4000-8000-000000000001', 'Open vSwitch agent', 'neutron-openvswitch-agent', 'N/A', 'ovs-1', 1, ?, ?, ?, ?, 0)
+    VALUES ('0a0a0a0a-0000-4000-8000-000000000001', 'Open vSwitch agent', 'neutron-openvswitch-agent', 'N/A',
+            'ovs-1', 1, ?, ?, ?, ?, 0)
 """
 
 
