@@ -33,13 +33,11 @@ class Contest(Generic[K, V]):
     def replace(self, subject: Subject, before: Mapping[K, Bid[V]], after: Mapping[K, Bid[V]]) -> set[K]:
         """Put a subject's claims in the place of its former ones; return what has another winner or value now."""
         changed = set()
-        for thing in before.keys() | after.keys():
-            if before.get(thing) == after.get(thing):
-                continue
-            old = self._winner(thing)
-            self._put(thing, subject, after.get(thing))
-            new = self._winner(thing)
-            if old != new:
+        for thing, bid in after.items():
+            if before.get(thing) != bid and self._put(thing, subject, bid):
+                changed.add(thing)
+        for thing in before:
+            if thing not in after and self._put(thing, subject, None):
                 changed.add(thing)
         return changed
 
@@ -48,15 +46,24 @@ class Contest(Generic[K, V]):
         winner = self._winner(thing)
         return winner[0] if winner else None
 
-    def _put(self, thing: K, subject: Subject, bid: Bid[V] | None) -> None:
-        bids = tuple(held for held in self._bids.get(thing, ()) if held[1] != subject)
+    def _put(self, thing: K, subject: Subject, bid: Bid[V] | None) -> bool:
+        """Set or take back one claim; tell whether the thing has another winner or value now."""
+        held = self._bids.get(thing)
+        if held is None and bid is not None:
+            # nearly every thing has one claimant only: the first listing spends its time here
+            self._bids[thing] = ((bid.rank, subject, bid.value),)
+            self.won[thing] = bid.value
+            return True
+        before = self._winner(thing)
+        bids = tuple(claim for claim in held or () if claim[1] != subject)
         if bid is not None:
             bids = (*bids, (bid.rank, subject, bid.value))
         if bids:
-            self._bids[thing] = tuple(sorted(bids, key=lambda held: held[:2]))
+            self._bids[thing] = tuple(sorted(bids, key=lambda claim: claim[:2]))
             self.won[thing] = self._bids[thing][-1][2]
-        else:
+        elif held is not None:
             del self._bids[thing], self.won[thing]
+        return before != self._winner(thing)
 
     def _winner(self, thing: K) -> tuple[Subject, V] | None:
         bids = self._bids.get(thing)
