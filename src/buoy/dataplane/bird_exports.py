@@ -1,16 +1,18 @@
 """What BIRD tells its peers of this node's own announcements, prefix by prefix.
 
 Only routes this node's announcing protocols learned are counted: a route
-reflector also passes on what other nodes announce, even for the same prefix.
+reflector also passes on what other nodes announce, even for the same prefix. Where
+peers were given, they alone count (`planner/peering.py`, `outward`).
 """
 
 from collections.abc import Collection, Mapping
 
-from buoy.dataplane.bird_replies import established, prefixes
+from buoy.dataplane.bird_replies import established, prefixes, speakers
 from buoy.dataplane.birdc import Birdc
 from buoy.model.address import Prefix, family
 from buoy.model.ownership import ANNOUNCE_TABLE
 from buoy.model.reason import Reason, Withhold
+from buoy.planner.peering import outward
 
 ONE_BY_ONE = 300
 """Up to so many prefixes are asked for singly (30 µs each); above, one listing per session is cheaper."""
@@ -18,7 +20,9 @@ ONE_BY_ONE = 300
 
 def exported(bird: Birdc, wanted: Collection[Prefix], node: str) -> Mapping[Prefix, Withhold | None]:
     """Tell for each prefix why no established peer is told of it by `node`; None: at least one is."""
-    peers = established(bird.ask("show protocols").lines)
+    listing = bird.ask("show protocols").lines
+    counting = outward(speakers(listing))
+    peers = [name for name in established(listing) if name in counting]
     answers: dict[Prefix, Withhold | None] = {}
     for version in (4, 6):
         of_family = frozenset(prefix for prefix in wanted if family(prefix) == version)

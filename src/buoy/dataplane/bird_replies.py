@@ -18,6 +18,11 @@ def established(lines: Iterable[str]) -> tuple[str, ...]:
     return tuple(head["name"] for head in heads if head and head["info"].strip() == "Established")
 
 
+def speakers(lines: Iterable[str]) -> tuple[str, ...]:
+    """Return the names of all BGP sessions in `show protocols`, established or not."""
+    return tuple(head["name"] for line in lines if (head := _HEAD.fullmatch(line)))
+
+
 def sessions(lines: Iterable[str]) -> tuple[PeerSession, ...]:
     """Return the BGP sessions in `show protocols all`, by name."""
     found = (_session(head, block) for block in _blocks(lines) if (head := _HEAD.fullmatch(block[0])))

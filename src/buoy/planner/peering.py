@@ -147,6 +147,15 @@ def symbol(kind: str, name: str) -> str:
     return f"{kind}_{re.sub('[^A-Za-z0-9]', '_', name)[: _SYMBOL // 2]}___{digest}"
 
 
+def outward(sessions: Iterable[str]) -> frozenset[str]:
+    """Return the sessions by which a node's addresses become known outside: those with peers, else those with nodes.
+
+    Where routers were given, an address that only other nodes of the cluster know is not announced.
+    """
+    names = frozenset(sessions)
+    return frozenset(name for name in names if name.startswith("peer_")) or names
+
+
 def _usable_filters(filters: Iterable[Filter]) -> tuple[dict[str, Filter], list[InvalidInput]]:
     usable: dict[str, Filter] = {}
     refused: list[InvalidInput] = []

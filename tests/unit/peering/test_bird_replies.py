@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from buoy.dataplane.bird import BirdSpeaker
-from buoy.dataplane.bird_replies import established, prefixes, sessions
+from buoy.dataplane.bird_replies import established, prefixes, sessions, speakers
 from buoy.dataplane.birdc import Reply, connect
 from buoy.dataplane.driver import Speaker
 from buoy.model.address import Address, Prefix
@@ -53,6 +53,7 @@ announce4  Kernel     announced4 up     2026-11-21 10:19:52
 
 def test_only_established_bgp_sessions_count() -> None:
     assert established(PROTOCOLS) == ("peer_tor", "peer_short")
+    assert speakers(PROTOCOLS) == ("peer_tor", "peer_dead", "peer_down", "peer_short")
 
 
 def test_a_session_is_read_with_its_last_error_and_what_it_exported() -> None:

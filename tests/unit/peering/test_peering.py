@@ -10,7 +10,7 @@ from buoy.model.node import Fence, Node
 from buoy.model.peer import Action, Bfd, BGPSettings, Filter, FilterRule, Peer
 from buoy.model.pool import Pool
 from buoy.model.snapshot import Identity, Snapshot
-from buoy.planner.peering import LocalNode, PeeringWish, Session, Speaking, speaking, symbol, wish
+from buoy.planner.peering import LocalNode, PeeringWish, Session, Speaking, outward, speaking, symbol, wish
 
 V4, V6 = Address("192.0.2.3"), Address("2001:db8::3")
 LOCAL = LocalNode(name="compute-1", addresses=(V4, V6))
@@ -240,3 +240,16 @@ def test_a_node_whose_agent_died_stays_known_until_it_is_fenced() -> None:
         nodes={"dead": before["dead"], "moved": moved.addresses},
     )
     assert wish(_snapshot(), {}) == PeeringWish()
+
+
+@pytest.mark.parametrize(
+    ("sessions", "counting"),
+    [
+        ((), set()),
+        (("node_compute_2_v4", "node_compute_2_v6"), {"node_compute_2_v4", "node_compute_2_v6"}),
+        (("node_compute_2_v4", "peer_tor"), {"peer_tor"}),
+        (("peer_tor", "peer_spine"), {"peer_tor", "peer_spine"}),
+    ],
+)
+def test_where_routers_were_given_they_alone_make_an_address_known(sessions: tuple[str, ...], counting: set[str]) -> None:
+    assert counting == outward(sessions)
