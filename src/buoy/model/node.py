@@ -30,6 +30,10 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     service_ips: int = 0
     held: str = ""
     """Why removals are held by the guard; empty if they are not."""
+    draining: bool = False
+    """Whether its addresses are announced as the last resort (RFC 8326)."""
+    problems: tuple[str, ...] = ()
+    """What of peers, filters and settings is not in force there, and why."""
 
 
 class Fence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

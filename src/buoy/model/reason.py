@@ -29,6 +29,7 @@ class Reason(enum.StrEnum):
     CLAIMED_TWICE = "claimed-twice"
     REFUSED_BY_KERNEL = "refused-by-kernel"
     NOT_VERIFIED = "not-verified"
+    NOT_TOLD_YET = "not-told-yet"
     NO_ESTABLISHED_PEER = "no-established-peer"
     FILTERED_BY_EXPORT = "filtered-by-export"
     BIRD_AWAY = "bird-away"
@@ -103,8 +104,12 @@ _TEXT = {
         "what {address} needs on {node} was not seen there: {missing}",
         "buoy audit on {node} shows what differs; the agent repairs it within a second",
     ),
+    Reason.NOT_TOLD_YET: (
+        "{node} has just announced {address}, and no peer was told yet",
+        "ask again in a second; if it stays: birdc show route {address} on {node}",
+    ),
     Reason.NO_ESTABLISHED_PEER: (
-        "{node} has no established BGP session",
+        "{node} has no established BGP session with any of its peers",
         "birdc show protocols on {node}; `buoy peer list`",
     ),
     Reason.FILTERED_BY_EXPORT: (

@@ -18,7 +18,7 @@ from types import MappingProxyType
 import msgspec
 
 from buoy.model.address import Address
-from buoy.model.nodestate import Entry, Key, Link, NodeState
+from buoy.model.nodestate import Class, Entry, Key, Link, NodeState
 from buoy.model.reason import Withhold
 from buoy.model.snapshot import Identity, Snapshot
 from buoy.model.workload import Workload
@@ -47,10 +47,18 @@ class Desired:
     """The desired state of one node; `computed` counts subjects, for the test of the promise above."""
 
     def __init__(self, here: Here) -> None:
-        self.here = here
         self.computed = 0
         self.snapshot = _EMPTY
         self._roots = f"workloads/{here.node}"
+        self._know(here)
+        self._clear()
+
+    def prefer(self, preference: Class) -> None:
+        """Announce with this preference from the next update of everything on."""
+        self._know(msgspec.structs.replace(self.here, preference=preference))
+
+    def _know(self, here: Here) -> None:
+        self.here = here
         self._compute: dict[str, Callable[[Subject, Reader], Wish]] = {
             "service-ips": partial(service_ip_wish, here),
             self._roots: partial(workload_wish, here),
@@ -60,7 +68,6 @@ class Desired:
             "groups": group_wish,
             "members": member_wish,
         }
-        self._clear()
 
     def _clear(self) -> None:
         self._wishes: dict[Subject, Wish] = {}

@@ -5,7 +5,7 @@ import pytest
 from buoy.model.address import Address, Prefix, host_prefix, unpacked
 from buoy.model.documents import Document, path
 from buoy.model.group import Member, Rule, SecurityGroup, Side
-from buoy.model.nodestate import Announcement, Key, Link, Table
+from buoy.model.nodestate import Announcement, Class, Key, Link, Table
 from buoy.model.service_ip import Endpoint, ServiceIP
 from buoy.model.snapshot import Identity, Snapshot
 from buoy.model.status import AddressStatus, State
@@ -173,3 +173,14 @@ def test_damage_concerns_those_who_need_what_was_damaged() -> None:
     assert (frozenset({SERVICE}), frozenset[str]()) == (concerned.addresses, concerned.workloads)
     concerned = desired.concerned([key(Table.GUARD, "tap1")])
     assert (frozenset({SERVICE, FIXED}), frozenset({"port1"})) == (concerned.addresses, concerned.workloads)
+
+
+def test_a_draining_node_announces_the_same_prefixes_as_the_last_resort() -> None:
+    desired = node(port(), floating())
+    before = dict(desired.state)
+    desired.prefer(Class.DRAIN)
+    desired.update(desired.snapshot, None, {"tap1": UP})
+    changed = {entry for entry in before if before[entry] != desired.state[entry]}
+    assert before.keys() == desired.state.keys()
+    assert {key(Table.ANNOUNCEMENT, host_prefix(SERVICE)), key(Table.ANNOUNCEMENT, host_prefix(FIXED))} == changed
+    assert {Announcement("tap1", Class.DRAIN)} == {desired.state[entry] for entry in changed}
