@@ -1,20 +1,35 @@
 """The drivers of one host, put together; and the two acts that need no store: the skeleton, and leaving for good."""
 
+import contextlib
 import shutil
+import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from buoy.dataplane import nft_text
+from buoy.dataplane import dhcp_directory, nft_text, sysctls
 from buoy.dataplane.dhcp import DhcpDriver
 from buoy.dataplane.host import LinuxHost
 from buoy.model import ownership
+from buoy.model.errors import DataplaneError, InvalidInput
 from buoy.model.nodestate import NodeState
 from buoy.planner.plan import make_plan
 from buoy.planner.status import entry_name
 from buoy.render.nft import skeleton
 from buoy.runtime.settings import Settings
 
-_NFT = f"table {ownership.NFT_FAMILY} {ownership.NFT_TABLE}"
+_MARKS = (
+    f"table {ownership.NFT_FAMILY} {ownership.NFT_TABLE}",
+    f"table arp {ownership.NFT_TABLE}",
+    f"rule fwmark {ownership.ARP_MARK:#x} lookup {ownership.ARP_TABLE}",
+)
+_FILES = (
+    Path(ownership.BIRD_CONFIG),
+    dhcp_directory.DIRECTORY,
+    Path(ownership.STATE_DIRECTORY),
+    Path(ownership.AGENT_SOCKET),
+)
+"""What the agent wrote; settings are the operator's and stay."""
 
 
 def open_host(settings: Settings) -> LinuxHost:
@@ -28,18 +43,50 @@ def load_skeleton(settings: Settings) -> None:
 
 
 def clean(settings: Settings, *, act: bool) -> Iterator[str]:
-    """Name everything of ours on this host, and with `act` remove it: withdraw, then sweep, as any plan does."""
+    """Name everything of ours on this host, and with `act` remove it: withdraw, then sweep, as any plan does.
+
+    Raises `InvalidInput` while an agent runs that would make it all again, `DataplaneError` without the
+    rights or with what the host refused; a repetition goes on from there.
+    """
+    if act and agent_listens():
+        raise InvalidInput("agent", ownership.AGENT_SOCKET, "stop the agent of this host first, or it repairs it all")
+    with _host_as_it_is(settings) as host:
+        nothing: NodeState = {}
+        plan = make_plan(host.observe(None), nothing)
+        yield from (entry_name(change.key) for change in plan.changes)
+        yield from _MARKS
+        if act:
+            for failure in host.apply(plan.steps):
+                raise DataplaneError(f"removing {failure.step.act}", failure.error)
+            host.remove()
+    for path in _FILES:
+        yield str(path)
+        if act:
+            _delete(path)
+
+
+def agent_listens() -> bool:
+    """Tell whether an agent of this host is running."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(ownership.AGENT_SOCKET) == 0
+
+
+@contextlib.contextmanager
+def _host_as_it_is(settings: Settings) -> Iterator[LinuxHost]:
+    """Open the host, and take back what opening it made: who only asks what would be removed changes nothing."""
+    tables = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=False).stdout
     host = open_host(settings)
-    nothing: NodeState = {}
-    plan = make_plan(host.observe(None), nothing)
-    yield from (entry_name(change.key) for change in plan.changes)
-    if act:
-        host.apply(plan.steps)
-    host.close()
-    yield _NFT
-    yield ownership.STATE_DIRECTORY
-    if act:
-        # naming it first makes the deletion succeed where it is not there
-        nft_text.load(f"{_NFT}\ndelete {_NFT}\n")
-        shutil.rmtree(ownership.STATE_DIRECTORY, ignore_errors=True)
-        Path(ownership.AGENT_SOCKET).unlink(missing_ok=True)
+    try:
+        yield host
+        if _MARKS[0] not in tables.splitlines():
+            host.remove()
+            sysctls.turn_off(host.turned_on)
+    finally:
+        host.close()
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

@@ -9,7 +9,7 @@ Sources: ip-sysctl (kernel), net/ipv4/arp.c `arp_process`.
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from buoy.dataplane import netlink, rtnl
@@ -72,6 +72,12 @@ def prepare(channel: netlink.Channel) -> tuple[str, ...]:
     answer_all = rtnl.route_message(rtnl.NEWROUTE, netlink.CREATE, ARP_TABLE, *_ALL_BY_LOOPBACK)
     _insist(channel, [answer_all, rtnl.arp_rule_message(rtnl.NEWRULE)], _EEXIST)
     return tuple(turned)
+
+
+def turn_off(names: Iterable[str]) -> None:
+    """Take back what `prepare` has turned on."""
+    for name in names:
+        _put(name.removeprefix("net.").replace(".", "/"), 0)
 
 
 def remove(channel: netlink.Channel) -> None:
