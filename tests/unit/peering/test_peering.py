@@ -251,5 +251,7 @@ def test_a_node_whose_agent_died_stays_known_until_it_is_fenced() -> None:
         (("peer_tor", "peer_spine"), {"peer_tor", "peer_spine"}),
     ],
 )
-def test_where_routers_were_given_they_alone_make_an_address_known(sessions: tuple[str, ...], counting: set[str]) -> None:
+def test_where_routers_were_given_they_alone_make_an_address_known(
+    sessions: tuple[str, ...], counting: set[str]
+) -> None:
     assert counting == outward(sessions)
