@@ -27,6 +27,9 @@ Subjects: TypeAlias = Mapping[str, Ids]
 CHUNK = 500
 """Ids in one query: SQLite takes 999 parameters at least."""
 
+_MARK = "?"
+"""Begins a row that names a subject: no path of the store does."""
+
 _port = Port.__table__
 _binding = PortBinding.__table__
 _allocation = IPAllocation.__table__
@@ -47,6 +50,23 @@ def paths(connection: sa.Connection, subjects: Subjects) -> set[str]:
         for chunk in _chunks(ids):
             found.update(_BY_KIND[kind](connection, chunk))
     return found
+
+
+def names(subjects: Subjects) -> set[str]:
+    """Return the subjects as rows of the outbox, to be expanded after the commit."""
+    return {f"{_MARK}{kind}/{one}" for kind, ids in subjects.items() for one in ids}
+
+
+def expand(connection: sa.Connection, rows: Iterable[str]) -> list[str]:
+    """Return the paths that rows of the outbox name, each subject replaced by what depends on it now."""
+    ordered: dict[str, None] = {}
+    for row in rows:
+        if row.startswith(_MARK):
+            kind, _, one = row.removeprefix(_MARK).partition("/")
+            ordered |= dict.fromkeys(sorted(paths(connection, {kind: [one]})))
+        else:
+            ordered[row] = None
+    return list(ordered)
 
 
 def _chunks(ids: Ids) -> Iterable[list[str]]:

@@ -32,7 +32,7 @@ _PAUSE_AFTER_CONFLICT = 0.02
 class Outbox(Protocol):
     """The rows; see `table.py`."""
 
-    def take(self, most_paths: int) -> Taken:
+    def take(self, most_rows: int) -> Taken:
         """Return the oldest rows."""
 
     def delete(self, ids: Collection[int]) -> None:
@@ -54,7 +54,8 @@ class Drainer:
             taken = await asyncio.to_thread(self._outbox.take, MOST_PATHS)
             if not taken.ids:
                 return written
-            written += await self._settle(taken.paths)
+            for start in range(0, len(taken.paths), MOST_PATHS):
+                written += await self._settle(taken.paths[start : start + MOST_PATHS])
             await asyncio.to_thread(self._outbox.delete, taken.ids)
 
     async def _settle(self, paths: Sequence[str]) -> int:

@@ -14,7 +14,7 @@ PATH_LENGTH = 512
 
 
 class Dirty(model_base.BASEV2):
-    """One document that may have to be written; several rows for one path are one."""
+    """One document, or one subject of `affected.py`, to look at; several equal rows are one."""
 
     __tablename__ = "buoy_dirty"
 

@@ -8,7 +8,9 @@ registry miss tags, port forwardings, and what a deleted port takes along, some
 events come late, and some inside a transaction that may still be undone. So
 the listener sits where all of them must pass: at the flush and the commit of
 the database session. At a subject's first flush it asks which documents depend
-on it before, at the commit which do after; the union goes into the table.
+on it before; these go into the table, and the subject itself, whose documents
+are asked for again by whoever takes the row. Asking at the commit would not do:
+what another transaction has just committed is not seen in this one's snapshot.
 """
 
 from collections import defaultdict
@@ -168,7 +170,7 @@ def _before_commit(session: orm.Session) -> None:
         return
     connection = session.connection()
     veto.check_tags(connection, notes.subjects.get("tag", ()))
-    insert(connection, notes.paths | affected.paths(connection, notes.subjects))
+    insert(connection, notes.paths | affected.names(notes.subjects))
     notes.written = True
 
 

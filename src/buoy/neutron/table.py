@@ -11,34 +11,34 @@ from neutron_lib import context as neutron_context
 from neutron_lib.db import api as db_api
 from oslo_utils import timeutils
 
-from buoy.neutron import outbox, sqlite
+from buoy.neutron import affected, outbox, sqlite
 from buoy.neutron.models import Dirty
 
 _dirty = Dirty.__table__
 
 
 class Taken(msgspec.Struct, frozen=True):
-    """Rows read together: their ids and the distinct paths they name."""
+    """Rows read together: their ids and the distinct paths they name, perhaps more than one transaction takes."""
 
     ids: tuple[int, ...]
     paths: tuple[str, ...]
 
 
 @db_api.retry_db_errors
-def take(most_paths: int) -> Taken:
-    """Return the oldest rows that name at most so many paths; the rows stay until `delete`."""
+def take(most_rows: int) -> Taken:
+    """Return the oldest rows, and what the distinct ones name now; the rows stay until `delete`."""
     admin = neutron_context.get_admin_context()
-    query = sa.select(_dirty.c.id, _dirty.c.path).order_by(_dirty.c.id).limit(most_paths * 10)
+    query = sa.select(_dirty.c.id, _dirty.c.path).order_by(_dirty.c.id).limit(most_rows * 10)
     with sqlite.reading(), db_api.CONTEXT_READER.using(admin):
         rows = admin.session.connection().execute(query).all()
-    ids: list[int] = []
-    paths: dict[str, None] = {}
-    for row in rows:
-        if row.path not in paths and len(paths) == most_paths:
-            break
-        paths[row.path] = None
-        ids.append(row.id)
-    return Taken(tuple(ids), tuple(paths))
+        ids: list[int] = []
+        distinct: dict[str, None] = {}
+        for row in rows:
+            if row.path not in distinct and len(distinct) == most_rows:
+                break
+            distinct[row.path] = None
+            ids.append(row.id)
+        return Taken(tuple(ids), tuple(affected.expand(admin.session.connection(), distinct)))
 
 
 @db_api.retry_db_errors

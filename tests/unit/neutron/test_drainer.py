@@ -46,9 +46,9 @@ class Rows:
         for one in paths:
             self.rows[len(self.rows) + 1000] = one
 
-    def take(self, most_paths: int) -> Taken:
+    def take(self, most_rows: int) -> Taken:
         self.steps.step()
-        taken = list(self.rows.items())[:most_paths]
+        taken = list(self.rows.items())[:most_rows]
         return Taken(tuple(one for one, _ in taken), tuple(dict.fromkeys(at for _, at in taken)))
 
     def delete(self, ids: Collection[int]) -> None:
