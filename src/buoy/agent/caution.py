@@ -29,8 +29,12 @@ class Caution:
         elif self.cause:
             self._released.update(keys)
 
+    def doubts(self, seen: Identity) -> bool:
+        """Tell whether this store's word is not enough to remove anything."""
+        return bool(self.preview(Plan(), seen).cause)
+
     def judge(self, plan: Plan, seen: Identity, *, whole: bool) -> Guarded:
-        """Return what of a plan may be done now; `whole` tells that it was made for every key."""
+        """Return what of a plan may be done now; `whole`: it was made for every key and nothing else waits."""
         guarded = guard(plan, seen, self._kept.identity, self._released, self.cause)
         self.cause = guarded.cause
         if whole and not guarded.held:
@@ -45,6 +49,10 @@ class Caution:
         cause, self.cause = self.cause, ""
         self._kept.keep(seen)
         return cause
+
+    def settle(self) -> None:
+        """Let the next agent know what this one believes."""
+        self._kept.settle()
 
     def preview(self, plan: Plan, seen: Identity) -> Guarded:
         """Return what `judge` would, and remember nothing."""

@@ -26,6 +26,7 @@ KERNEL_METRIC = 32
 
 _NODES = "# nodes "
 _PATTERN = re.compile(r"-?[A-Za-z0-9_.@:*?-]+")
+_SESSION = re.compile(r"^protocol bgp (\w+) \{$", re.MULTILINE)
 _RX_BUFFER = 33554432
 
 
@@ -48,6 +49,11 @@ def remembered(text: str) -> dict[str, tuple[Address, ...]]:
         if line.startswith(_NODES):
             return {name: tuple(Address(each) for each in at) for name, at in json.loads(line[len(_NODES) :]).items()}
     return {}
+
+
+def sessions(text: str) -> tuple[str, ...]:
+    """Return the names of the sessions in a configuration, in its order."""
+    return tuple(_SESSION.findall(text))
 
 
 def _head(speaking: Speaking, node: LocalNode) -> str:
