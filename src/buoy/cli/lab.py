@@ -175,7 +175,7 @@ def vm_boot(
 ) -> None:
     """Boot a guest: port, tap, wait for ACTIVE, start. Ctrl-C leaves nothing."""
     wish = vm.Wish(name=guest, network=network, host=host, port=port, qemu=qemu, wait_for_addresses=wait)
-    booted = vm.boot(Lab(name), wish, _Patient())
+    booted = vm.boot(Lab(name), wish, _Patient(), _ignore_interrupts)
     show([booted], output, _GUEST_COLUMNS)
     if booted["missing"]:
         print(f"{guest} has not taken {', '.join(booted['missing'])}: `buoy lab logs {guest}`", file=sys.stderr)
@@ -229,11 +229,15 @@ class _Patient:
 
 def _tell_news(news: dict[str, Any]) -> None:
     if "up" in news:
-        # from here on the lab stays: an interrupt now would say that nothing is left
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        _ignore_interrupts()
         return
     text = f"{news['ready']} is ready" if "ready" in news else f"making {news.get('doing')}"
     print(f"… {text}", file=sys.stderr)
+
+
+def _ignore_interrupts() -> None:
+    """What was made stays from here on: an interrupt now would say that nothing is left."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _become(lab: Lab, machine: str, command: list[str]) -> None:

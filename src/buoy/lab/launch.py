@@ -86,6 +86,22 @@ def undisturbed() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
+@contextmanager
+def deferred() -> Iterator[None]:
+    """Put off Ctrl-C to the end of the block: what was begun is then either done and known, or not done."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    heard: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: heard.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if heard:
+            signal.raise_signal(signal.SIGINT)
+
+
 def stop(lab: Path, *, keep_logs: bool = False) -> Path | None:
     """End a lab, wait until nothing of it is left, and return where its logs were kept."""
     process = first_process(lab)

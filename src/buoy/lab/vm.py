@@ -15,7 +15,7 @@ import msgspec
 
 from buoy.lab.control import LabError
 from buoy.lab.lab import Lab
-from buoy.lab.launch import undisturbed
+from buoy.lab.launch import deferred, undisturbed
 from buoy.lab.neutron_api import NeutronApi
 from buoy.lab.place import check_name
 
@@ -35,8 +35,15 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     wait_for_addresses: bool = True
 
 
-def boot(lab: Lab, wish: Wish, tell: Callable[[str], None]) -> dict[str, Any]:
-    """Boot a guest and return what it is, with its ``addresses``; raise `LabError`, leaving nothing."""
+def _nothing() -> None:
+    """Do nothing."""
+
+
+def boot(lab: Lab, wish: Wish, tell: Callable[[str], None], done: Callable[[], None] = _nothing) -> dict[str, Any]:
+    """Boot a guest and return what it is, with its ``addresses``; raise `LabError`, leaving nothing.
+
+    `tell` hears what is waited for; `done` is called last: before, an interrupt unmakes everything.
+    """
     check_name(wish.name, "NAME")
     status = lab.status()
     host = _host(status, wish.host)
@@ -45,16 +52,19 @@ def boot(lab: Lab, wish: Wish, tell: Callable[[str], None]) -> dict[str, Any]:
     neutron = api(lab)
     with ExitStack() as undo:
         try:
-            port = _bind(neutron, wish, host, undo)
+            with deferred():
+                port = _bind(neutron, wish, host, undo)
             addresses = [one["ip_address"] for one in port["fixed_ips"]]
-            lab.plug(
-                name=wish.name, node=host, interface=f"tap{port['id']}"[:_TAP_NAME], mac=port["mac_address"],
-                port=port["id"], addresses=addresses, qemu=wish.qemu,
-            )  # fmt: skip
-            undo.callback(lab.unplug, wish.name)
+            with deferred():
+                lab.plug(
+                    name=wish.name, node=host, interface=f"tap{port['id']}"[:_TAP_NAME], mac=port["mac_address"],
+                    port=port["id"], addresses=addresses, qemu=wish.qemu,
+                )  # fmt: skip
+                undo.callback(lab.unplug, wish.name)
             neutron.wait_active(port["id"], _ACTIVE_SECONDS, lambda state: tell(f"port {port['id']} is {state}"))
             lab.start_guest(wish.name)
             missing = _await_addresses(lab, wish, addresses, tell) if wish.wait_for_addresses else []
+            done()
         except BaseException:
             with undisturbed():
                 undo.close()
