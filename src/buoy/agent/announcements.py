@@ -3,23 +3,23 @@
 BIRD learns a kernel route a moment after we add it, so an answer is asked for
 again with growing pauses until it is yes. The state of the sessions is one fact:
 while none is established nothing is asked per prefix. A lost session becomes
-*not announced* only after `GRACE`, for graceful restart keeps the routes that long.
+*not announced* only after `GRACE`, for a BIRD that restarts loses no route meanwhile.
 """
 
 from collections.abc import Callable, Collection
 
 from buoy.dataplane.driver import Speaker
-from buoy.model.address import Prefix
+from buoy.model.address import Prefix, split
 from buoy.model.errors import DataplaneError
 from buoy.model.node import PeerSession
 from buoy.model.reason import Reason, Withhold
+from buoy.planner.peering import outward
 
-GRACE = 30.0
-"""Seconds a lost session is waited for before its addresses are DOWN."""
+GRACE = 5.0
+"""Seconds a lost session is waited for before its addresses are not announced: a restarted BIRD takes two."""
 
 _POLL = 1.0
 _PAUSES = (0.002, 0.004, 0.008, 0.016, 0.03, 0.06, 0.12, 0.25, 0.5)
-_UNTOLD = Withhold(Reason.NOT_VERIFIED, {"missing": "an answer of BIRD"})
 
 
 class Announcements:
@@ -44,7 +44,7 @@ class Announcements:
             self._open.discard(prefix)
         self._open.update(present)
         for prefix in present:
-            self._told.setdefault(prefix, _UNTOLD)
+            self._told.setdefault(prefix, self._just_made(prefix))
         self._tries = 0
 
     @property
@@ -53,8 +53,12 @@ class Announcements:
         return frozenset(self._told)
 
     def answer(self, prefix: Prefix) -> Withhold | None:
-        """Return why no peer has the prefix; None: one has."""
-        return self._told.get(prefix, _UNTOLD)
+        """Return why no peer has the prefix, as last heard; None: one has."""
+        return self._told.get(prefix, self._just_made(prefix))
+
+    def ask(self, prefix: Prefix) -> Withhold | None:
+        """Return what BIRD says this moment, without any patience."""
+        return self._speaker.exported((prefix,))[prefix]
 
     def look(self) -> frozenset[Prefix]:
         """Ask BIRD what is due; return the prefixes whose answer changed."""
@@ -65,7 +69,9 @@ class Announcements:
             return self._settle_silent(now)
         asked = self._speaker.exported(tuple(self._open)) if self._open else {}
         self._tries += 1
-        changed = {prefix for prefix, answer in asked.items() if self._told.get(prefix, _UNTOLD) != answer}
+        if self._tries <= len(_PAUSES):
+            asked = {prefix: self._patiently(prefix, answer) for prefix, answer in asked.items()}
+        changed = {prefix for prefix, answer in asked.items() if self._told.get(prefix) != answer}
         self._told.update({prefix: asked[prefix] for prefix in changed})
         self._open = {prefix for prefix, answer in asked.items() if answer is not None}
         return frozenset(changed)
@@ -77,7 +83,18 @@ class Announcements:
 
     @property
     def _established(self) -> frozenset[str]:
-        return frozenset(session.name for session in self.sessions if session.state == "Established")
+        counting = outward(session.name for session in self.sessions)
+        return frozenset(
+            session.name for session in self.sessions if session.state == "Established" and session.name in counting
+        )
+
+    def _just_made(self, prefix: Prefix) -> Withhold:
+        return Withhold(Reason.NOT_TOLD_YET, {"node": self._node, "address": split(prefix)[0]})
+
+    def _patiently(self, prefix: Prefix, answer: Withhold | None) -> Withhold | None:
+        """Return that BIRD has not learned a route, while it is expected any moment, as nothing to worry about."""
+        young = answer is not None and answer.reason is Reason.NOT_VERIFIED
+        return self._just_made(prefix) if young else answer
 
     def _poll(self, now: float) -> None:
         self._polled = now
@@ -97,11 +114,10 @@ class Announcements:
     def _settle_silent(self, now: float) -> frozenset[Prefix]:
         reason = Reason.NO_ESTABLISHED_PEER if self.answers else Reason.BIRD_AWAY
         silent = Withhold(reason, {"node": self._node})
-        patient = now - (self._silent_since or now) < GRACE
-        changed = {
-            prefix
-            for prefix in self._open
-            if self._told.get(prefix) != silent and not (patient and self._told.get(prefix) is None)
-        }
+        since = now if self._silent_since is None else self._silent_since
+        waited = {prefix for prefix in self._open if now - since < GRACE and self._told.get(prefix) is None}
+        changed = {prefix for prefix in self._open - waited if self._told.get(prefix) != silent}
         self._told.update(dict.fromkeys(changed, silent))
+        # what is settled is asked again when a session comes up, and not before
+        self._open = waited
         return frozenset(changed)

@@ -1,26 +1,31 @@
 """What the agent answers on its local socket, each answer from the function that decided."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 
+from buoy.agent.kept import Draining
 from buoy.agent.node import Agent
 from buoy.model.address import host_prefix, parse_address
 from buoy.model.errors import StoreUnavailable
 from buoy.model.node import Node
+from buoy.model.nodestate import Class
 from buoy.model.snapshot import Snapshot
 from buoy.planner.explain import Scene, explain
 from buoy.planner.plan import make_plan
 from buoy.planner.status import Seen, entry_name
 from buoy.planner.verify import mismatches
+from buoy.planner.wanted import announcement
 
 
 class Answers:
     """Questions by name, for `inspect.listen`."""
 
-    def __init__(self, agent: Agent) -> None:
+    def __init__(self, agent: Agent, draining: Draining, wake: Callable[[], None]) -> None:
         self._agent = agent
+        self._draining = draining
+        self._wake = wake
 
     def all(self) -> Mapping[str, Any]:
         """Return the functions by the name of the question."""
@@ -30,6 +35,8 @@ class Answers:
             "audit": self.audit,
             "sessions": self.sessions,
             "release-guard": self.release,
+            "drain": lambda _: self._prefer(draining=True),
+            "undrain": lambda _: self._prefer(draining=False),
         }
 
     def why(self, question: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -37,11 +44,12 @@ class Answers:
         agent, snapshot = self._agent, self._snapshot()
         address = parse_address(str(question.get("address", "")))
         outcome = agent.last
-        keys = agent.desired.wanted(address).keys
-        untold = agent.parts.announcements.answer(host_prefix(address))
+        wanted = agent.desired.wanted(address)
+        # BIRD is asked anew: what it last said may be a second old, and patience is for statuses
+        untold = agent.parts.announcements.ask(host_prefix(address)) if wanted.keys else None
         seen = Seen((), outcome.failures if outcome else (), untold, agent.parts.caution.cause)
         nodes = [document for document in snapshot.documents.values() if isinstance(document, Node)]
-        scene = Scene(agent.desired, agent.parts.host.observe(keys), seen, nodes)
+        scene = Scene(agent.desired, agent.parts.host.observe(wanted.keys | {announcement(address)}), seen, nodes)
         return [msgspec.to_builtins(line) for line in explain(address, scene)]
 
     def plan(self, _: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -49,7 +57,11 @@ class Answers:
         agent, identity = self._agent, self._snapshot().identity
         whole = make_plan(agent.parts.host.observe(None), agent.desired.state)
         held = {id(step) for step in agent.parts.caution.preview(whole, identity).held}
-        return [
+        sessions = [
+            {"phase": "withdraw", "act": f"BGP session {name}", "before": "configured", "after": "-", "held": True}
+            for name in agent.parts.bird.held
+        ]
+        return sessions + [
             {
                 "phase": step.phase.name.lower().replace("_", "-"),
                 "act": entry_name(step.act.key) if hasattr(step.act, "key") else f"end flows of {step.act.addresses}",
@@ -85,7 +97,15 @@ class Answers:
         """Let held removals go on with the next pass."""
         cause = self._agent.parts.caution.release(self._snapshot().identity)
         self._agent.look_at_everything()
+        self._wake()
         return cause
+
+    def _prefer(self, *, draining: bool) -> bool:
+        # on disk first: an agent killed in between goes on where this one was
+        self._draining.keep(draining)
+        self._agent.prefer(Class.DRAIN if draining else Class.NORMAL)
+        self._wake()
+        return draining
 
     def _snapshot(self) -> Snapshot:
         if self._agent.snapshot is None:

@@ -2,6 +2,8 @@
 
 The guard holds removals when another or an older store speaks. The file is
 replaced atomically; a kill at any instruction leaves the old or the new one.
+The tricky thing: a backup is recognised by a revision that went back, so the file
+must not lag: `settle` is called every second, and costs no disk's time.
 """
 
 import os
@@ -13,6 +15,7 @@ from buoy.model import ownership
 from buoy.model.snapshot import Identity
 
 FILE = f"{ownership.STATE_DIRECTORY}/store.json"
+DRAINING = f"{ownership.STATE_DIRECTORY}/draining"
 
 
 class Kept:
@@ -39,15 +42,39 @@ class Kept:
         near = before is not None and before.store == identity.store
         if near and 0 <= identity.revision - self._on_disk < self._stride:
             return
-        self.write()
+        self._write(sync=True)
 
-    def write(self) -> None:
-        """Put the identity on disk."""
+    def settle(self) -> None:
+        """Put on disk what `keep` has left in memory."""
+        if self.identity is not None and self.identity.revision != self._on_disk:
+            # a host that loses power loses its routes too: only a killed agent needs this
+            self._write(sync=False)
+
+    def _write(self, *, sync: bool) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         fresh = self._path.with_suffix(".new")
         with fresh.open("wb") as file:
             file.write(msgspec.json.encode(self.identity))
             file.flush()
-            os.fsync(file.fileno())
+            if sync:
+                os.fsync(file.fileno())
         fresh.replace(self._path)
         self._on_disk = self.identity.revision if self.identity else 0
+
+
+class Draining:
+    """Whether this node is to be left by its traffic: an operator's word, kept until it is taken back."""
+
+    def __init__(self, path: str = DRAINING) -> None:
+        self._path = Path(path)
+
+    def __bool__(self) -> bool:
+        return self._path.exists()
+
+    def keep(self, draining: bool) -> None:  # noqa: FBT001  the value itself
+        """Remember it, also over restarts."""
+        if draining:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._path.touch()
+        else:
+            self._path.unlink(missing_ok=True)

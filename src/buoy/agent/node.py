@@ -1,8 +1,9 @@
 """One node's agent: gathers what happened, runs the pass over it, and says what was then seen.
 
-Promises: every status it says follows from an observation made after the last act.
-The tricky thing: three clocks meet here, documents, the kernel and BIRD, and each may
-speak before the others; so each only adds to what the next pass looks at.
+Promises: every status it says follows from an observation made after the last act,
+and a pass in which nothing happened looks at nothing. The tricky thing: three clocks
+meet here, documents, the kernel and BIRD, and each may speak before the others; so
+each only adds to what the next pass looks at.
 """
 
 import time
@@ -10,18 +11,20 @@ from collections.abc import Iterable
 
 from buoy.agent.announcements import Announcements
 from buoy.agent.caution import Caution
+from buoy.agent.measures import Measures
 from buoy.agent.reconcile import Outcome, reconcile
 from buoy.agent.reports import Reports
 from buoy.agent.speaking import BirdConfiguration
 from buoy.dataplane.driver import Disturbance, Host
-from buoy.model.address import Address, Prefix, host_prefix
-from buoy.model.nodestate import Change, Key, Table
+from buoy.model.address import Address, Prefix, host_prefix, is_host, split
+from buoy.model.nodestate import Change, Class, Key, Table
 from buoy.model.snapshot import Batch, Identity, Snapshot
 from buoy.planner.desired import Desired, Touched
 from buoy.planner.status import Seen, address_status, workload_status
 from buoy.runtime.telemetry import Telemetry
 
 _RETRY_FIRST, _RETRY_LAST = 0.05, 5.0
+_NOTHING = Touched(frozenset(), frozenset(), frozenset())
 
 
 class Parts:
@@ -45,34 +48,49 @@ class Agent:
         self.snapshot: Snapshot | None = None
         self.audit_interval = 60.0
         self.last: Outcome | None = None
+        self.workloads: set[str] = set()
+        """Paths of the workloads of this node."""
+        self.service_ips: set[Address] = set()
+        """Service IPs this node has a say on."""
+        self._measures = Measures(telemetry)
         self._changed: set[str] | None = None
-        self._since: float | None = None
         self._audit_due = 0.0
         self._wrong: frozenset[Key] = frozenset()
-        self._doubtful: frozenset[Key] = frozenset()
+        self._held: frozenset[Address] = frozenset()
         self._retry = _RETRY_FIRST
+        self._late = Disturbance()
 
     def take(self, batch: Batch) -> None:
         """Hear from the store; the next pass looks at it."""
         self.snapshot = batch.snapshot
-        own = f"status/{self.desired.here.node}/"
-        paths = batch.snapshot.documents if batch.changed is None else batch.changed
-        self.reports.heard(
-            {path: batch.snapshot.documents.get(path) for path in paths if path.startswith(own)},
-            complete=batch.changed is None,
-        )
-        self.parts.bird.changed(batch.changed)
+        documents = batch.snapshot.documents
+        node = self.desired.here.node
+        paths = documents if batch.changed is None else batch.changed
+        own = {path: documents.get(path) for path in paths if path.startswith(f"status/{node}/")}
+        self.reports.heard(own, complete=batch.changed is None)
+        self._count({path for path in paths if path.startswith(f"workloads/{node}/")}, complete=batch.changed is None)
+        self.parts.bird.changed(batch.changed, batch.snapshot)
         if batch.changed is None:
             self._changed = None
         elif self._changed is not None:
-            self._changed.update(path for path in batch.changed if not path.startswith("status/"))
+            self._changed.update(path for path in batch.changed if not path.startswith(("status/", "nodes/")))
         if self._changed != set():
-            self._since = self._since or time.monotonic()
+            self._measures.heard(time.monotonic())
         self.telemetry.store_up.set(1)
+
+    def _count(self, paths: set[str], *, complete: bool) -> None:
+        documents = self.snapshot.documents if self.snapshot else {}
+        self.workloads = set() if complete else self.workloads - paths
+        self.workloads |= {path for path in paths if path in documents}
 
     def look_at_everything(self) -> None:
         """Let the next pass compute and compare everything anew."""
         self._changed = None
+
+    def prefer(self, preference: Class) -> None:
+        """Announce everything with this preference from the next pass on."""
+        self.desired.prefer(preference)
+        self.look_at_everything()
 
     def failed(self, error: Exception) -> None:
         """Hear that a pass raised."""
@@ -83,21 +101,30 @@ class Agent:
         """Run one pass; nothing happens on the host before the store has spoken once."""
         if self.snapshot is None:
             return None
-        disturbance = self.parts.host.disturbances()
-        self.parts.bird.configure(self.snapshot)
+        self._measures.pass_began(time.monotonic())
+        disturbance = self._disturbance()
+        self.parts.bird.configure(self.snapshot, doubted=self.parts.caution.doubts(self.snapshot.identity))
         touched = self._update(self.snapshot, disturbance)
         keys = self._keys(touched, disturbance)
+        concerned = _NOTHING
         if keys is None or keys:
-            self._reconcile(self.snapshot.identity, touched, keys, disturbance)
-        retold = self.parts.announcements.look()
-        self._say_addresses(self._addresses(touched, keys, retold))
-        self._say_workloads(touched, keys)
+            concerned = self._reconcile(self.snapshot.identity, touched, keys, disturbance)
+        retold = self._retold()
+        self._say_addresses({*touched.addresses, *concerned.addresses, *retold})
+        self._say_workloads({*touched.workloads, *concerned.workloads})
+        # what the pass itself heard on the way has left the sockets, which will wake nobody for it
+        self._late = self.parts.host.disturbances()
         return self._delay()
+
+    def _disturbance(self) -> Disturbance:
+        late, self._late = self._late, Disturbance()
+        now = self.parts.host.disturbances()
+        return Disturbance(late.keys | now.keys, late.links | now.links, late.overrun or now.overrun)
 
     def _update(self, snapshot: Snapshot, disturbance: Disturbance) -> Touched:
         changed, self._changed = self._changed, set()
         if changed == set() and not disturbance.links:
-            return Touched(frozenset(), frozenset(), frozenset())
+            return _NOTHING
         before = self.desired.computed
         paths = None if changed is None else frozenset(changed)
         touched = self.desired.update(snapshot, paths, self.parts.host.links(), disturbance.links)
@@ -114,20 +141,33 @@ class Agent:
 
     def _reconcile(
         self, identity: Identity, touched: Touched, keys: frozenset[Key] | None, disturbance: Disturbance
-    ) -> None:
-        began = time.monotonic()
-        judge = self.parts.caution.judge
-        outcome = reconcile(self.parts.host, self.desired, keys, lambda plan: judge(plan, identity, whole=keys is None))
+    ) -> Touched:
+        """Run the pass over these keys; return whose status may have changed with what was seen."""
+        judge, whole = self.parts.caution.judge, keys is None and not self.parts.bird.held
+        before = self.last
+        outcome = reconcile(self.parts.host, self.desired, keys, lambda plan: judge(plan, identity, whole=whole))
         held = {step.act.key for step in outcome.held if isinstance(step.act, Change)}
-        retried = {wrong.key for wrong in outcome.wrong} - held
-        self._retry = min(self._retry * 2, _RETRY_LAST) if retried else _RETRY_FIRST
+        wrong = frozenset(mismatch.key for mismatch in outcome.wrong) - held
+        self._retry = min(self._retry * 2, _RETRY_LAST) if wrong else _RETRY_FIRST
         refused = {failure.step.act.key for failure in outcome.failures if isinstance(failure.step.act, Change)}
         # what was wrong before may be right now: both change what is said
-        self._doubtful = self._wrong | frozenset(retried) | refused
-        self._wrong = frozenset(retried)
-        self.last = outcome
+        doubtful = self._wrong | wrong | refused
+        same = (wrong, outcome.failures) == (self._wrong, before.failures if before else ())
+        self._wrong, self.last = wrong, outcome
         self._follow(keys)
-        self._measure(outcome, touched, disturbance, began)
+        told = touched.keys if touched.keys is not None else frozenset(self.desired.state)
+        self._measures.reconciled(outcome, disturbance.keys - told, time.monotonic())
+        concerned = _NOTHING if same or not doubtful else self.desired.concerned(doubtful)
+        if keys is None:
+            concerned = Touched(None, frozenset(self.desired.verdicts), concerned.workloads)
+        return Touched(None, concerned.addresses | self._hold(held), concerned.workloads)
+
+    def _hold(self, held: Iterable[Key]) -> frozenset[Address]:
+        """Return the addresses whose withdrawal is held, and those for which it was until now."""
+        before = self._held
+        names = (Prefix(key.name[0]) for key in held if key.table is Table.ANNOUNCEMENT)
+        self._held = frozenset(split(name)[0] for name in names if is_host(name))
+        return before | self._held
 
     def _follow(self, keys: Iterable[Key] | None) -> None:
         """Tell which announcements are in the kernel now, and which are not any more."""
@@ -136,34 +176,17 @@ class Agent:
             keys = {*state, *(Key(Table.ANNOUNCEMENT, (prefix,)) for prefix in announcements.followed)}
         ours = [key for key in keys if key.table is Table.ANNOUNCEMENT]
         present = {Prefix(key.name[0]) for key in ours if key in state and key not in self._wrong}
-        announcements.follow(present, {Prefix(key.name[0]) for key in ours} - present)
+        gone = {Prefix(key.name[0]) for key in ours} - present
+        announcements.follow(present, gone)
+        self._measures.announced([prefix for prefix in present if announcements.answer(prefix) is not None], gone)
 
-    def _measure(self, outcome: Outcome, touched: Touched, disturbance: Disturbance, began: float) -> None:
-        telemetry, now = self.telemetry, time.monotonic()
-        telemetry.passes.inc()
-        telemetry.pass_seconds.observe(now - began)
-        if self._since is not None:
-            telemetry.programmed_seconds.observe(now - self._since)
-            self._since = None
-        told = touched.keys if touched.keys is not None else frozenset(self.desired.state)
-        for change in outcome.plan.changes:
-            if change.key in disturbance.keys and change.key not in told:
-                telemetry.repairs.labels(change.key.table.name.lower()).inc()
-        for failure in outcome.failures:
-            act = failure.step.act
-            telemetry.failures.labels(act.key.table.name.lower() if isinstance(act, Change) else "conntrack").inc()
-            telemetry.log.warning("host refused", step=str(failure.step.act), error=failure.error)
-        telemetry.held.set(len(outcome.held))
-
-    def _addresses(
-        self, touched: Touched, keys: frozenset[Key] | None, retold: frozenset[Prefix]
-    ) -> frozenset[Address]:
-        addresses = set(touched.addresses) | {Address(prefix.partition("/")[0]) for prefix in retold}
-        if keys is None:
-            return frozenset(addresses | set(self.desired.verdicts))
-        if keys and self._doubtful:
-            addresses |= self.desired.concerned(self._doubtful).addresses
-        return frozenset(addresses)
+    def _retold(self) -> frozenset[Address]:
+        """Return the addresses of which the peers' knowledge has changed."""
+        announcements = self.parts.announcements
+        retold = announcements.look()
+        self._measures.told({prefix for prefix in retold if announcements.answer(prefix) is None}, time.monotonic())
+        self._measures.sessions(announcements.sessions)
+        return frozenset(split(prefix)[0] for prefix in retold if is_host(prefix))
 
     def _seen(self, address: Address | None = None) -> Seen:
         outcome = self.last
@@ -177,14 +200,14 @@ class Agent:
         for address in addresses:
             status = address_status(self.desired.wanted(address), self._seen(address))
             if status is None:
+                self.service_ips.discard(address)
                 self.reports.forget(f"status/{node}/address/{address}")
-            else:
-                self.reports.say(status)
+                continue
+            if f"service-ips/{address}" in self.desired.snapshot.documents:
+                self.service_ips.add(address)
+            self.reports.say(status)
 
-    def _say_workloads(self, touched: Touched, keys: frozenset[Key] | None) -> None:
-        workloads = set(touched.workloads)
-        if keys and self._doubtful:
-            workloads |= self.desired.concerned(self._doubtful).workloads
+    def _say_workloads(self, workloads: Iterable[str]) -> None:
         for workload in workloads:
             status = workload_status(self.desired.wanted_workload(workload), self._seen())
             if status is None:
@@ -193,6 +216,8 @@ class Agent:
                 self.reports.say(status)
 
     def _delay(self) -> float:
+        if self._late != Disturbance():
+            return 0.0
         waits = [self.parts.announcements.due(), self._audit_due - time.monotonic()]
         if self._wrong:
             waits.append(self._retry)

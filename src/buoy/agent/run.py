@@ -12,6 +12,8 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+import msgspec
+
 from buoy import __version__
 from buoy.agent.announcements import Announcements
 from buoy.agent.answers import Answers
@@ -19,15 +21,16 @@ from buoy.agent.caution import Caution
 from buoy.agent.health import Pulse, serve
 from buoy.agent.host import open_host
 from buoy.agent.inspect import listen
-from buoy.agent.kept import Kept
+from buoy.agent.kept import Draining, Kept
 from buoy.agent.node import Agent, Parts
 from buoy.agent.reports import Reports
 from buoy.agent.speaking import BirdConfiguration
 from buoy.dataplane.bird import BirdSpeaker
 from buoy.dataplane.host import LinuxHost
 from buoy.model import documents
-from buoy.model.errors import InvalidInput, StoreUnavailable
+from buoy.model.errors import Conflict, InvalidInput, StoreUnavailable
 from buoy.model.node import Node
+from buoy.model.nodestate import Class
 from buoy.planner.desired import Desired
 from buoy.planner.dhcp import guest_config
 from buoy.planner.peering import LocalNode
@@ -84,7 +87,8 @@ def build(settings: Settings, host: LinuxHost, store: Store, telemetry: Telemetr
         BirdConfiguration(speaker, LocalNode(name=settings.node, addresses=settings.addresses)),
         Caution(Kept()),
     )
-    agent = Agent(Desired(Here(settings.node, guest_config)), parts, Reports(store), telemetry)
+    preference = Class.DRAIN if Draining() else Class.NORMAL
+    agent = Agent(Desired(Here(settings.node, guest_config, preference)), parts, Reports(store), telemetry)
     agent.audit_interval = settings.audit_interval
     telemetry.registry.register(AddressStates(lambda: list(agent.reports.statuses.values())))
     return agent
@@ -101,6 +105,7 @@ class Process:
         self._loop = Loop(self)
         self._lease: Lease | None = None
         self._said: Node | None = None
+        self._beaten = 0.0
         self._started = datetime.now(tz=UTC).isoformat(timespec="seconds")
 
     def run_pass(self) -> float | None:
@@ -122,11 +127,16 @@ class Process:
         """Run every task until a signal or the first that fails."""
         stopped = asyncio.Event()
         with _signals(stopped), _readable(host, self._loop.wake):
-            server = await listen(Answers(self._agent).all())
+            server = await listen(Answers(self._agent, Draining(), self._loop.wake).all())
             async with server, Lease(self._store.leases, self._settings.heartbeat_ttl, self._beat, self._away) as lease:
                 self._lease = lease
                 await _first(
-                    stopped.wait(), self._loop.run(), self._watch(), self._agent.reports.run(), self._heartbeat()
+                    stopped.wait(),
+                    self._loop.run(),
+                    self._watch(),
+                    self._agent.reports.run(),
+                    self._heartbeat(),
+                    lease.ended(),
                 )
 
     def _away(self, error: StoreUnavailable | None) -> None:
@@ -139,31 +149,45 @@ class Process:
             self._loop.wake()
 
     async def _heartbeat(self) -> None:
-        """Write this node's document again when what it says has changed."""
+        """Write this node's document again when what it says has changed; mere counts may be a lease old."""
         while True:
             await asyncio.sleep(1)
-            if self._lease is not None and self._lease.id is not None and self._said != self._node():
-                with contextlib.suppress(StoreUnavailable):
+            self._agent.parts.caution.settle()
+            if self._lease is not None and self._lease.id is not None and self._is_news():
+                with contextlib.suppress(StoreUnavailable, Conflict):
                     await self._beat(self._lease.id)
+
+    def _is_news(self) -> bool:
+        node, said = self._node(), self._said
+        if said is None or time.monotonic() - self._beaten >= self._settings.heartbeat_ttl:
+            return node != said
+        return _uncounted(node) != _uncounted(said)
 
     async def _beat(self, lease: int) -> None:
         node = self._node()
         await self._store.write([Write(documents.path(node), node)], lease)
-        self._said = node
+        self._said, self._beaten = node, time.monotonic()
 
     def _node(self) -> Node:
         agent = self._agent
-        snapshot = agent.snapshot
-        mine = f"workloads/{self._settings.node}/"
         return Node(
             name=self._settings.node,
             addresses=self._settings.addresses,
             version=__version__,
             started=self._started,
             sessions=agent.parts.announcements.sessions,
-            workloads=sum(path.startswith(mine) for path in snapshot.documents) if snapshot else 0,
+            workloads=len(agent.workloads),
+            service_ips=len(agent.service_ips),
             held=agent.parts.caution.cause,
+            draining=agent.desired.here.preference is Class.DRAIN,
+            problems=tuple(str(problem) for problem in agent.parts.bird.problems),
         )
+
+
+def _uncounted(node: Node) -> Node:
+    """Return a node without what changes with every workload: each write makes others look at all of its addresses."""
+    sessions = tuple(msgspec.structs.replace(session, exported=0) for session in node.sessions)
+    return msgspec.structs.replace(node, sessions=sessions, workloads=0, service_ips=0)
 
 
 def _reporter(telemetry: Telemetry):  # type: ignore[no-untyped-def]  # noqa: ANN202  Reporter

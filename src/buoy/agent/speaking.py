@@ -1,12 +1,18 @@
-"""BIRD's configuration: written when peers, filters, settings or nodes changed, never for a service IP."""
+"""BIRD's configuration: written when peers, filters, settings or nodes changed, never for a service IP.
+
+The tricky thing: a session that ends withdraws every address of this node at once,
+so while the store is doubted (`caution.py`) a configuration that ends one waits.
+"""
 
 from collections.abc import Collection
 
 from buoy.dataplane.bird import BirdSpeaker
+from buoy.model.address import Address
 from buoy.model.errors import BuoyError, DataplaneError, InvalidInput
+from buoy.model.node import Node
 from buoy.model.snapshot import Snapshot
 from buoy.planner.peering import PATHS, LocalNode, speaking, wish
-from buoy.render.bird import bird_conf, remembered
+from buoy.render.bird import bird_conf, remembered, sessions
 
 _RETRY = 1.0
 
@@ -18,23 +24,44 @@ class BirdConfiguration:
         self._speaker = speaker
         self._local = local
         self._due = True
+        self._nodes: dict[str, tuple[Address, ...] | None] = {}
         self.problems: tuple[BuoyError, ...] = ()
+        self.held: tuple[str, ...] = ()
+        """Sessions that the store, which is doubted, knows nothing of any more."""
 
-    def changed(self, paths: Collection[str] | None) -> None:
-        """Hear what changed (None: everything)."""
-        self._due = self._due or paths is None or any(path.startswith(PATHS) for path in paths)
+    def changed(self, paths: Collection[str] | None, snapshot: Snapshot) -> None:
+        """Hear what changed (None: everything); of other nodes' heartbeats only their addresses matter."""
+        if paths is None:
+            self._nodes = {}
+            self._due = True
+            return
+        for path in paths:
+            if path.startswith("nodes/"):
+                self._due |= self._moved(path, snapshot.documents.get(path))
+            elif path.startswith(PATHS):
+                self._due = True
+
+    def _moved(self, path: str, node: object) -> bool:
+        addresses = node.addresses if isinstance(node, Node) else None
+        before, self._nodes[path] = self._nodes.get(path, ()), addresses
+        return before != addresses
 
     def retry_in(self) -> float | None:
         """Return in how many seconds to try again, None if what was wanted is in force."""
         return _RETRY if self._due else None
 
-    def configure(self, snapshot: Snapshot) -> None:
-        """Write and load the configuration if it is due; a refused one leaves the old one in force."""
+    def configure(self, snapshot: Snapshot, *, doubted: bool = False) -> None:
+        """Write and load the configuration if it is due; a refused one, or one that waits, leaves the old in force."""
         if not self._due:
             return
         try:
-            wanted = speaking(self._local, wish(snapshot, remembered(self._speaker.text())))
-            self._speaker.configure(bird_conf(wanted, self._local))
+            before = self._speaker.text()
+            wanted = speaking(self._local, wish(snapshot, remembered(before)))
+            text = bird_conf(wanted, self._local)
+            self.held = tuple(name for name in sessions(before) if name not in sessions(text)) if doubted else ()
+            if self.held:
+                return
+            self._speaker.configure(text)
         except InvalidInput as error:
             # nothing to gain from trying the same documents again
             self.problems, self._due = (error,), False

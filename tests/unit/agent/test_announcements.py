@@ -9,8 +9,10 @@ from buoy.model.node import PeerSession
 from buoy.model.reason import Reason, Withhold
 
 A, B = Prefix("198.51.100.1/32"), Prefix("198.51.100.2/32")
-UP = PeerSession(name="tor", address=Address("192.0.2.1"), asn=64511, state="Established")
-LOST = PeerSession(name="tor", address=Address("192.0.2.1"), asn=64511, state="Active")
+UP = PeerSession(name="peer_tor", address=Address("192.0.2.1"), asn=64511, state="Established")
+LOST = PeerSession(name="peer_tor", address=Address("192.0.2.1"), asn=64511, state="Active")
+MESH = PeerSession(name="node_compute_2_v4", address=Address("192.0.2.4"), asn=64512, state="Established")
+UNLEARNED = Withhold(Reason.NOT_VERIFIED, {"missing": "BIRD's learned route"})
 FILTERED = Withhold(Reason.FILTERED_BY_EXPORT, {"peers": "tor"})
 SILENT = Withhold(Reason.NO_ESTABLISHED_PEER, {"node": "compute-1"})
 
@@ -117,3 +119,48 @@ def test_a_withdrawn_prefix_is_forgotten() -> None:
     announcements.look()
     announcements.follow((), {A})
     assert announcements.answer(A) is not None
+
+
+def test_what_was_just_announced_is_nothing_to_worry_about_until_the_pauses_are_over() -> None:
+    announcements, bird, _ = follower()
+    bird.known[A] = UNLEARNED
+    announcements.follow({A}, ())
+    young = announcements.answer(A)
+    assert young is not None
+    assert (Reason.NOT_TOLD_YET, "198.51.100.1") == (young.reason, young.details["address"])
+    answers = []
+    while not answers or announcements.due() < 1:
+        announcements.look()
+        answers.append(announcements.answer(A))
+    announcements.look()
+    assert ([young] * len(answers), UNLEARNED) == (answers, announcements.answer(A))
+
+
+def test_where_a_router_is_given_another_node_does_not_count() -> None:
+    announcements, bird, _ = follower()
+    bird.up = (MESH, LOST)
+    announcements.follow({A}, ())
+    announcements.look()
+    assert (SILENT, []) == (announcements.answer(A), bird.asked)
+
+
+def test_what_was_settled_while_silent_is_not_looked_at_again_until_a_session_returns() -> None:
+    announcements, bird, clock = follower()
+    bird.up = (LOST,)
+    announcements.follow({A, B}, ())
+    assert {A, B} == announcements.look()
+    clock.now += 2
+    assert frozenset() == announcements.look()
+    bird.up, bird.known = (UP,), {A: None, B: None}
+    clock.now += 2
+    assert {A, B} == announcements.look()
+
+
+def test_a_question_of_a_person_is_asked_at_once_and_without_patience() -> None:
+    announcements, bird, clock = follower()
+    bird.known[A] = None
+    announcements.follow({A}, ())
+    announcements.look()
+    bird.known[A] = SILENT
+    clock.now += 2
+    assert (None, SILENT) == (announcements.answer(A), announcements.ask(A))

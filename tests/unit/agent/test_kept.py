@@ -22,6 +22,15 @@ def test_small_steps_stay_in_memory_and_large_ones_reach_the_disk(tmp_path: Path
     assert Kept(path).identity == Identity("a1", 25)
 
 
+def test_what_small_steps_left_in_memory_is_settled_for_the_next_agent(tmp_path: Path) -> None:
+    path = str(tmp_path / "store.json")
+    kept = Kept(path)
+    kept.keep(Identity("a1", 1))
+    kept.keep(Identity("a1", 9))
+    kept.settle()
+    assert Kept(path).identity == Identity("a1", 9)
+
+
 def test_another_store_reaches_the_disk_at_once(tmp_path: Path) -> None:
     path = str(tmp_path / "store.json")
     kept = Kept(path)

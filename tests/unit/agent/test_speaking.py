@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""BIRD's configuration while the store is believed, and while it is doubted."""
+
+from buoy.agent.speaking import BirdConfiguration
+from buoy.model.address import Address
+from buoy.model.documents import Document, path
+from buoy.model.peer import Peer
+from buoy.model.snapshot import Identity, Snapshot
+from buoy.planner.peering import LocalNode
+
+LOCAL = LocalNode(name="compute-1", addresses=(Address("192.0.2.3"),))
+TOR = Peer(name="tor", address=Address("192.0.2.1"), asn=64999)
+OTHER = Peer(name="other", address=Address("192.0.2.2"), asn=64999)
+
+
+class Speaker:
+    """A BIRD that takes every configuration."""
+
+    def __init__(self) -> None:
+        self.loaded = ""
+
+    def text(self) -> str:
+        return self.loaded
+
+    def configure(self, text: str) -> None:
+        self.loaded = text
+
+
+def _snapshot(*documents: Document) -> Snapshot:
+    return Snapshot(Identity("test", 1), {path(each): each for each in documents}, {}, {})
+
+
+def _speaking() -> tuple[Speaker, BirdConfiguration]:
+    speaker = Speaker()
+    configuration = BirdConfiguration(speaker, LOCAL)  # type: ignore[arg-type]  # a BIRD without a process
+    configuration.configure(_snapshot(TOR))
+    return speaker, configuration
+
+
+def test_a_session_that_a_doubted_store_does_not_know_goes_on_until_it_is_believed() -> None:
+    speaker, configuration = _speaking()
+    before = speaker.loaded
+    configuration.changed(None, _snapshot())
+    configuration.configure(_snapshot(), doubted=True)
+    assert (("peer_tor",), before, 1.0) == (configuration.held, speaker.loaded, configuration.retry_in())
+    configuration.configure(_snapshot())
+    assert ((), False, None) == (configuration.held, "peer_tor" in speaker.loaded, configuration.retry_in())
+
+
+def test_a_doubted_store_may_add_a_session() -> None:
+    speaker, configuration = _speaking()
+    configuration.changed({"peers/other"}, _snapshot(TOR, OTHER))
+    configuration.configure(_snapshot(TOR, OTHER), doubted=True)
+    assert ((), True, True) == (configuration.held, "peer_tor" in speaker.loaded, "peer_other" in speaker.loaded)
