@@ -46,6 +46,7 @@ class Fake:
         self._entries: dict[Key, Entry] = {}
         self._links: dict[str, Link] = {}
         self._flows: dict[Packet, Packet] = {}
+        self._replies: dict[Packet, Packet] = {}
         self._disturbed = Disturbance()
 
     def links(self) -> Mapping[str, Link]:
@@ -102,21 +103,23 @@ class Fake:
         self._disturb(overrun=True)
 
     def forward(self, packet: Packet) -> Delivered | Dropped:
-        """Take a packet in and tell where it leaves; the first of a flow decides for the others."""
-        known = self._flows.get(_tuple(packet))
-        if known is not None:
-            return self._leave(known)
+        """Take a packet in and tell where it leaves; the first of a flow decides how all are translated."""
+        if _tuple(packet) in self._replies:
+            return self._leave(self._replies[_tuple(packet)])
         if not allowed(self._entries, packet.interface, packet, Side.EGRESS):
             return Dropped(f"egress policy of {packet.interface}")
-        translation = translate(self._entries, packet)
-        seen = Packet(translation.src, translation.dst, packet.proto, packet.sport, translation.dport)
+        seen = self._flows.get(_tuple(packet)) or self._translated(packet)
         outcome = self._leave(seen)
         if isinstance(outcome, Delivered):
             if not allowed(self._entries, outcome.interface, seen, Side.INGRESS):
                 return Dropped(f"ingress policy of {outcome.interface}")
             self._flows[_tuple(packet)] = seen
-            self._flows[_tuple(seen.reply)] = packet.reply
+            self._replies[_tuple(seen.reply)] = packet.reply
         return outcome
+
+    def _translated(self, packet: Packet) -> Packet:
+        translation = translate(self._entries, packet)
+        return Packet(translation.src, translation.dst, packet.proto, packet.sport, translation.dport)
 
     def _leave(self, packet: Packet) -> Delivered | Dropped:
         interface = route(self._entries, packet.dst)
@@ -143,11 +146,10 @@ class Fake:
 
     def _flush(self, flush: Flush) -> None:
         ended = set(flush.addresses)
-        self._flows = {
-            packet: seen
-            for packet, seen in self._flows.items()
-            if not ended & {packet.src, packet.dst, seen.src, seen.dst}
-        }
+        for flows in (self._flows, self._replies):
+            for packet, seen in tuple(flows.items()):
+                if ended & {packet.src, packet.dst, seen.src, seen.dst}:
+                    del flows[packet]
 
     def _set(self, key: Key, entry: Entry | None) -> None:
         if entry is None:

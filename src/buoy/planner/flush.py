@@ -1,24 +1,16 @@
 """Which tracked connections must end with a change of NAT, route or policy.
 
 Promises the fewest that will do: a flow that is ended needlessly may stall, for
-the next packet of a flow cut in the middle may come from the wrong side. A rule
-that goes is rare, so finding who used it may look at every guard of the node.
+the next packet of a flow cut in the middle may come from the wrong side. The
+tricky thing is what is absent: a rule, a member or a group that goes ends
+nothing here, for packets are judged one by one (`render/nft_skeleton.py`), and
+tracking that is deleted would let the guest take the flow up as one of its own.
 """
 
 from collections.abc import Iterable, Iterator
 
 from buoy.model.address import Address, Prefix, is_host, split
-from buoy.model.nodestate import (
-    Change,
-    Combination,
-    Flush,
-    GroupMember,
-    GroupRules,
-    Key,
-    NodeState,
-    PortGuard,
-    Table,
-)
+from buoy.model.nodestate import Change, Combination, Flush, Key, NodeState, PortGuard, Table
 
 _SERVICE = frozenset({Table.DNAT, Table.MAPPING, Table.RELAY, Table.EGRESS})
 """Tables whose key begins with the address whose flows they decide."""
@@ -29,9 +21,9 @@ def flush_new(built: Iterable[Change]) -> Flush:
     return _flush(_moved(built))
 
 
-def flush_old(changes: Iterable[Change], observed: NodeState, desired: NodeState) -> Flush:
-    """Return the flush after sweeping: flows that what was removed had let pass, or had translated."""
-    return _flush(_lost(tuple(changes), observed, desired))
+def flush_old(changes: Iterable[Change], desired: NodeState) -> Flush:
+    """Return the flush after sweeping: flows that what was removed had translated or led to its guest."""
+    return _flush(_lost(changes, desired))
 
 
 def _flush(addresses: Iterable[Address]) -> Flush:
@@ -47,7 +39,7 @@ def _moved(built: Iterable[Change]) -> Iterator[Address]:
 
 
 def gone(change: Change) -> Iterator[Address]:
-    """Yield the addresses whose flows a removal of forwarding or of a member ends."""
+    """Yield the addresses whose flows a removal of forwarding ends."""
     if change.after is not None:
         return
     table, name = change.key
@@ -55,60 +47,29 @@ def gone(change: Change) -> Iterator[Address]:
         yield Address(name[0])
     elif table is Table.ROUTE:
         yield from _hosts(Prefix(name[0]))
-    elif table is Table.MEMBER:
-        yield from _hosts(Prefix(name[1]))
 
 
-def _lost(changes: tuple[Change, ...], observed: NodeState, desired: NodeState) -> Iterator[Address]:
-    weakened: set[str] = set()
+def _lost(changes: Iterable[Change], desired: NodeState) -> Iterator[Address]:
     for change in changes:
         yield from gone(change)
         before, after = change.before, change.after
         if isinstance(before, PortGuard):
-            yield from _unguarded(before, after if isinstance(after, PortGuard) else None, (observed, desired))
-        elif isinstance(before, GroupRules) and isinstance(after, GroupRules):
-            weakened |= {change.key.name[0]} if set(before.rules) - set(after.rules) else set()
-        elif isinstance(before, GroupMember) and after is None and not is_host(Prefix(change.key.name[1])):
-            weakened |= _referring(desired, change.key.name[0])
-    if weakened:
-        yield from _users(desired, weakened)
+            yield from _unguarded(before, after if isinstance(after, PortGuard) else None, desired)
 
 
-def _unguarded(before: PortGuard, after: PortGuard | None, states: tuple[NodeState, NodeState]) -> Iterator[Address]:
-    """Yield the addresses of a guard that let through more before than after."""
-    if after is not None and after.combination is None:
-        return
-    kept = after.sources if after is not None and _groups(before, states) <= _groups(after, states) else ()
-    gone = set(before.sources) - set(kept)
-    for _, prefix in gone:
+def _unguarded(before: PortGuard, after: PortGuard | None, desired: NodeState) -> Iterator[Address]:
+    """Yield the addresses that a guard had let its guest send from and does not any more."""
+    kept: Iterable[object] = ()
+    if after is not None and not _is_closed(after, desired):
+        kept = before.sources if after.combination is None else after.sources
+    for _, prefix in set(before.sources) - set(kept):
         yield from _hosts(prefix)
 
 
-def _groups(guard: PortGuard, states: tuple[NodeState, NodeState]) -> frozenset[str]:
-    """Return what a guard allows as a set: more elements allow more; port security off is a group of its own."""
-    if guard.combination is None:
-        return frozenset({""})
-    key = Key(Table.COMBINATION, (guard.combination,))
-    for state in states:
-        entry = state.get(key)
-        if isinstance(entry, Combination):
-            return frozenset(entry.groups)
-    return frozenset({guard.combination})
-
-
-def _referring(desired: NodeState, group: str) -> set[str]:
-    return {
-        key.name[0]
-        for key, entry in desired.items()
-        if isinstance(entry, GroupRules) and any(rule.group == group for rule in entry.rules)
-    }
-
-
-def _users(desired: NodeState, groups: set[str]) -> Iterator[Address]:
-    for entry in desired.values():
-        if isinstance(entry, PortGuard) and groups & _groups(entry, (desired, desired)):
-            for _, prefix in entry.sources:
-                yield from _hosts(prefix)
+def _is_closed(guard: PortGuard, desired: NodeState) -> bool:
+    """Tell whether a guard lets no flow begin on either side, so that what is cut stays cut."""
+    combination = desired.get(Key(Table.COMBINATION, (guard.combination or "",)))
+    return isinstance(combination, Combination) and not combination.groups
 
 
 def _hosts(prefix: Prefix) -> Iterator[Address]:

@@ -57,7 +57,7 @@ def make_plan(observed: NodeState, desired: NodeState, keys: Collection[Key] | N
             *_flush(Phase.FLUSH_NEW, flush_new(built)),
             *_steps(Phase.ANNOUNCE, announced),
             *_steps(Phase.SWEEP, swept),
-            *_flush(Phase.FLUSH_OLD, flush_old(others, observed, desired)),
+            *_flush(Phase.FLUSH_OLD, flush_old(others, desired)),
         )
     )
 

@@ -1,9 +1,15 @@
 """The static part of table `inet buoy`: sets, and what each chain says, line by line.
 
 Promises: a tap that is in no map passes nothing in either direction; guests
-reach nothing on the node but DHCP, neighbour discovery and metadata. The tricky
-thing: link-local addresses need no entry of their own, since nothing but this
-node is on a tap's link, but they may speak only what the node itself answers.
+reach nothing on the node but DHCP, neighbour discovery and metadata; a rule or a
+member that goes ends its flows at once. Three things are tricky. Link-local
+addresses need no entry of their own, since nothing but this node is on a tap's
+link, but they may speak only what the node itself answers. DHCP has no rule: the
+responder hears and speaks frames, which these hooks never see, and any other
+server on the node is none of a guest's business. And packets in a flow's first
+direction are judged one by one, only its replies pass because it is known: a
+flow cut by deleting its tracking would be taken up again in the middle, by
+whichever side may open flows.
 """
 
 from buoy.model.ownership import TAP_PREFIX
@@ -54,7 +60,6 @@ _FROM_GUEST = (
     "ip daddr 127.0.0.0/8 drop",
     "iifname @open accept",
     "iifname . ether saddr != @sourcemac drop",
-    "ip saddr 0.0.0.0 udp sport 68 udp dport 67 accept",
     f"ip6 saddr :: icmpv6 type {{ {_DISCOVERY}, {_MLD} }} accept",
     "ip6 saddr fe80::/10 goto link_local",
     *_both(("iifname . ether saddr . ip saddr @source4 goto true_source",)),
@@ -63,25 +68,24 @@ _FROM_GUEST = (
 )
 _LINK_LOCAL = (
     f"icmpv6 type {{ {_DISCOVERY}, {_MLD} }} accept",
-    "udp sport 546 udp dport 547 accept",
     "drop",
 )
+_KNOWN = ("ct direction reply ct state established accept", "ct state related accept")
+# conntrack checks UDP-Lite's sums as if they were UDP's and calls every packet invalid (Linux 6.18)
+_INVALID = "meta l4proto != udplite ct state invalid drop"
 _TRUE_SOURCE = (
-    "ct state established,related accept",
-    "ct state invalid drop",
-    "udp sport 68 udp dport 67 accept",
-    f"icmpv6 type {{ {_DISCOVERY}, {_MLD} }} accept",
-    "udp sport 546 udp dport 547 accept",
+    *_KNOWN,
+    _INVALID,
+    f"ip6 daddr {{ fe80::/10, ff02::/16 }} icmpv6 type {{ {_DISCOVERY}, {_MLD} }} accept",
+    f"icmpv6 type {{ {_DISCOVERY} }} fib daddr type local accept",
     "ip daddr 169.254.169.254 tcp dport 80 accept",
     "iifname vmap @from_guest",
     "drop",
 )
 _TO_HOST = (
     *(rule.format("i") for rule in _NOT_OURS),
-    "ct state established,related accept",
+    *_KNOWN,
     "ct original ip daddr 169.254.169.254 ip daddr 127.0.0.1 tcp dport METADATA accept",
-    "udp sport 68 udp dport 67 accept",
-    "udp sport 546 udp dport 547 accept",
     f"icmpv6 type {{ {_DISCOVERY}, {_MLD} }} accept",
     "drop",
 )
@@ -106,10 +110,8 @@ _SNAT = _both(
 _TO_GUEST = (
     *(rule.format("o") for rule in _NOT_OURS),
     "oifname @open accept",
-    "ct state established,related accept",
-    "ct state invalid drop",
-    "udp sport 67 udp dport 68 fib saddr type local accept",
-    "ip6 saddr fe80::/10 udp sport 547 udp dport 546 accept",
+    *_KNOWN,
+    _INVALID,
     "icmpv6 type { nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert } ip6 hoplimit 255 accept",
     "oifname vmap @to_guest",
     "drop",

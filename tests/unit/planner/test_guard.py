@@ -2,9 +2,9 @@
 
 import pytest
 
-from buoy.model.address import Prefix
+from buoy.model.address import Mac, Prefix
 from buoy.model.group import Member, Rule, SecurityGroup, Side
-from buoy.model.nodestate import Announcement, Change, Flush, Key, NodeState, Phase, Table
+from buoy.model.nodestate import Announcement, Change, Flush, Key, NodeState, Phase, PortGuard, Table
 from buoy.model.snapshot import Identity
 from buoy.planner.guard import Guarded, guard
 from buoy.planner.plan import Plan, make_plan
@@ -47,7 +47,9 @@ def test_another_or_an_older_store_removes_nothing_that_serves(seen: Identity, c
 
 
 def test_connections_of_what_is_held_are_left_alone() -> None:
-    flushes = [step.act.addresses for step in guard(GONE, OLDER, KEPT).plan.steps if isinstance(step.act, Flush)]
+    narrowed, source = key(Table.GUARD, "tap2"), (Mac("fa:16:3e:00:00:02"), Prefix("192.0.2.77/32"))
+    plan = make_plan({**FULL, narrowed: PortGuard("r", (source,))}, {narrowed: PortGuard("r", ())})
+    flushes = [step.act.addresses for step in guard(plan, OLDER, KEPT).plan.steps if isinstance(step.act, Flush)]
     assert [("192.0.2.77",)] == flushes
     nothing_left = guard(make_plan(dict(node(port(), floating()).state), {}), OLDER, KEPT)
     assert not nothing_left.plan
