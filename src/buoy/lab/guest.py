@@ -66,7 +66,7 @@ def plug(wanted: Plug, root: Path, log: Path, node: Machine) -> Guest:
     """Make the guest and its tap; nothing of it speaks yet. Raises `BuoyError`, leaving nothing."""
     if wanted.qemu:
         root.mkdir(parents=True)
-        process = qemu.start(wanted.name, wanted.interface, wanted.mac, root, node, log)
+        process = qemu.start(qemu.Hardware(wanted.name, wanted.interface, wanted.mac), root, node, log)
         return Guest(plug=wanted, root=root, process=process)
     files = {
         "/run/www/index.html": f"{wanted.name}\n",

@@ -13,6 +13,7 @@ import socket
 import subprocess
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 from buoy.lab.command import into, ip_batch, run
 from buoy.lab.control import LabError
@@ -46,15 +47,23 @@ done
 _PASSWORDS = "root::0:0:root:/:/bin/sh\ncirros::0:0:Buoy lab:/home/cirros:/bin/sh\n"
 
 
-def start(name: str, interface: str, mac: str, root: Path, node: Machine, console: Path) -> "subprocess.Popen[bytes]":
+class Hardware(NamedTuple):
+    """What tells one such guest from another: its name, its tap on the node, its MAC."""
+
+    name: str
+    interface: str
+    mac: str
+
+
+def start(guest: Hardware, root: Path, node: Machine, console: Path) -> "subprocess.Popen[bytes]":
     """Start a paused guest and return its QEMU once the tap is up; raise `LabError` if it cannot be."""
     kernel = _kernel()
-    _fill(root / "initramfs", name, kernel.name.removeprefix("vmlinuz-"))
+    _fill(root / "initramfs", guest.name, kernel.name.removeprefix("vmlinuz-"))
     command = [
         "qemu-system-x86_64", "-nodefaults", "-display", "none", "-S", "-m", "256", "-accel", "tcg",
         "-kernel", str(kernel), "-initrd", str(_pack(root)), "-append", "console=ttyS0 quiet rdinit=/init panic=-1",
-        "-netdev", f"tap,id=net,ifname={interface},script=no,downscript=no",
-        "-device", f"virtio-net-pci,netdev=net,mac={mac},romfile=",
+        "-netdev", f"tap,id=net,ifname={guest.interface},script=no,downscript=no",
+        "-device", f"virtio-net-pci,netdev=net,mac={guest.mac},romfile=",
         "-serial", f"file:{console}", "-monitor", f"unix:{root}/monitor,server=on,wait=off",
     ]  # fmt: skip
     with console.open("ab") as log:
@@ -62,8 +71,8 @@ def start(name: str, interface: str, mac: str, root: Path, node: Machine, consol
             [*into(node.holder, "net", "uts", "ipc"), *command],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", start_new_session=True,
         )  # fmt: skip
-    _await_tap(started, node, interface, console)
-    ip_batch([f"link set {interface} up"], node.holder)
+    _await_tap(started, node, guest.interface, console)
+    ip_batch([f"link set {guest.interface} up"], node.holder)
     return started
 
 
