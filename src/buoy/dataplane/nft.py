@@ -53,6 +53,7 @@ TABLES = frozenset(
         Table.EGRESS,
     }
 )
+_GONE = "No such file or directory"
 _DAMAGED_GROUP = GroupRules((Rule(side=Side.INGRESS, family=0),))
 _DAMAGED_COMBINATION = Combination(("(damaged)",))
 
@@ -70,7 +71,7 @@ class Nft:
         self._remembered: dict[Key, Entry] = {}
         self._dirty_sets: set[str] = set()
         self._dirty_chains: set[str] = set()
-        self._broken = self._lost = self._deaf = False
+        self._broken = self._refused = self._lost = self._deaf = False
         self._keys: set[Key] = set()
         self.restored = 0
         """How often the static part had to be loaded again because another's hand had changed it."""
@@ -89,7 +90,8 @@ class Nft:
         nft_text.load(text.nothing())
 
     def disturbances(self) -> Disturbance:
-        """Return the keys that others changed since the last call; the static part is whole again."""
+        """Return the keys that others changed since the last call; the static part is whole again if it can be."""
+        self._refused = False
         self._settle()
         told = Disturbance(frozenset(self._keys), frozenset(), self._lost)
         self._keys, self._lost = set(), False
@@ -119,6 +121,8 @@ class Nft:
         refused = {id(failure.step) for failure in failures}
         failures += self._commit.apply([s for s in steps if _table(s) not in CHAINS and id(s) not in refused])
         failures += self._chains.go(steps)
+        # a table that vanishes with the process that owned it is told by nobody
+        self._broken = self._broken or any(_GONE in failure.error for failure in failures)
         failed = {id(failure.step) for failure in failures}
         for step in steps:
             if isinstance(step.act, Change) and id(step) not in failed:
@@ -146,7 +150,7 @@ class Nft:
 
     def _settle(self) -> None:
         self._take_in({self.channel.port})
-        if self._broken:
+        if self._broken and not self._refused:
             self._restore()
         elif self._deaf:
             self._audit()
@@ -158,9 +162,13 @@ class Nft:
         self._dirty_sets, self._dirty_chains = set(), set()
 
     def _restore(self) -> None:
+        """Load the static part again; where the kernel refuses, look at what is left, and try with the next pass."""
         self._broken = False
-        self.restored += 1
-        self._load_skeleton()
+        try:
+            self._load_skeleton()
+            self.restored += 1
+        except DataplaneError:
+            self._broken = self._refused = True
         self._keys |= self._reload()
 
     def _take_in(self, own: Collection[int]) -> None:

@@ -17,5 +17,15 @@ def load(text: str) -> int:
     ) as process:
         _, said = process.communicate(text)
     if process.returncode:
-        raise DataplaneError("nft -f -", said)
+        raise DataplaneError("nft -f -", _first_error(said))
     return process.pid
+
+
+def _first_error(said: str) -> str:
+    """Return the first error and the line it is about: nft repeats it for every line of the transaction."""
+    lines = said.splitlines()
+    for number, line in enumerate(lines):
+        _, found, error = line.partition("Error: ")
+        if found:
+            return "; ".join([error.strip(), *(line.strip() for line in lines[number + 1 : number + 2])])
+    return said.strip()

@@ -1,5 +1,9 @@
 """The nft table: what it holds, who may touch it, and what happens when somebody does."""
 
+import contextlib
+import subprocess
+from collections.abc import Iterator
+
 import pytest
 
 from buoy.model.address import Address, Mac, Prefix
@@ -170,6 +174,44 @@ def test_the_table_deleted_by_hand_comes_back_and_all_that_was_in_it_is_told(wor
     assert (1, {}) == (world.host.restored, world.host.observe(None))
     assert [] == world.wish(EVERYTHING)
     assert EVERYTHING == world.host.observe(None)
+
+
+def test_a_table_that_somebody_owns_is_refused_and_comes_back_when_the_owner_ends(world: World) -> None:
+    world.wish(EVERYTHING)
+    world.host.disturbances()
+    with owner(world):
+        assert EVERYTHING.keys() == world.host.disturbances().keys
+        assert {} == world.host.observe(None)
+        failures = world.wish(EVERYTHING)
+        assert (EVERYTHING.keys(), True) == (
+            {failed(each) for each in failures},
+            all("not permitted" in each.error and "\n" not in each.error for each in failures),
+        )
+    # nobody tells of this deletion: the kernel does it when the owner's socket ends
+    assert EVERYTHING.keys() == {failed(each) for each in world.wish(EVERYTHING)}
+    world.host.disturbances()
+    assert [] == world.wish(EVERYTHING)
+    assert EVERYTHING == world.host.observe(None)
+
+
+@contextlib.contextmanager
+def owner(world: World) -> Iterator[None]:
+    """Put a table of the same name in our table's place, owned by a process of another's."""
+    command = ["ip", "netns", "exec", world.node.name, "nft", "-i"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write("delete table inet buoy; add table inet buoy { flags owner; }\n")
+        process.stdin.write("add table ip mine; list tables ip\n")
+        process.stdin.flush()
+        try:
+            line = process.stdout.readline()
+            while "table ip mine" not in line:
+                assert line, "nft ended"
+                line = process.stdout.readline()
+            yield
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize(
