@@ -6,7 +6,7 @@ while none is established nothing is asked per prefix. A lost session becomes
 *not announced* only after `GRACE`, for a BIRD that restarts loses no route meanwhile.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 
 from buoy.dataplane.driver import Speaker
 from buoy.model.address import Prefix, split
@@ -19,6 +19,7 @@ GRACE = 5.0
 """Seconds a lost session is waited for before its addresses are not announced: a restarted BIRD takes two."""
 
 _POLL = 1.0
+_UNKNOWN = Withhold(Reason.NOT_TOLD_YET)
 _PAUSES = (0.002, 0.004, 0.008, 0.016, 0.03, 0.06, 0.12, 0.25, 0.5)
 
 
@@ -31,6 +32,8 @@ class Announcements:
         self._clock = clock
         self._told: dict[Prefix, Withhold | None] = {}
         self._open: set[Prefix] = set()
+        self._believed = 0
+        """How many prefixes some peer has."""
         self._tries = 0
         self._polled = 0.0
         self._silent_since: float | None = None
@@ -40,11 +43,16 @@ class Announcements:
     def follow(self, present: Collection[Prefix], gone: Collection[Prefix]) -> None:
         """Hear what a pass announced anew or still, and what it withdrew."""
         for prefix in gone:
-            self._told.pop(prefix, None)
+            self._believed -= prefix in self._told and self._told.pop(prefix) is None
             self._open.discard(prefix)
         self._open.update(present)
         for prefix in present:
             self._told.setdefault(prefix, self._just_made(prefix))
+        self._tries = 0
+
+    def doubt(self) -> None:
+        """Hear that what BIRD tells may have changed: everything is asked anew."""
+        self._open.update(self._told)
         self._tries = 0
 
     @property
@@ -72,7 +80,7 @@ class Announcements:
         if self._tries <= len(_PAUSES):
             asked = {prefix: self._patiently(prefix, answer) for prefix, answer in asked.items()}
         changed = {prefix for prefix, answer in asked.items() if self._told.get(prefix) != answer}
-        self._told.update({prefix: asked[prefix] for prefix in changed})
+        self._tell({prefix: asked[prefix] for prefix in changed})
         self._open = {prefix for prefix, answer in asked.items() if answer is not None}
         return frozenset(changed)
 
@@ -91,6 +99,11 @@ class Announcements:
     def _just_made(self, prefix: Prefix) -> Withhold:
         return Withhold(Reason.NOT_TOLD_YET, {"node": self._node, "address": split(prefix)[0]})
 
+    def _tell(self, answers: Mapping[Prefix, Withhold | None]) -> None:
+        for prefix, answer in answers.items():
+            self._believed += (answer is None) - (self._told.get(prefix, _UNKNOWN) is None)
+            self._told[prefix] = answer
+
     def _patiently(self, prefix: Prefix, answer: Withhold | None) -> Withhold | None:
         """Return that BIRD has not learned a route, while it is expected any moment, as nothing to worry about."""
         young = answer is not None and answer.reason is Reason.NOT_VERIFIED
@@ -103,13 +116,17 @@ class Announcements:
             self.sessions, self.answers = self._speaker.sessions(), True
         except DataplaneError:
             self.sessions, self.answers = (), False
-        if self._established != before:
-            self._open.update(self._told)
-            self._tries = 0
+        if self._established != before or self._tell_fewer():
+            self.doubt()
         if self._established:
             self._silent_since = None
         elif self._silent_since is None:
             self._silent_since = now
+
+    def _tell_fewer(self) -> bool:
+        """Tell whether no session has as many prefixes as are believed to be told: somebody changed what BIRD tells."""
+        counts = [session.exported for session in self.sessions if session.name in self._established]
+        return bool(counts) and max(counts) < self._believed
 
     def _settle_silent(self, now: float) -> frozenset[Prefix]:
         reason = Reason.NO_ESTABLISHED_PEER if self.answers else Reason.BIRD_AWAY
@@ -117,7 +134,7 @@ class Announcements:
         since = now if self._silent_since is None else self._silent_since
         waited = {prefix for prefix in self._open if now - since < GRACE and self._told.get(prefix) is None}
         changed = {prefix for prefix in self._open - waited if self._told.get(prefix) != silent}
-        self._told.update(dict.fromkeys(changed, silent))
+        self._tell(dict.fromkeys(changed, silent))
         # what is settled is asked again when a session comes up, and not before
         self._open = waited
         return frozenset(changed)

@@ -9,7 +9,8 @@ from collections.abc import Collection, Iterable
 from buoy.agent.reconcile import Outcome
 from buoy.model.address import Prefix
 from buoy.model.node import PeerSession
-from buoy.model.nodestate import Change, Key
+from buoy.model.nodestate import Change, Failure, Key
+from buoy.planner.status import act_name
 from buoy.runtime.telemetry import Telemetry
 
 
@@ -22,6 +23,7 @@ class Measures:
         self._since: float | None = None
         self._began = 0.0
         self._untold: dict[Prefix, float] = {}
+        self._refused: set[tuple[str, str]] = set()
         self._sessions: tuple[PeerSession, ...] = ()
 
     def heard(self, now: float) -> None:
@@ -46,8 +48,17 @@ class Measures:
         for failure in outcome.failures:
             act = failure.step.act
             telemetry.failures.labels(act.key.table.name.lower() if isinstance(act, Change) else "conntrack").inc()
-            telemetry.log.warning("host refused", step=str(act), error=failure.error)
+        self._log(outcome.failures)
         telemetry.held.set(len(outcome.held))
+
+    def _log(self, failures: Iterable[Failure]) -> None:
+        """Tell of refusals once: a step is tried again each few seconds for as long as it is refused."""
+        said = {(act_name(failure.step.act), failure.error) for failure in failures}
+        for act, error in sorted(said - self._refused):
+            self._telemetry.log.warning("host refused", act=act, error=error)
+        for act, _ in sorted(self._refused - said):
+            self._telemetry.log.info("refused no longer, or no longer tried", act=act)
+        self._refused = said
 
     def announced(self, made: Iterable[Prefix], gone: Iterable[Prefix]) -> None:
         """Hear which announcements a pass made anew, and which are no more."""

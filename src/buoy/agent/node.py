@@ -103,7 +103,8 @@ class Agent:
             return None
         self._measures.pass_began(time.monotonic())
         disturbance = self._disturbance()
-        self.parts.bird.configure(self.snapshot, doubted=self.parts.caution.doubts(self.snapshot.identity))
+        if self.parts.bird.configure(self.snapshot, doubted=self.parts.caution.doubts(self.snapshot.identity)):
+            self.parts.announcements.doubt()
         touched = self._update(self.snapshot, disturbance)
         keys = self._keys(touched, disturbance)
         concerned = _NOTHING

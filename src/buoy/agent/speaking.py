@@ -50,23 +50,27 @@ class BirdConfiguration:
         """Return in how many seconds to try again, None if what was wanted is in force."""
         return _RETRY if self._due else None
 
-    def configure(self, snapshot: Snapshot, *, doubted: bool = False) -> None:
-        """Write and load the configuration if it is due; a refused one, or one that waits, leaves the old in force."""
+    def configure(self, snapshot: Snapshot, *, doubted: bool = False) -> bool:
+        """Write and load the configuration if it is due, and tell whether it is in force now.
+
+        A refused one, or one that waits, leaves the old in force.
+        """
         if not self._due:
-            return
+            return False
         try:
             before = self._speaker.text()
             wanted = speaking(self._local, wish(snapshot, remembered(before)))
             text = bird_conf(wanted, self._local)
             self.held = tuple(name for name in sessions(before) if name not in sessions(text)) if doubted else ()
             if self.held:
-                return
+                return False
             self._speaker.configure(text)
         except InvalidInput as error:
             # nothing to gain from trying the same documents again
             self.problems, self._due = (error,), False
-            return
+            return False
         except DataplaneError as error:
             self.problems = (error,)
-            return
+            return False
         self.problems, self._due = wanted.refused, False
+        return True

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 import msgspec
 
 from buoy.model.address import Address
-from buoy.model.nodestate import Change, Failure, Key
+from buoy.model.nodestate import Change, Failure, Flush, Key
 from buoy.model.reason import Reason, Withhold
 from buoy.model.status import AddressStatus, State, WorkloadStatus
 from buoy.planner.verify import Mismatch
@@ -69,6 +69,14 @@ def workload_status(wanted: Wanted, seen: Seen) -> WorkloadStatus | None:
 def entry_name(key: Key) -> str:
     """Return how a person calls an entry, such as ``route 192.0.2.7/32``."""
     return " ".join((key.table.name.lower(), *key.name))
+
+
+def act_name(act: Change | Flush) -> str:
+    """Return how a person calls an act, such as ``add route 192.0.2.7/32``."""
+    if isinstance(act, Flush):
+        return f"end flows of {', '.join(act.addresses)}"
+    verb = "add" if act.before is None else "remove" if act.after is None else "change"
+    return f"{verb} {entry_name(act.key)}"
 
 
 def _address(wanted: Wanted, no: Withhold | None, *, programmed: bool, announced: bool) -> AddressStatus:

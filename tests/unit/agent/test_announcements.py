@@ -2,6 +2,8 @@
 
 from collections.abc import Collection, Mapping
 
+import msgspec
+
 from buoy.agent.announcements import GRACE, Announcements
 from buoy.model.address import Address, Prefix
 from buoy.model.errors import DataplaneError
@@ -9,7 +11,7 @@ from buoy.model.node import PeerSession
 from buoy.model.reason import Reason, Withhold
 
 A, B = Prefix("198.51.100.1/32"), Prefix("198.51.100.2/32")
-UP = PeerSession(name="peer_tor", address=Address("192.0.2.1"), asn=64511, state="Established")
+UP = PeerSession(name="peer_tor", address=Address("192.0.2.1"), asn=64511, state="Established", exported=2)
 LOST = PeerSession(name="peer_tor", address=Address("192.0.2.1"), asn=64511, state="Active")
 MESH = PeerSession(name="node_compute_2_v4", address=Address("192.0.2.4"), asn=64512, state="Established")
 UNLEARNED = Withhold(Reason.NOT_VERIFIED, {"missing": "BIRD's learned route"})
@@ -164,3 +166,29 @@ def test_a_question_of_a_person_is_asked_at_once_and_without_patience() -> None:
     bird.known[A] = SILENT
     clock.now += 2
     assert (None, SILENT) == (announcements.answer(A), announcements.ask(A))
+
+
+def test_a_session_that_tells_fewer_than_it_did_has_everything_asked_again() -> None:
+    announcements, bird, clock = follower()
+    bird.known = {A: None, B: None}
+    announcements.follow({A, B}, ())
+    announcements.look()
+    bird.up = (msgspec.structs.replace(UP, exported=1),)
+    bird.known = {A: None, B: FILTERED}
+    clock.now += 2
+    assert ({B}, FILTERED) == (announcements.look(), announcements.answer(B))
+    clock.now += 2
+    announcements.look()
+    assert [(A, B), (A, B), (B,)] == bird.asked
+
+
+def test_a_withdrawal_is_no_reason_to_ask_again() -> None:
+    announcements, bird, clock = follower()
+    bird.known = {A: None, B: None}
+    announcements.follow({A, B}, ())
+    announcements.look()
+    announcements.follow((), {A})
+    bird.up = (msgspec.structs.replace(UP, exported=1),)
+    clock.now += 2
+    announcements.look()
+    assert [(A, B)] == bird.asked

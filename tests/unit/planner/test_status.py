@@ -7,7 +7,7 @@ from buoy.model.documents import Document
 from buoy.model.nodestate import Announcement, Change, Dnat, Failure, Flush, Link, Phase, PortGuard, Step, Table
 from buoy.model.reason import Reason, Withhold
 from buoy.model.status import AddressStatus, State, WorkloadStatus
-from buoy.planner.status import Seen, address_status, workload_status
+from buoy.planner.status import Seen, act_name, address_status, workload_status
 from buoy.planner.verify import Mismatch
 from tests.unit.planner.cloud import DOWN, FIXED, HERE, SERVICE, THERE, UP, endpoint, floating, key, node, port
 
@@ -136,3 +136,18 @@ def test_nothing_is_said_of_a_workload_that_is_not_here() -> None:
 def test_a_healthy_workload_in_full() -> None:
     status = workload_status(node(port()).wanted_workload("port1"), Seen())
     assert WorkloadStatus(node=HERE, workload="port1", state=State.ACTIVE) == status
+
+
+def test_an_act_has_a_name_for_people() -> None:
+    acts = [
+        Change(DNAT, None, Dnat(FIXED)),
+        Change(DNAT, Dnat(FIXED), Dnat(SERVICE)),
+        Change(TOLD, Announcement("tap1"), None),
+        Flush((SERVICE, FIXED)),
+    ]
+    assert [
+        "add dnat 198.51.100.1",
+        "change dnat 198.51.100.1",
+        "remove announcement 198.51.100.1/32",
+        "end flows of 198.51.100.1, 192.0.2.1",
+    ] == [act_name(act) for act in acts]
