@@ -14,9 +14,10 @@ from buoy.model.nodestate import Class
 from buoy.model.snapshot import Snapshot
 from buoy.planner.explain import Scene, explain
 from buoy.planner.plan import make_plan
-from buoy.planner.status import Seen, entry_name
+from buoy.planner.status import Seen, act_name, entry_name
 from buoy.planner.verify import mismatches
 from buoy.planner.wanted import announcement
+from buoy.render.entries import entry_text
 
 
 class Answers:
@@ -64,9 +65,9 @@ class Answers:
         return sessions + [
             {
                 "phase": step.phase.name.lower().replace("_", "-"),
-                "act": entry_name(step.act.key) if hasattr(step.act, "key") else f"end flows of {step.act.addresses}",
-                "before": str(getattr(step.act, "before", None) or "-"),
-                "after": str(getattr(step.act, "after", None) or "-"),
+                "act": act_name(step.act),
+                "before": entry_text(getattr(step.act, "before", None)),
+                "after": entry_text(getattr(step.act, "after", None)),
                 "held": id(step) in held,
             }
             for step in whole.steps
@@ -80,7 +81,7 @@ class Answers:
         return {
             "entries": len(agent.desired.state),
             "wrong": [
-                {"entry": entry_name(each.key), "wanted": str(each.wanted or "-"), "seen": str(each.seen or "-")}
+                {"entry": entry_name(each.key), "wanted": entry_text(each.wanted), "seen": entry_text(each.seen)}
                 for each in wrong
             ],
             "held": agent.parts.caution.cause,

@@ -136,6 +136,8 @@ def _planes(wanted: Wanted, scene: Scene) -> Iterator[Line]:
             yield _no(topic, no)
         elif keys:
             yield Line(topic, _listed(keys), ok=True)
+    if announcement(Address(wanted.name)) in {mismatch.key for mismatch in wrong}:
+        return
     untold = scene.seen.untold
     yield Line("peers", "told to an established peer", ok=True) if untold is None else _no("peers", untold)
 

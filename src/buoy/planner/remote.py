@@ -4,7 +4,7 @@ Promises the same reasons a node would give; what only a node can see is left to
 and the last line says where to ask.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TypedDict
 
 from buoy.model.address import Address
@@ -12,7 +12,7 @@ from buoy.model.node import Fence, Node
 from buoy.model.reason import Reason, Withhold
 from buoy.model.service_ip import ServiceIP
 from buoy.model.snapshot import Snapshot
-from buoy.model.status import AddressStatus, State
+from buoy.model.status import AddressStatus
 from buoy.model.workload import Workload
 
 
@@ -60,34 +60,44 @@ def _service(service: ServiceIP) -> Iterator[Told]:
             yield _yes("binding", f"port {end.workload}, fixed IP {end.target}, on {end.node}")
 
 
-def _nodes(address: Address, wanted: set[str], snapshot: Snapshot) -> Iterator[Told]:
-    alive = {document.name for document in snapshot.documents.values() if isinstance(document, Node)}
+def old_nodes(address: Address, snapshot: Snapshot, wanted: Collection[str]) -> list[Told]:
+    """Return the nodes besides the wanted ones that may still announce an address, or say something is wrong."""
     fenced = {document.node for document in snapshot.documents.values() if isinstance(document, Fence)}
-    for node in sorted(wanted - {""}):
-        if node not in alive:
-            yield _no("node", Withhold(Reason.NODE_WITHOUT_AGENT, {"node": node, "address": address}))
-    statuses = [
-        document
-        for document in snapshot.documents.values()
-        if isinstance(document, AddressStatus) and document.address == address
-    ]
-    for status in sorted(statuses, key=lambda each: each.node):
-        if status.node in wanted:
-            yield _said(status)
-        elif status.node not in fenced:
+    lines = []
+    for status in _statuses(address, snapshot):
+        if status.node in wanted or status.node in fenced:
+            continue
+        if status.announced:
             details = {"node": status.node, "address": address}
-            yield _no("old node", Withhold(Reason.OLD_NODE_NOT_CONFIRMED, details))
-    for node in sorted((wanted - {""}) - {status.node for status in statuses}):
-        if node in alive:
-            details = {"node": node, "address": address, "missing": "any report yet"}
+            lines.append(_no("old node", Withhold(Reason.OLD_NODE_NOT_CONFIRMED, details)))
+        if status.reason is not None:
+            lines.append(_said(status))
+    return lines
+
+
+def _statuses(address: Address, snapshot: Snapshot) -> list[AddressStatus]:
+    found = (document for document in snapshot.documents.values() if isinstance(document, AddressStatus))
+    return sorted((status for status in found if status.address == address), key=lambda status: status.node)
+
+
+def _nodes(address: Address, ends: Collection[str], snapshot: Snapshot) -> Iterator[Told]:
+    """Yield what the nodes that should serve an address say, as far as they live, and what others left behind."""
+    wanted = {node for node in ends if node}
+    said = {status.node: status for status in _statuses(address, snapshot)}
+    for node in sorted(wanted):
+        details = {"node": node, "address": address, "missing": "any report yet"}
+        if not isinstance(snapshot.documents.get(f"nodes/{node}"), Node):
+            yield _no("node", Withhold(Reason.NODE_WITHOUT_AGENT, details))
+        elif node in said:
+            yield _said(said[node])
+        else:
             yield _no("status", Withhold(Reason.NOT_VERIFIED, details))
+    yield from old_nodes(address, snapshot, wanted)
 
 
 def _said(status: AddressStatus) -> Told:
-    if status.state is State.ACTIVE:
-        return _yes("status", f"{status.node} programmed it and an established peer was told")
     if status.reason is None:
-        return Told(topic="status", text=f"{status.node} says {status.state}", ok=False, reason="")
+        return _yes("status", f"{status.node} programmed it and an established peer was told")
     return _no("status", Withhold(status.reason, {"node": status.node, "address": status.address, **status.details}))
 
 

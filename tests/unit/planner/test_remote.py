@@ -1,0 +1,73 @@
+"""An address explained by the store alone: what is wanted, and what the nodes said."""
+
+import pytest
+
+from buoy.model.documents import Document, path
+from buoy.model.node import Fence, Node
+from buoy.model.reason import Reason
+from buoy.model.snapshot import Identity, Snapshot
+from buoy.model.status import AddressStatus, State
+from buoy.planner.remote import old_nodes, remote_lines
+from tests.unit.planner.cloud import FIXED, HERE, SERVICE, THERE, endpoint, floating, port
+
+ALIVE, ALIVE_THERE = Node(name=HERE), Node(name=THERE)
+SERVED = AddressStatus(node=HERE, address=SERVICE, state=State.ACTIVE, programmed=True, announced=True)
+LEFT = AddressStatus(node=THERE, address=SERVICE, state=State.ACTIVE, programmed=True, announced=True)
+BAD = AddressStatus(
+    node=HERE, address=SERVICE, state=State.ERROR, reason=Reason.NO_ESTABLISHED_PEER, details={"node": HERE}
+)
+
+
+def store(*documents: Document) -> Snapshot:
+    return Snapshot(Identity("etcd", 1), {path(document): document for document in documents}, {}, {})
+
+
+@pytest.mark.parametrize(
+    ("documents", "said"),
+    [
+        ((), [("document", "unknown-address")]),
+        ((floating(endpoints=()),), [("document", ""), ("binding", "unbound")]),
+        ((floating(endpoints=(endpoint(node=""),)),), [("document", ""), ("binding", "port-unbound")]),
+        ((floating(endpoints=(endpoint(node="", driver="ovn"),)),), [("document", ""), ("binding", "other-driver")]),
+        ((floating(),), [("document", ""), ("binding", ""), ("node", "node-without-agent")]),
+        ((floating(), SERVED), [("document", ""), ("binding", ""), ("node", "node-without-agent")]),
+        ((floating(), ALIVE), [("document", ""), ("binding", ""), ("status", "not-verified")]),
+        ((floating(), ALIVE, SERVED), [("document", ""), ("binding", ""), ("status", "")]),
+        ((floating(), ALIVE, BAD), [("document", ""), ("binding", ""), ("status", "no-established-peer")]),
+        (
+            (floating(), ALIVE, SERVED, LEFT),
+            [("document", ""), ("binding", ""), ("status", ""), ("old node", "old-node-not-confirmed")],
+        ),
+        ((floating(), ALIVE, SERVED, LEFT, Fence(node=THERE)), [("document", ""), ("binding", ""), ("status", "")]),
+        ((LEFT,), [("document", "unknown-address"), ("old node", "old-node-not-confirmed")]),
+    ],
+)
+def test_a_service_ip(documents: tuple[Document, ...], said: list[tuple[str, str]]) -> None:
+    lines = remote_lines(SERVICE, store(*documents))
+    assert said == [(line["topic"], line["reason"]) for line in lines]
+    assert [not reason for _, reason in said] == [line["ok"] for line in lines]
+
+
+def test_a_fixed_ip_is_explained_by_its_port() -> None:
+    lines = remote_lines(FIXED, store(port(), ALIVE))
+    assert "fixed IP of port port1, routed without NAT to tap1" == lines[0]["text"]
+    assert ["document", "status"] == [line["topic"] for line in lines]
+
+
+def test_a_no_has_its_sentence_and_its_remedy() -> None:
+    line = remote_lines(SERVICE, store(floating()))[-1]
+    assert f"{HERE} has no living buoy agent; on {HERE}: systemctl status buoy-agent; buoy doctor" == line["text"]
+
+
+def test_what_an_old_node_says_is_told_beside_what_the_new_one_sees() -> None:
+    snapshot = store(floating(), ALIVE, ALIVE_THERE, SERVED, LEFT)
+    assert ["old-node-not-confirmed"] == [line["reason"] for line in old_nodes(SERVICE, snapshot, {HERE})]
+    assert [] == old_nodes(SERVICE, snapshot, {HERE, THERE})
+
+
+def test_an_old_node_that_could_not_withdraw_says_why() -> None:
+    held = AddressStatus(
+        node=THERE, address=SERVICE, state=State.ERROR, announced=True, reason=Reason.HELD_BY_GUARD, details={}
+    )
+    reasons = [line["reason"] for line in old_nodes(SERVICE, store(floating(), held), {HERE})]
+    assert ["old-node-not-confirmed", "held-by-guard"] == reasons
