@@ -86,7 +86,8 @@ def prepare(root: Path, name: str, hosts: str, files: Mapping[str, str]) -> None
     """Write the machine's private files below `root`."""
     for directory in _DIRECTORIES:
         (root / directory).mkdir(parents=True)
-    (root / "run/tmp").mkdir(mode=0o1777)
+    (root / "run/tmp").mkdir()
+    (root / "run/tmp").chmod(0o1777)  # what mkdir is told, the umask takes from
     everywhere = {
         "/etc/hostname": f"{name}\n", "/etc/hosts": hosts, "/etc/passwd": _PASSWORDS,
         "/etc/group": "root:x:0:\nnogroup:x:65534:\n", "/etc/shadow": "",
