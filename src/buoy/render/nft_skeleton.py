@@ -71,8 +71,9 @@ _LINK_LOCAL = (
     "drop",
 )
 _KNOWN = ("ct direction reply ct state established accept", "ct state related accept")
-# conntrack checks UDP-Lite's sums as if they were UDP's and calls every packet invalid (Linux 6.18)
-_INVALID = "meta l4proto != udplite ct state invalid drop"
+# conntrack calls invalid every ICMP message that is no request and answers none, and every UDP-Lite packet,
+# whose sums it checks as if they were UDP's (Linux 6.18): about these, 1, 58 and 136, rules have the only word
+_INVALID = "meta l4proto != { 1, 58, 136 } ct state invalid drop"
 _TRUE_SOURCE = (
     *_KNOWN,
     _INVALID,
