@@ -88,3 +88,18 @@ def release_guard() -> None:
     Look at `buoy plan` first: it shows what would be removed.
     """
     _asked("release-guard", "removals go on")
+
+
+@app.command()
+def drain() -> None:
+    """Let traffic leave this node: its addresses stay announced, but as the last resort (RFC 8326).
+
+    No address is withdrawn. It stays so over restarts of agent and host, until `undrain`.
+    """
+    _asked("drain", "this node drains; `buoy agent undrain` ends it")
+
+
+@app.command()
+def undrain() -> None:
+    """Announce this node's addresses as before `drain`."""
+    _asked("undrain", "this node does not drain")

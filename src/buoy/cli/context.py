@@ -106,7 +106,9 @@ def _print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> N
 def _cell(value: Any) -> str:  # noqa: ANN401  whatever JSON has
     if value is None or value == "":
         return "-"
-    if isinstance(value, list):
+    if isinstance(value, dict):
+        return ",".join(f"{name}={_cell(item)}" for name, item in value.items()) or "-"
+    if isinstance(value, list | tuple):
         return ",".join(_cell(item) for item in value) or "-"
     if isinstance(value, bool):
         return "yes" if value else "no"

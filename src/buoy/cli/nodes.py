@@ -7,6 +7,7 @@ import typer
 from buoy.cli.context import DryRunOption, Output, OutputOption, show, with_store
 from buoy.cli.reading import listing
 from buoy.model import documents
+from buoy.model.errors import Conflict
 from buoy.model.node import Fence, Node
 from buoy.store.store import Store, Write
 
@@ -23,7 +24,7 @@ def list_nodes(output: OutputOption = Output.TABLE) -> None:
         snapshot = await listing(store, "nodes/")
         return [_row(node) for node in snapshot.documents.values() if isinstance(node, Node)]
 
-    show(with_store(read), output, ["name", "addresses", "sessions_up", "workloads", "service_ips", "held"])
+    show(with_store(read), output, ["name", "addresses", "sessions_up", "workloads", "service_ips", "draining", "held"])
 
 
 def _row(node: Node) -> dict[str, object]:
@@ -34,7 +35,9 @@ def _row(node: Node) -> dict[str, object]:
         "sessions_up": f"{up}/{len(node.sessions)}",
         "workloads": node.workloads,
         "service_ips": node.service_ips,
+        "draining": node.draining,
         "held": node.held,
+        "problems": list(node.problems),
         "version": node.version,
         "started": node.started,
     }
@@ -55,7 +58,13 @@ def fence(
     if dry_run:
         print(f"would fence {node}")
         return
-    with_store(lambda store: store.write([Write(documents.path(document), document, None)]))
+
+    async def write(store: Store) -> None:
+        if (await store.read(documents.path(Node(name=node)))).document is not None:
+            raise Conflict(f"NODE: {node} has a living agent: drain it there, or cut it off first and wait 15 s")
+        await store.write([Write(documents.path(document), document, None)])
+
+    with_store(write)
     print(f"{node} is fenced; `buoy node unfence {node}` takes it back")
 
 

@@ -12,8 +12,10 @@ _PATIENCE = 5.0
 async def listing(store: Store, *prefixes: str) -> Snapshot:
     """Return everything below the prefixes (none: everything) at one revision.
 
-    Raises `StoreUnavailable` after 5 s of silence: an agent waits for its store, a person does not.
+    Raises `StoreUnavailable`: an agent waits for its store, a person does not.
     """
+    # a watch waits out every outage, wrong passwords too; a question is refused within two seconds
+    await store.read("settings/bgp")
     watch = store.watch(prefixes or ("",))
     try:
         batch: Batch = await asyncio.wait_for(anext(watch), _PATIENCE)

@@ -17,6 +17,7 @@ from buoy.model.service_ip import ServiceIP
 from buoy.model.snapshot import Snapshot
 from buoy.model.status import AddressStatus
 from buoy.model.workload import Workload
+from buoy.planner.peering_rules import HIDDEN
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
@@ -31,7 +32,13 @@ def _rows(prefixes: tuple[str, ...], row: Callable[[Document, Snapshot], Row | N
 
 
 def _plain(kind: type) -> Callable[[Document, Snapshot], Row | None]:
-    return lambda document, _: msgspec.to_builtins(document) if isinstance(document, kind) else None
+    return lambda document, _: _whole(document) if isinstance(document, kind) else None
+
+
+def _whole(document: Document) -> Row:
+    """Return all fields of a document, those with their default too; a password is nobody's to read."""
+    plain: Row = {name: msgspec.to_builtins(value) for name, value in msgspec.structs.asdict(document).items()}
+    return {**plain, "password": HIDDEN} if plain.get("password") else plain
 
 
 def _status_of(address: str, node: str, snapshot: Snapshot) -> AddressStatus | None:
@@ -78,7 +85,7 @@ def service_ips(output: OutputOption = Output.TABLE) -> None:
     def row(document: Document, snapshot: Snapshot) -> Row | None:
         if not isinstance(document, ServiceIP):
             return None
-        plain: Row = msgspec.to_builtins(document)
+        plain = _whole(document)
         ends = document.endpoints
         seen = _status_of(document.address, ends[0].node, snapshot) if ends else None
         return {
@@ -99,7 +106,7 @@ def workloads(output: OutputOption = Output.TABLE, node: NodeOption = "") -> Non
     def row(document: Document, _: Snapshot) -> Row | None:
         if not isinstance(document, Workload):
             return None
-        plain: Row = msgspec.to_builtins(document)
+        plain = _whole(document)
         return {**plain, "fixed_ips": [fixed.address for fixed in document.fixed_ips]}
 
     columns = ["id", "node", "interface", "mac", "fixed_ips", "port_security"]

@@ -40,10 +40,11 @@ def _nodes(snapshot: Snapshot) -> list[dict[str, Any]]:
     for name, node in sorted(alive.items()):
         up = sum(session.state == "Established" for session in node.sessions)
         silent = [session.name for session in node.sessions if session.state != "Established"]
-        note = f"removals held: {node.held}" if node.held else ""
-        if silent:
-            note = f"not established: {', '.join(silent)}"
-        rows.append(_row(f"node {name}", f"{up}/{len(node.sessions)} sessions", note))
+        notes = [f"removals held: {node.held}"] if node.held else []
+        notes += [f"not established: {', '.join(silent)}"] if silent else []
+        notes += [f"not in force: {problem}" for problem in node.problems]
+        value = f"{up}/{len(node.sessions)} sessions" + (", draining" if node.draining else "")
+        rows.append(_row(f"node {name}", value, "; ".join(notes)))
     return rows
 
 

@@ -11,9 +11,12 @@ from buoy.cli.reading import listing
 from buoy.model.address import Address, parse_address
 from buoy.model.errors import InvalidInput, StoreUnavailable
 from buoy.model.snapshot import Snapshot
-from buoy.planner.remote import remote_lines
+from buoy.planner.remote import old_nodes, remote_lines
 
 app = typer.Typer(rich_markup_mode=None)
+
+_SPOKEN = ("workloads/", "nodes/", "fences/", "status/")
+"""Where what concerns an address stands, besides its claim."""
 
 
 @app.command()
@@ -45,13 +48,13 @@ def _lines(address: Address) -> list[dict[str, Any]]:
         lines: list[dict[str, Any]] = asyncio.run(ask("why", address=address))
     except (InvalidInput, StoreUnavailable):
         lines = []
-    # an agent sees only its own node: what is served elsewhere is better told from the store
-    if lines and not any(line.get("reason") == "other-node" for line in lines):
-        return lines
     try:
-        snapshot: Snapshot = with_store(listing)
+        snapshot: Snapshot = with_store(lambda store: listing(store, f"service-ips/{address}", *_SPOKEN))
     except StoreUnavailable:
         if lines:
             return lines
         raise
+    # an agent sees only its own node: what is served elsewhere, or was left there, is better told from the store
+    if lines and not any(line.get("reason") == "other-node" for line in lines):
+        return [*lines, *(dict(line) for line in old_nodes(address, snapshot))]
     return [dict(line) for line in remote_lines(address, snapshot)]

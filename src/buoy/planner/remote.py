@@ -30,11 +30,7 @@ def remote_lines(address: Address, snapshot: Snapshot) -> list[Told]:
     service = snapshot.documents.get(f"service-ips/{address}")
     if isinstance(service, ServiceIP):
         return [*_service(service), *_nodes(address, {end.node for end in service.endpoints}, snapshot)]
-    owners = [
-        found
-        for found in snapshot.documents.values()
-        if isinstance(found, Workload) and address in {fixed.address for fixed in found.fixed_ips}
-    ]
+    owners = _owners(address, snapshot)
     if not owners:
         unknown = _no("document", Withhold(Reason.UNKNOWN_ADDRESS, {"address": address}))
         return [unknown, *_nodes(address, set(), snapshot)]
@@ -44,6 +40,14 @@ def remote_lines(address: Address, snapshot: Snapshot) -> list[Told]:
             for owner in owners
         ),
         *_nodes(address, {owner.node for owner in owners}, snapshot),
+    ]
+
+
+def _owners(address: Address, snapshot: Snapshot) -> list[Workload]:
+    return [
+        found
+        for found in snapshot.documents.values()
+        if isinstance(found, Workload) and address in {fixed.address for fixed in found.fixed_ips}
     ]
 
 
@@ -60,8 +64,11 @@ def _service(service: ServiceIP) -> Iterator[Told]:
             yield _yes("binding", f"port {end.workload}, fixed IP {end.target}, on {end.node}")
 
 
-def old_nodes(address: Address, snapshot: Snapshot, wanted: Collection[str]) -> list[Told]:
-    """Return the nodes besides the wanted ones that may still announce an address, or say something is wrong."""
+def old_nodes(address: Address, snapshot: Snapshot) -> list[Told]:
+    """Return the nodes that should not serve an address and may still announce it, or say something is wrong."""
+    service = snapshot.documents.get(f"service-ips/{address}")
+    ends = service.endpoints if isinstance(service, ServiceIP) else _owners(address, snapshot)
+    wanted = {end.node for end in ends}
     fenced = {document.node for document in snapshot.documents.values() if isinstance(document, Fence)}
     lines = []
     for status in _statuses(address, snapshot):
@@ -92,7 +99,7 @@ def _nodes(address: Address, ends: Collection[str], snapshot: Snapshot) -> Itera
             yield _said(said[node])
         else:
             yield _no("status", Withhold(Reason.NOT_VERIFIED, details))
-    yield from old_nodes(address, snapshot, wanted)
+    yield from old_nodes(address, snapshot)
 
 
 def _said(status: AddressStatus) -> Told:

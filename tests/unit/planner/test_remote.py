@@ -61,13 +61,14 @@ def test_a_no_has_its_sentence_and_its_remedy() -> None:
 
 def test_what_an_old_node_says_is_told_beside_what_the_new_one_sees() -> None:
     snapshot = store(floating(), ALIVE, ALIVE_THERE, SERVED, LEFT)
-    assert ["old-node-not-confirmed"] == [line["reason"] for line in old_nodes(SERVICE, snapshot, {HERE})]
-    assert [] == old_nodes(SERVICE, snapshot, {HERE, THERE})
+    assert ["old-node-not-confirmed"] == [line["reason"] for line in old_nodes(SERVICE, snapshot)]
+    told = AddressStatus(node=HERE, address=FIXED, state=State.ACTIVE, announced=True)
+    assert [] == old_nodes(FIXED, store(port(), ALIVE, told))
 
 
 def test_an_old_node_that_could_not_withdraw_says_why() -> None:
     held = AddressStatus(
         node=THERE, address=SERVICE, state=State.ERROR, announced=True, reason=Reason.HELD_BY_GUARD, details={}
     )
-    reasons = [line["reason"] for line in old_nodes(SERVICE, store(floating(), held), {HERE})]
+    reasons = [line["reason"] for line in old_nodes(SERVICE, store(floating(), held))]
     assert ["old-node-not-confirmed", "held-by-guard"] == reasons

@@ -19,6 +19,8 @@ from buoy.model.nodestate import (
 from buoy.render.entries import entry_text
 
 MAC = Mac("fa:16:3e:00:00:01")
+OFFER = Offer4(address=Address("192.0.2.1"), subnet=Prefix("192.0.2.0/24"), server=Address("192.0.2.254"))
+GUEST, OFFERED = "interface tap1, mac fa:16:3e:00:00:01", "offer4 192.0.2.1 192.0.2.0/24 192.0.2.254"
 
 
 @pytest.mark.parametrize(
@@ -34,15 +36,8 @@ MAC = Mac("fa:16:3e:00:00:01")
         (Combination(("a", "b", "c", "d", "e")), "groups a + b + c and 2 more"),
         (PortGuard(None, ((MAC, Prefix("192.0.2.1/32")),)), "sources fa:16:3e:00:00:01 + 192.0.2.1/32"),
         (
-            GuestConfig(
-                interface="tap1",
-                mac=MAC,
-                offer4=Offer4(
-                    address=Address("192.0.2.1"), subnet=Prefix("192.0.2.0/24"), server=Address("192.0.2.254")
-                ),
-            ),
-            "interface tap1, mac fa:16:3e:00:00:01, mtu 1500, offer4 192.0.2.1 192.0.2.0/24 192.0.2.254, "
-            "router True, lease 3600",
+            GuestConfig(interface="tap1", mac=MAC, offer4=OFFER, mtu=0),
+            f"{GUEST}, mtu 0, {OFFERED}, router True, lease 3600",
         ),
     ],
 )
