@@ -81,7 +81,8 @@ def _bird(settings: Settings) -> Finding:
     found = f"{len(sessions) - len(down)} of {len(sessions)} sessions established"
     if not sessions:
         return Finding("BIRD", "no BGP session is configured", "buoy peer add --help")
-    return Finding("BIRD", "; ".join([found, *down]), "birdc show protocols all; buoy peer list" if down else "")
+    remedy = f"birdc -s {ownership.BIRD_SOCKET} show protocols all; buoy peer list"
+    return Finding("BIRD", "; ".join([found, *down]), remedy if down else "")
 
 
 def _bgp_port() -> Finding:

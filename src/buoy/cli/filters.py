@@ -17,7 +17,7 @@ from buoy.store.store import Store
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Filters for `buoy peer --export-filter` and `--import-filter`.\n\n"
+    help="Filters for `buoy peer set --export-filter` and `--import-filter`.\n\n"
     "A RULE is `accept PREFIX` or `reject PREFIX`, with lengths `LOW..HIGH` behind it if not all inside PREFIX are "
     "meant. The first rule that matches decides; what none matches is accepted.",
 )

@@ -106,15 +106,15 @@ _TEXT = {
     ),
     Reason.NOT_TOLD_YET: (
         "{node} has just announced {address}, and no peer was told yet",
-        "ask again in a second; if it stays: birdc show route {address} on {node}",
+        "ask again in a second; if it stays, on {node}: birdc -s /run/buoy/bird.ctl show route for {address}",
     ),
     Reason.NO_ESTABLISHED_PEER: (
         "{node} has no established BGP session with any of its peers",
-        "birdc show protocols on {node}; `buoy peer list`",
+        "on {node}: birdc -s /run/buoy/bird.ctl show protocols; `buoy peer list`",
     ),
     Reason.FILTERED_BY_EXPORT: (
         "the export filter of {node} keeps {address} from {peers}",
-        "birdc show route {address} noexport PEER on {node}; `buoy show filters`",
+        "on {node}: birdc -s /run/buoy/bird.ctl show route for {address} noexport PEER; `buoy show filters`",
     ),
     Reason.BIRD_AWAY: ("BIRD on {node} does not answer on its control socket", "start BIRD on {node}"),
     Reason.HELD_BY_GUARD: (
