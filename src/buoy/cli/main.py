@@ -23,7 +23,7 @@ _GROUPS = {
     "filter": ("buoy.cli.filters", "Filters of what peers are told and what is taken from them."),
     "bgp": ("buoy.cli.bgp", "The cluster's own BGP settings."),
     "show": ("buoy.cli.show", "What the store and the nodes hold."),
-    "node": ("buoy.cli.nodes", "Nodes: list, drain, fence."),
+    "node": ("buoy.cli.nodes", "Nodes: list them, and say of a silent one that it is off."),
 }
 _COMMANDS = {
     "why": ("buoy.cli.why", "Explain one address's whole way, each no with reason and remedy."),
@@ -50,6 +50,7 @@ class _LazyGroup(TyperGroup):
         module, _, attribute = target[0].partition(":")
         command = typer.main.get_command(getattr(importlib.import_module(module), attribute or "app"))
         command.name = cmd_name
+        command.help = command.help or target[1]
         return command
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401, ARG002  as above

@@ -101,6 +101,14 @@ def kind(at: str) -> type[Document] | None:
     return _KINDS.get(segments[0]) if len(segments) > 1 else None
 
 
+def kinds() -> dict[str, type[Document]]:
+    """Return every struct by where its documents stand, for who describes them all."""
+    return {
+        **{f"{segment}/…": struct for segment, struct in _KINDS.items()},
+        **{f"status/NODE/{segment}/…": struct for segment, struct in _STATUS.items()},
+    }
+
+
 def encode(document: Document) -> bytes:
     """Return the one JSON text of a document: equal documents have equal bytes."""
     return _encoder.encode(document)

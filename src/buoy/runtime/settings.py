@@ -24,22 +24,29 @@ class Metadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where 169.254.169.254:80 leads on this host; `port` 0 switches it off."""
 
     port: int = 8775
+    """Port of nova-api-metadata, or of a proxy to it, on this host."""
 
 
 class Health(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where `/metrics`, `/healthz` and `/readyz` are served; empty for nowhere."""
 
     listen: str = "127.0.0.1:9705"
+    """``host:port``."""
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An agent's settings; `addresses` are this node's own, the first of each family speaks BGP."""
 
     node: str = ""
+    """This host's name as Nova has it; empty: the host name."""
     addresses: tuple[Address, ...] = ()
+    """This node's own; the first of each family is the source of its BGP sessions, the IPv4 one its router id."""
     foreign_interfaces: tuple[str, ...] = ()
+    """Taps of other drivers: neither judged nor touched."""
     audit_interval: float = 60.0
+    """Seconds between two full comparisons of host and wish; changes do not wait for them."""
     heartbeat_ttl: int = 15
+    """Seconds after which a silent agent is dead for the others."""
     store: StoreSettings = StoreSettings()
     metadata: Metadata = Metadata()
     health: Health = Health()

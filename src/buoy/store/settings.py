@@ -21,12 +21,19 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """
 
     endpoints: tuple[str, ...] = ("http://127.0.0.1:2379",)
+    """Every member of the cluster; all http:// or all https://."""
     ca: str = ""
+    """File of the CA certificate that etcd's own is checked against."""
     cert: str = ""
+    """File of our client certificate; with `key`."""
     key: str = ""
+    """File of its key."""
     username: str = ""
+    """Account in etcd; with `password_file`."""
     password_file: str = ""
+    """File that holds the account's password."""
     prefix: str = STORE_PREFIX
+    """Under which keys the documents stand; begins and ends with a slash."""
     file: str = ""
     """A YAML file or directory to read documents from, instead of etcd."""
 
