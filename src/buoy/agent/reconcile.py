@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 import msgspec
 
 from buoy.dataplane.driver import Host
-from buoy.model.nodestate import Failure, Key, Phase, Step
+from buoy.model.nodestate import Change, Failure, Key, Phase, Step
 from buoy.planner.desired import Desired
 from buoy.planner.guard import Guarded
 from buoy.planner.plan import Plan, make_plan
@@ -32,8 +32,9 @@ def reconcile(host: Host, desired: Desired, keys: Collection[Key] | None, judge:
     guarded = judge(make_plan(host.observe(keys), desired.state, keys))
     steps = guarded.plan.steps
     failures = host.apply([step for step in steps if step.phase < Phase.ANNOUNCE])
-    baseless = desired.baseless(mismatches(desired.state, host.observe(keys), keys))
     rest = [step for step in steps if step.phase >= Phase.ANNOUNCE]
+    announced = [step.act.key for step in rest if step.phase is Phase.ANNOUNCE and isinstance(step.act, Change)]
+    baseless = desired.baseless(announced, mismatches(desired.state, host.observe(keys), keys))
     failures += host.apply([step for step in rest if not _announces(step, baseless)])
     wrong = mismatches(desired.state, host.observe(keys), keys)
     return Outcome(guarded.plan, guarded.held, tuple(failures), wrong)

@@ -118,11 +118,9 @@ class Desired:
         keys, wish = workload_keys(self, subject), self.wish(subject)
         return Wanted(self.here.node, workload, keys, wish.refused, revision, wish is not NOTHING)
 
-    def baseless(self, wrong: Collection[Mismatch]) -> frozenset[Key]:
-        """Return the announcements that must wait, for something they need is not as wanted."""
-        if not wrong:
-            return frozenset()
-        return baseless(self, self._verdicts.won, {mismatch.key for mismatch in wrong})
+    def baseless(self, announced: Collection[Key], wrong: Collection[Mismatch]) -> frozenset[Key]:
+        """Return which of these announcements must wait, for something they need is not as wanted."""
+        return baseless(self, announced, {mismatch.key for mismatch in wrong})
 
     def concerned(self, keys: Collection[Key]) -> Touched:
         """Return whose status depends on these keys; looks at everything, for the rare case of damage."""

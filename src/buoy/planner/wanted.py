@@ -11,7 +11,7 @@ from typing import Protocol
 
 import msgspec
 
-from buoy.model.address import Address, host_prefix
+from buoy.model.address import Address, Prefix, host_prefix, is_host, split
 from buoy.model.nodestate import Dnat, Key, Mapping, Table
 from buoy.model.reason import Withhold
 from buoy.planner.contest import Subject
@@ -67,14 +67,19 @@ def announcement(address: Address) -> Key:
     return Key(Table.ANNOUNCEMENT, (host_prefix(address),))
 
 
-def baseless(book: Book, addresses: Collection[Address], wrong: Collection[Key]) -> frozenset[Key]:
-    """Return the announcements that lack something they need among the keys that are wrong."""
+def baseless(book: Book, announced: Collection[Key], wrong: Collection[Key]) -> frozenset[Key]:
+    """Return which of these announcements lack something they need among the keys that are wrong."""
     wrong = frozenset(key for key in wrong if key.table is not Table.ANNOUNCEMENT)
     if not wrong:
         return wrong
-    discards = {Key(Table.ANNOUNCEMENT, key.name) for key in wrong if key.table is Table.DISCARD}
-    lacking = {announcement(address) for address in addresses if not wrong.isdisjoint(address_keys(book, address))}
-    return frozenset(discards | lacking)
+    return frozenset(key for key in announced if not wrong.isdisjoint(_base(book, key)))
+
+
+def _base(book: Book, announced: Key) -> Collection[Key]:
+    """Return what an announcement stands on: for an aggregate its discard, for an address all it needs."""
+    prefix = Prefix(announced.name[0])
+    discard = Key(Table.DISCARD, announced.name)
+    return {discard, *address_keys(book, split(prefix)[0])} if is_host(prefix) else {discard}
 
 
 def _targets(service: Wish) -> Iterator[Address]:
