@@ -24,8 +24,9 @@ class LinuxHost:
     """The host whose network namespace the calling thread is in."""
 
     def __init__(self, dhcp: Driver, *, metadata_port: int = 8775, foreign: Iterable[str] = ()) -> None:
+        foreign = frozenset(foreign)
         self._nft = Nft(metadata_port, foreign)
-        self._kernel = Kernel()
+        self._kernel = Kernel(foreign)
         self._conntrack = Conntrack()
         self.turned_on = sysctls.prepare(self._kernel.channel)
         """Settings of the node as a whole that were off and that we turned on."""

@@ -7,6 +7,7 @@ their order is the kernel's.
 """
 
 import socket
+from collections.abc import Collection
 
 from buoy.dataplane import netlink, rtnl
 from buoy.dataplane.driver import Disturbance
@@ -28,11 +29,11 @@ _GROUPS = (
 class Kernel:
     """The rtnetlink side of a host."""
 
-    def __init__(self) -> None:
+    def __init__(self, foreign: Collection[str] = ()) -> None:
         # the monitor first: what happens between it and the first dump is heard twice, never missed
         self.monitor = netlink.Monitor(netlink.ROUTE, _GROUPS)
         self.channel = netlink.Channel(netlink.ROUTE)
-        self.links = Links(self.channel)
+        self.links = Links(self.channel, foreign)
         self.routes = Routes(self.channel, self.links, self.settle)
         self._keys: set[Key] = set()
         self._names: set[str] = set()

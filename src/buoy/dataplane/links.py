@@ -1,9 +1,10 @@
 """Interfaces: a mirror that notifications keep, and the driver of their settings.
 
 Promises: `links()` is every interface by name; an entry of table LINK is
-observed where the kernel says that all settings are right. The tricky thing:
-a setting changed by hand is told only by netconf notifications without the
-value, so the interface is read again.
+observed where the kernel says that a setting of ours is there, and as complete
+where all are; `foreign` interfaces are never looked at. The tricky thing: a setting
+changed by hand is told only by netconf notifications without the value, so the
+interface is read again.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -18,8 +19,9 @@ from buoy.model.ownership import TAP_PREFIX
 class Links:
     """Driver of table LINK and mirror of all interfaces."""
 
-    def __init__(self, channel: netlink.Channel) -> None:
+    def __init__(self, channel: netlink.Channel, foreign: Collection[str] = ()) -> None:
         self._channel = channel
+        self._foreign = foreign
         self._by_index: dict[int, LinkSeen] = {}
         self._by_name: dict[str, Link] = {}
         self._right: set[str] = set()
@@ -79,12 +81,18 @@ class Links:
         """Return our entries of table LINK under these keys; None: all."""
         if keys is None:
             self.reload()
-            names = [name for name in self._right if name.startswith(TAP_PREFIX)]
+            names = [name for name in self._by_name if name.startswith(TAP_PREFIX) and name not in self._foreign]
         else:
             names = [key.name[0] for key in keys]
             for name in names:
                 self._refresh(name)
-        return {Key(Table.LINK, (name,)): LinkSettings() for name in names if name in self._right}
+        return {Key(Table.LINK, (name,)): entry for name in names if (entry := self._entry(name))}
+
+    def _entry(self, name: str) -> LinkSettings | None:
+        if name in self._right:
+            return LinkSettings()
+        link = self._by_name.get(name)
+        return LinkSettings(complete=False) if link and sysctls.marked(self._by_index[link.index]) else None
 
     def apply(self, steps: Sequence[Step]) -> list[Failure]:
         """Write the settings of each interface."""

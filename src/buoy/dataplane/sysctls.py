@@ -1,8 +1,10 @@
 """What an interface of ours must be set to, and the node once.
 
 Promises: `wrong` judges from what one netlink message tells of an interface;
-`write` sets everything. The tricky thing is proxy ARP on a node without default
-route: the kernel answers only for what it can route, so `prepare` adds a rule
+`write` sets everything. Two things are tricky. A kill may come between two settings,
+so one of them is the mark by which a later process knows the interface as ours:
+`route_localnet` is set first and taken back last. And proxy ARP on a node without
+default route: the kernel answers only for what it can route, so `prepare` adds a rule
 and a table that only ARP from our taps reaches (nft marks it, `render/nft.py`).
 Main is asked first, therefore a guest is never answered for its own address.
 Sources: ip-sysctl (kernel), net/ipv4/arp.c `arp_process`.
@@ -23,14 +25,20 @@ _ENOENT, _ESRCH, _EEXIST = 2, 3, 17
 _ALL_BY_LOOPBACK = (Prefix("0.0.0.0/0"), rtnl.Variant(rtnl.UNICAST, 0, 1))
 
 # name, position in the devconf array the kernel sends (linux/ip.h counts from 1, linux/ipv6.h from 0), value
-_IPV4 = (("forwarding", 0, 1), ("proxy_arp", 2, 1), ("rp_filter", 7, 0), ("route_localnet", 25, 1))
+_MARK = ("route_localnet", 25, 1)
+_IPV4 = (_MARK, ("forwarding", 0, 1), ("proxy_arp", 2, 1), ("rp_filter", 7, 0))
 _IPV6 = (("disable_ipv6", 26, 0), ("forwarding", 0, 1), ("accept_ra", 3, 0), ("proxy_ndp", 22, 1))
-_LET_GO = (("ipv4", "proxy_arp"), ("ipv4", "route_localnet"), ("ipv6", "proxy_ndp"))
+_LET_GO = (("ipv4", "proxy_arp"), ("ipv6", "proxy_ndp"), ("ipv4", _MARK[0]))
 
 
 def wrong(seen: LinkSeen) -> tuple[str, ...]:
     """Return the names of settings that are not what forwarding needs."""
     return (*_differences("ipv4", seen.conf4, _IPV4), *_differences("ipv6", seen.conf6, _IPV6))
+
+
+def marked(seen: LinkSeen) -> bool:
+    """Tell whether we have begun to open this interface, or not yet ended to close it."""
+    return bool(seen.conf4) and not _differences("ipv4", seen.conf4, (_MARK,))
 
 
 def _differences(family: str, conf: bytes, wanted: tuple[tuple[str, int, int], ...]) -> tuple[str, ...]:

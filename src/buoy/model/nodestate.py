@@ -89,7 +89,9 @@ class PortGuard(msgspec.Struct, frozen=True):
 
 
 class LinkSettings(msgspec.Struct, frozen=True):
-    """The sysctls of one of our interfaces are those that forwarding needs."""
+    """The sysctls of one of our interfaces are those that forwarding needs; not `complete`: only some, as after a kill."""
+
+    complete: bool = True
 
 
 class Neighbour(msgspec.Struct, frozen=True):

@@ -12,6 +12,7 @@ from buoy.model.nodestate import (
     Discard,
     Entry,
     Key,
+    LinkSettings,
     Neighbour,
     Phase,
     Route,
@@ -153,7 +154,7 @@ def test_a_setting_changed_by_hand_is_told_and_repaired(world: World, guest: Gue
     world.host.disturbances()
     world.node.exec("sysctl", "-qw", "net.ipv4.conf.tap1.rp_filter=1")
     assert frozenset({key}) == world.host.disturbances().keys
-    assert {} == world.host.observe([key])
+    assert {key: LinkSettings(complete=False)} == world.host.observe([key])
     world.wish(wishes)
     assert "0" == world.node.exec("sysctl", "-n", "net.ipv4.conf.tap1.rp_filter").strip()
 
