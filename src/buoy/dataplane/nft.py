@@ -77,6 +77,7 @@ class Nft:
         """How often the static part had to be loaded again because another's hand had changed it."""
         self._load_skeleton()
         self._reload()
+        self._chains.sweep()
         self._just_read = True
         """The first full observation needs no second reading: notifications have kept what was read."""
 

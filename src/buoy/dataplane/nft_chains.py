@@ -6,14 +6,14 @@ sets outlive its chains while rules of other groups name them, and are removed
 when nothing does.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from buoy.dataplane.nft_table import NftTable
 from buoy.model.errors import DataplaneError, InvalidInput
 from buoy.model.group import Side
-from buoy.model.nodestate import Change, Combination, Failure, GroupRules, Key, Step, Table
+from buoy.model.nodestate import Change, Combination, Entry, Failure, GroupRules, Key, Step, Table
 from buoy.render import nft as text
-from buoy.render.nft_names import combination_chain, group_chain, member_set
+from buoy.render.nft_names import combination_chain, group_chain, identity, member_set
 
 CHAINS = (Table.GROUP, Table.COMBINATION)
 
@@ -35,12 +35,16 @@ class Chains:
         leaving = [step for step in steps if _change(step).after is None and _change(step).key.table in CHAINS]
         # a group's chain can go only when no combination jumps to it
         failures = self._write(sorted(leaving, key=lambda step: -_change(step).key.table))
-        changes = (_change(step) for step in steps)
-        groups = {
-            act.key.name[0] for act in changes if act.after is None and act.key.table in (Table.GROUP, Table.MEMBER)
-        }
-        self._remove_sets([group for group in sorted(groups) if self._unused(group)])
+        self._remove_unused({group for step in steps for group in _left_by(_change(step))})
         return failures
+
+    def sweep(self) -> None:
+        """Remove the sets nothing uses: what one who was killed between chains and sets has left."""
+        found = (identity(name) for name in self._table.set_names())
+        self._remove_unused({told[1] for told in found if told is not None})
+
+    def _remove_unused(self, groups: Iterable[str]) -> None:
+        self._remove_sets([group for group in sorted(groups) if self._unused(group)])
 
     def _write(self, steps: Sequence[Step]) -> list[Failure]:
         failures: list[Failure] = []
@@ -68,8 +72,9 @@ class Chains:
     def _read_back(self, change: Change) -> None:
         for chain in chains_of(change.key).values():
             self._table.reload_chain(chain)
-        for name in _sets_of(change.key.name[0]) - set(self._table.set_names()):
-            if change.key.table is not Table.COMBINATION and change.after is not None:
+        if change.key.table is not Table.COMBINATION and change.after is not None:
+            groups = (change.key.name[0], *_named(change.after))
+            for name in {name for group in groups for name in _sets_of(group)} - set(self._table.set_names()):
                 self._table.reload_set(name)
 
     def _unused(self, group: str) -> bool:
@@ -112,6 +117,19 @@ def _needs_text(change: Change, existing: set[str]) -> bool:
     if change.key.table in CHAINS:
         return True
     return change.key.table is Table.MEMBER and not _sets_of(change.key.name[0]) <= existing
+
+
+def _left_by(change: Change) -> Iterator[str]:
+    """Yield the groups that a change may leave unused: its own, and those its former rules named."""
+    if change.after is None and change.key.table in (Table.GROUP, Table.MEMBER):
+        yield change.key.name[0]
+    yield from _named(change.before)
+
+
+def _named(entry: Entry | None) -> Iterator[str]:
+    """Yield the groups that the rules of a group name."""
+    if isinstance(entry, GroupRules):
+        yield from (rule.group for rule in entry.rules if rule.group is not None)
 
 
 def _text_of(change: Change) -> str:

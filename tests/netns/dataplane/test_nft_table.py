@@ -290,3 +290,13 @@ def test_uninstalled_nothing_of_ours_is_left(world: World) -> None:
     world.host.close()
     world.host = world.fresh_host()
     assert {} == world.host.observe(None)
+
+
+def test_the_sets_of_a_group_that_only_a_rule_named_go_with_the_rule(world: World) -> None:
+    rules = GroupRules((Rule(side=Side.INGRESS, family=4, group="named"),))
+    key = Key(Table.GROUP, ("web",))
+    for after in (GroupRules(()), None):
+        world.wish({key: rules})
+        assert "m4-named" in world.node.exec("nft", "list", "sets")
+        world.unwish([key]) if after is None else world.wish({key: after})
+        assert "m4-named" not in world.node.exec("nft", "list", "sets")
