@@ -28,16 +28,26 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 def reconcile(host: Host, desired: Desired, keys: Collection[Key] | None, judge: Judge) -> Outcome:
-    """Make the host hold what is desired under `keys` (None: everything), and look whether it does."""
-    guarded = judge(make_plan(host.observe(keys), desired.state, keys))
+    """Make the host hold what is desired under `keys` (None: everything), and look whether it does.
+
+    Each look is at what differed in the one before: what was right and was not touched is right
+    until the host says otherwise, which is a disturbance and the next pass's business.
+    """
+    plan = make_plan(host.observe(keys), desired.state, keys)
+    guarded = judge(plan)
     steps = guarded.plan.steps
     failures = host.apply([step for step in steps if step.phase < Phase.ANNOUNCE])
+    lacking = _look(host, desired, {change.key for change in plan.changes})
     rest = [step for step in steps if step.phase >= Phase.ANNOUNCE]
     announced = [step.act.key for step in rest if step.phase is Phase.ANNOUNCE and isinstance(step.act, Change)]
-    baseless = desired.baseless(announced, mismatches(desired.state, host.observe(keys), keys))
+    baseless = desired.baseless(announced, lacking)
     failures += host.apply([step for step in rest if not _announces(step, baseless)])
-    wrong = mismatches(desired.state, host.observe(keys), keys)
+    wrong = _look(host, desired, {mismatch.key for mismatch in lacking})
     return Outcome(guarded.plan, guarded.held, tuple(failures), wrong)
+
+
+def _look(host: Host, desired: Desired, keys: Collection[Key]) -> tuple[Mismatch, ...]:
+    return mismatches(desired.state, host.observe(keys), keys) if keys else ()
 
 
 def _announces(step: Step, keys: Collection[Key]) -> bool:
