@@ -116,6 +116,7 @@ def _service(chance: random.Random, state: State, address: Address, places: Mapp
     if way == "relayed":
         state[Key(Table.MAPPING, (address, "tcp", "25"))] = PortMap(REMOTE, 25)
         state[Key(Table.RELAY, (address, REMOTE))] = Relay()
+    if way in ("mapped", "relayed", "egress"):
         state[Key(Table.DISCARD, (host_prefix(address),))] = Discard()
     else:
         state[Key(Table.ROUTE, (host_prefix(address),))] = Route(tap)

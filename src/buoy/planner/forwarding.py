@@ -1,9 +1,10 @@
 """Routes, neighbours, NAT and announcements of one subject.
 
 Promises that an announcement is wanted only together with everything that brings
-packets to the guest. The tricky thing is a service IP whose mapped ports lead to
-several places: no single tap may take its announcement away, so it gets none, and
-packets to its other ports are discarded here instead of running in a circle.
+packets to the guest. The tricky thing is what a service IP does not serve, other
+ports than the mapped ones or all where only connections from its endpoint are:
+the guest knows nothing of the address, so such packets are discarded here. And
+where ports lead to several places no single tap may take the announcement away.
 """
 
 from collections.abc import Iterable, Iterator
@@ -40,18 +41,16 @@ def routed(address: Address, mac: Mac, interface: str, preference: Class) -> Ite
 def translated(service: ServiceIP, served: Served, preference: Class) -> Iterator[tuple[Key, Bid[Entry]]]:
     """Yield what brings packets to the endpoints of a service IP, and theirs out under it."""
     first = served[0]
-    if first.endpoint.mapping is None:
-        yield from _whole(service, first)
-    else:
-        yield from _mapped(service.address, served)
+    whole = first.endpoint.mapping is None
+    yield from _whole(service, first) if whole else _mapped(service.address, served)
     prefix = host_prefix(service.address)
     interfaces = {ready.interface for ready in served}
-    if interfaces == {first.interface} and first.interface:
-        yield _want(Table.ROUTE, (prefix,), Route(first.interface))
-        yield _want(Table.ANNOUNCEMENT, (prefix,), Announcement(first.interface, preference))
+    alone = first.interface if interfaces == {first.interface} else ""
+    if whole and service.direction is not Direction.EGRESS:
+        yield _want(Table.ROUTE, (prefix,), Route(alone))
     else:
         yield _want(Table.DISCARD, (prefix,), Discard())
-        yield _want(Table.ANNOUNCEMENT, (prefix,), Announcement(None, preference))
+    yield _want(Table.ANNOUNCEMENT, (prefix,), Announcement(alone or None, preference))
 
 
 def _whole(service: ServiceIP, ready: Ready) -> Iterator[tuple[Key, Bid[Entry]]]:

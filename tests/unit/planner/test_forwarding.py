@@ -61,6 +61,10 @@ TO_TAP: dict[Key, Entry] = {
     key(Table.ROUTE, "198.51.100.1/32"): Route("tap1"),
     key(Table.ANNOUNCEMENT, "198.51.100.1/32"): Announcement("tap1"),
 }
+NOT_IN: dict[Key, Entry] = {
+    key(Table.DISCARD, "198.51.100.1/32"): Discard(),
+    key(Table.ANNOUNCEMENT, "198.51.100.1/32"): Announcement("tap1"),
+}
 INWARD: dict[Key, Entry] = {key(Table.DNAT, SERVICE): Dnat(FIXED)}
 OUTWARD: dict[Key, Entry] = {key(Table.EGRESS, FIXED): Egress(SERVICE)}
 
@@ -88,17 +92,19 @@ def test_the_settings_of_a_link_are_wanted_once_it_exists() -> None:
 
 
 @pytest.mark.parametrize(
-    ("direction", "nat"),
+    ("direction", "nat", "path"),
     [
-        (Direction.BOTH, {**INWARD, **OUTWARD}),
-        (Direction.INGRESS, INWARD),
-        (Direction.EGRESS, OUTWARD),
+        (Direction.BOTH, {**INWARD, **OUTWARD}, TO_TAP),
+        (Direction.INGRESS, INWARD, TO_TAP),
+        (Direction.EGRESS, OUTWARD, NOT_IN),
     ],
 )
-def test_the_direction_decides_the_nat(direction: Direction, nat: dict[Key, Entry]) -> None:
+def test_the_direction_decides_the_nat_and_whether_anything_is_routed_to_the_guest(
+    direction: Direction, nat: dict[Key, Entry], path: dict[Key, Entry]
+) -> None:
     desired = node(port(), floating(direction=direction))
     assert nat == only(desired, *NAT)
-    assert OWN | TO_TAP == only(desired, *PATH)
+    assert OWN | path == only(desired, *PATH)
 
 
 def test_an_ipv6_floating_ip() -> None:
@@ -131,7 +137,7 @@ def test_mapped_ports_are_mapped_one_by_one_and_nothing_leaves_with_the_address(
         key(Table.MAPPING, SERVICE, "tcp", "80"): Mapping(FIXED, 1080),
         key(Table.MAPPING, SERVICE, "tcp", "81"): Mapping(FIXED, 1081),
     } == only(desired, *NAT)
-    assert OWN | TO_TAP == only(desired, *PATH)
+    assert OWN | NOT_IN == only(desired, *PATH)
 
 
 def test_the_anchor_relays_to_mapped_endpoints_elsewhere_and_no_tap_takes_the_address_away() -> None:
