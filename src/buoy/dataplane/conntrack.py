@@ -22,6 +22,8 @@ _SOURCE, _DESTINATION = 1, 2
 _SNAT, _DNAT = 0x10, 0x20
 _FEW = 4
 _ENOENT = 2
+_WITH_HANDSHAKE = frozenset({6, 33, 132})
+"""TCP, DCCP and SCTP, whose connections tracking cannot, or must not, take up in the middle."""
 
 
 class Flow(NamedTuple):
@@ -32,6 +34,7 @@ class Flow(NamedTuple):
     reply_source: bytes
     reply_destination: bytes
     status: int
+    protocol: int
     handle: bytes
 
 
@@ -58,6 +61,13 @@ class Conntrack:
         ]
         refusals = self._channel.send(requests) if requests else {}
         return [refusal.stderr for refusal in refusals.values() if refusal.number != _ENOENT]
+
+    def flush_connectionless(self, addresses: Collection[Address]) -> list[str]:
+        """End what has no handshake and is from or to these addresses; return refusals."""
+        wanted = {packed(address) for address in addresses}
+        return self._end(
+            lambda flow: flow.protocol not in _WITH_HANDSHAKE and not wanted.isdisjoint(flow[:4]), _families(addresses)
+        )
 
     def flush_stale(self, state: NodeState, node: Collection[Address]) -> int:
         """End connections translated otherwise than our maps say now; return how many; `node`: its own addresses."""
@@ -102,7 +112,7 @@ def _filtered(raw: bytes, side: int, field: int) -> bytes:
 
 
 def parse(payload: bytes) -> Flow:
-    """Return a flow from a dump; the kernel always tells source before destination."""
+    """Return a flow from a dump; the kernel always tells source before destination, then the protocol's number."""
     found = netlink.attributes(payload, 4)
     size = 16 if payload[0] == socket.AF_INET6 else 4
     original, reply = found[_ORIGINAL], found[_REPLY]
@@ -110,7 +120,8 @@ def parse(payload: bytes) -> Flow:
     handle += b"".join(netlink.attribute(kind, found[kind]) for kind in (_ID, _ZONE) if kind in found)
     source, destination = slice(8, 8 + size), slice(12 + size, 12 + 2 * size)
     status = int.from_bytes(found.get(_STATUS, b"\0"))
-    return Flow(original[source], original[destination], reply[source], reply[destination], status, handle)
+    protocol = original[20 + 2 * size]
+    return Flow(original[source], original[destination], reply[source], reply[destination], status, protocol, handle)
 
 
 class _Judge:

@@ -13,6 +13,7 @@ import msgspec
 from buoy.dataplane.driver import Disturbance
 from buoy.dataplane.fake_packet import (
     UPLINK,
+    WITH_HANDSHAKE,
     Delivered,
     Dropped,
     Packet,
@@ -145,10 +146,11 @@ class Fake:
             self._flush(step.act)
 
     def _flush(self, flush: Flush) -> None:
-        ended = set(flush.addresses)
+        ended, connectionless = set(flush.addresses), set(flush.connectionless)
         for flows in (self._flows, self._replies):
             for packet, seen in tuple(flows.items()):
-                if ended & {packet.src, packet.dst, seen.src, seen.dst}:
+                named = {packet.src, packet.dst, seen.src, seen.dst}
+                if ended & named or (packet.proto not in WITH_HANDSHAKE and connectionless & named):
                     del flows[packet]
 
     def _set(self, key: Key, entry: Entry | None) -> None:

@@ -28,6 +28,7 @@ from buoy.model.nodestate import (
 from buoy.model.nodestate import Mapping as PortMapping
 
 UPLINK = "uplink"
+WITH_HANDSHAKE = ("tcp", "sctp")
 _NUMBERS = {"icmp": 1, "tcp": 6, "udp": 17, "icmpv6": 58, "sctp": 132}
 
 

@@ -103,7 +103,8 @@ class LinuxHost:
             return driver.apply(steps)
         flushes = [(step, step.act) for step in steps if isinstance(step.act, Flush)]
         addresses = {address for _, act in flushes for address in act.addresses}
-        said = self._conntrack.flush(addresses)
+        connectionless = {address for _, act in flushes for address in act.connectionless}
+        said = self._conntrack.flush(addresses) + self._conntrack.flush_connectionless(connectionless)
         return [Failure(step, "; ".join(said)) for step, _ in flushes] if said else []
 
     def _by_driver(self, keys: Collection[Key] | None) -> list[tuple[Driver, Collection[Key] | None]]:

@@ -206,9 +206,13 @@ class Phase(enum.IntEnum):
 
 
 class Flush(msgspec.Struct, frozen=True):
-    """End the tracked connections of these addresses, so that the next packet meets the new NAT and policy."""
+    """End the tracked connections of these addresses, so that the next packet meets the new NAT and policy.
+
+    Of `connectionless` addresses end only those without a handshake, whose next packet begins a flow as any would.
+    """
 
     addresses: tuple[Address, ...]
+    connectionless: tuple[Address, ...] = ()
 
 
 class Step(msgspec.Struct, frozen=True):

@@ -2,15 +2,26 @@
 
 Promises the fewest that will do: a flow that is ended needlessly may stall, for
 the next packet of a flow cut in the middle may come from the wrong side. The
-tricky thing is what is absent: a rule, a member or a group that goes ends
-nothing here, for packets are judged one by one (`render/nft_skeleton.py`), and
-tracking that is deleted would let the guest take the flow up as one of its own.
+tricky thing is policy: packets of a flow's first direction are judged one by one
+(`render/nft_skeleton.py`), so what remains of a flow whose rule, member or group
+went is its answers. Without tracking they are judged as well; but of TCP, whose
+middle may be taken up by either side, the tracking must stay: unanswered, it ends.
 """
 
 from collections.abc import Iterable, Iterator
 
 from buoy.model.address import Address, Prefix, is_host, split
-from buoy.model.nodestate import Change, Combination, Flush, Key, NodeState, PortGuard, Table
+from buoy.model.nodestate import (
+    Change,
+    Combination,
+    Flush,
+    GroupMember,
+    GroupRules,
+    Key,
+    NodeState,
+    PortGuard,
+    Table,
+)
 
 _SERVICE = frozenset({Table.DNAT, Table.MAPPING, Table.RELAY, Table.EGRESS})
 """Tables whose key begins with the address whose flows they decide."""
@@ -21,9 +32,12 @@ def flush_new(built: Iterable[Change]) -> Flush:
     return _flush(_moved(built))
 
 
-def flush_old(changes: Iterable[Change], desired: NodeState) -> Flush:
-    """Return the flush after sweeping: flows that what was removed had translated or led to its guest."""
-    return _flush(_lost(changes, desired))
+def flush_old(changes: Iterable[Change], observed: NodeState, desired: NodeState) -> Flush:
+    """Return the flush after sweeping: flows that what was removed had let pass, or had translated."""
+    changes = tuple(changes)
+    whole = set(_lost(changes, desired))
+    weakened = set(_weakened(changes, observed, desired)) - whole
+    return Flush(tuple(sorted(whole)), tuple(sorted(weakened)))
 
 
 def _flush(addresses: Iterable[Address]) -> Flush:
@@ -70,6 +84,55 @@ def _is_closed(guard: PortGuard, desired: NodeState) -> bool:
     """Tell whether a guard lets no flow begin on either side, so that what is cut stays cut."""
     combination = desired.get(Key(Table.COMBINATION, (guard.combination or "",)))
     return isinstance(combination, Combination) and not combination.groups
+
+
+def _weakened(changes: Iterable[Change], observed: NodeState, desired: NodeState) -> Iterator[Address]:
+    """Yield the addresses of guests that may do less than before, and of members that left."""
+    groups: set[str] = set()
+    for change in changes:
+        before, after = change.before, change.after
+        if isinstance(before, PortGuard) and isinstance(after, PortGuard):
+            if not _groups(before, (observed, desired)) <= _groups(after, (observed, desired)):
+                yield from _addresses(after)
+        elif isinstance(before, GroupRules) and isinstance(after, GroupRules):
+            groups |= {change.key.name[0]} if set(before.rules) - set(after.rules) else set()
+        elif isinstance(before, GroupMember) and after is None:
+            group, prefix = change.key.name
+            yield from _hosts(Prefix(prefix))
+            groups |= set() if is_host(Prefix(prefix)) else _referring(desired, group)
+    if groups:
+        yield from _users(desired, groups)
+
+
+def _groups(guard: PortGuard, states: tuple[NodeState, NodeState]) -> frozenset[str]:
+    """Return what a guard allows as a set: more elements allow more; port security off is a group of its own."""
+    if guard.combination is None:
+        return frozenset({""})
+    key = Key(Table.COMBINATION, (guard.combination,))
+    for state in states:
+        entry = state.get(key)
+        if isinstance(entry, Combination):
+            return frozenset(entry.groups)
+    return frozenset({guard.combination})
+
+
+def _referring(desired: NodeState, group: str) -> set[str]:
+    return {
+        key.name[0]
+        for key, entry in desired.items()
+        if isinstance(entry, GroupRules) and any(rule.group == group for rule in entry.rules)
+    }
+
+
+def _users(desired: NodeState, groups: set[str]) -> Iterator[Address]:
+    for entry in desired.values():
+        if isinstance(entry, PortGuard) and groups & _groups(entry, (desired, desired)):
+            yield from _addresses(entry)
+
+
+def _addresses(guard: PortGuard) -> Iterator[Address]:
+    for _, prefix in guard.sources:
+        yield from _hosts(prefix)
 
 
 def _hosts(prefix: Prefix) -> Iterator[Address]:

@@ -89,5 +89,7 @@ def _without_flush(steps: Collection[Step], held: Collection[Step]) -> Iterator[
     for step in steps:
         if step.phase is not Phase.FLUSH_OLD or not isinstance(step.act, Flush):
             yield step
-        elif left := tuple(address for address in step.act.addresses if address not in spared):
-            yield Step(step.phase, Flush(left))
+            continue
+        left = tuple(address for address in step.act.addresses if address not in spared)
+        if left or step.act.connectionless:
+            yield Step(step.phase, Flush(left, step.act.connectionless))

@@ -57,7 +57,7 @@ def make_plan(observed: NodeState, desired: NodeState, keys: Collection[Key] | N
             *_flush(Phase.FLUSH_NEW, flush_new(built)),
             *_steps(Phase.ANNOUNCE, announced),
             *_steps(Phase.SWEEP, swept),
-            *_flush(Phase.FLUSH_OLD, flush_old(others, desired)),
+            *_flush(Phase.FLUSH_OLD, flush_old(others, observed, desired)),
         )
     )
 
@@ -115,7 +115,7 @@ def _steps(phase: Phase, changes: Iterable[Change]) -> Iterable[Step]:
 
 
 def _flush(phase: Phase, flush: Flush) -> Sequence[Step]:
-    return [Step(phase, flush)] if flush.addresses else []
+    return [Step(phase, flush)] if flush.addresses or flush.connectionless else []
 
 
 def handles(change: Change) -> set[str]:

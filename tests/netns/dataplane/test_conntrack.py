@@ -48,6 +48,18 @@ def test_a_flush_ends_the_flows_of_an_address_and_no_other(
     assert [two.address] == flows(world)
 
 
+def test_a_flush_of_what_has_no_handshake_spares_tcp(world: World, guest: Guest) -> None:
+    listener, caller = guest.place.socket(socket.SOCK_STREAM, port=80), world.outside.socket(socket.SOCK_STREAM)
+    listener.listen()
+    caller.connect((FIP1, 80))
+    assert says(world.outside.socket(UDP), guest.place.socket(UDP, port=5000), (FIP1, 5000))
+    assert [FIP1] == flows(world)
+    act = Flush((), (guest.address,))
+    assert [] == world.host.apply([Step(Phase.FLUSH_OLD, act)])
+    assert [] == flows(world)
+    assert FIP1 in world.node.exec("conntrack", "-L", "-p", "tcp")
+
+
 def test_ipv6_flows_are_flushed_too(world: World, guest: Guest) -> None:
     world.outside.wait_for_carrier("eth0")
     server, client = guest.place.socket(UDP, "::", 5000), world.outside.socket(UDP, "::")

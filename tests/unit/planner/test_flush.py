@@ -48,9 +48,14 @@ OTHERS: State = {key(Table.GUARD, "tap2"): guard("unknown", "192.0.2.2/32"), key
 
 
 def flushed(before: State, after: State, phase: Phase) -> tuple[Address, ...]:
-    """Return the addresses a plan flushes in a phase."""
+    """Return the addresses a plan flushes wholly in a phase."""
+    return acts(before, after, phase).addresses
+
+
+def acts(before: State, after: State, phase: Phase) -> Flush:
+    """Return what a plan flushes in a phase."""
     steps = make_plan(before, after).steps
-    return next((step.act.addresses for step in steps if step.phase is phase and isinstance(step.act, Flush)), ())
+    return next((step.act for step in steps if step.phase is phase and isinstance(step.act, Flush)), Flush(()))
 
 
 @pytest.mark.parametrize(
@@ -102,3 +107,33 @@ def test_flows_begun_before_meet_what_was_built(before: State, after: State, add
 )
 def test_what_was_removed_ends_its_flows(before: State, after: State, addresses: tuple[Address, ...]) -> None:
     assert addresses == flushed(before, after, Phase.FLUSH_OLD)
+
+
+BOTH: State = {**USED, GUARD: guard("rg", "192.0.2.1/32")}
+ONE: State = {**USED, GUARD: guard("r", "192.0.2.1/32")}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "addresses"),
+    [
+        (BOTH, ONE, (FIXED,)),
+        (ONE, BOTH, ()),
+        (BOTH, {key(Table.COMBINATION, "r"): Combination(("red",)), GUARD: ONE[GUARD]}, (FIXED,)),
+        (ONE, {**USED, GUARD: guard("unheard", "192.0.2.1/32")}, (FIXED,)),
+        ({**USED, GUARD: guard(None)}, ONE, (FIXED,)),
+        (ONE, {**USED, GUARD: guard(None)}, ()),
+        ({**USED, **OTHERS, RED: GroupRules((SSH, WEB))}, {**USED, **OTHERS, RED: GroupRules((WEB,))}, (FIXED,)),
+        ({**USED, RED: GroupRules((SSH,))}, {**USED, RED: GroupRules((SSH, WEB))}, ()),
+        ({key(Table.MEMBER, "blue", "192.0.2.2/32"): GroupMember()}, {}, (OTHER_FIXED,)),
+        (
+            {**USED, RED: GroupRules((FROM_BLUE,)), key(Table.MEMBER, "blue", "198.18.0.0/15"): GroupMember()},
+            {**USED, RED: GroupRules((FROM_BLUE,))},
+            (FIXED,),
+        ),
+        (USED, COMBINATIONS, ()),
+    ],
+)
+def test_what_may_do_less_forgets_whom_it_answers_without_a_handshake(
+    before: State, after: State, addresses: tuple[Address, ...]
+) -> None:
+    assert addresses == acts(before, after, Phase.FLUSH_OLD).connectionless

@@ -2,7 +2,7 @@
 
 import pytest
 
-from buoy.model.address import Mac, Prefix
+from buoy.model.address import Address, Mac, Prefix
 from buoy.model.group import Member, Rule, SecurityGroup, Side
 from buoy.model.nodestate import Announcement, Change, Flush, Key, NodeState, Phase, PortGuard, Table
 from buoy.model.snapshot import Identity
@@ -49,8 +49,10 @@ def test_another_or_an_older_store_removes_nothing_that_serves(seen: Identity, c
 def test_connections_of_what_is_held_are_left_alone() -> None:
     narrowed, source = key(Table.GUARD, "tap2"), (Mac("fa:16:3e:00:00:02"), Prefix("192.0.2.77/32"))
     plan = make_plan({**FULL, narrowed: PortGuard("r", (source,))}, {narrowed: PortGuard("r", ())})
-    flushes = [step.act.addresses for step in guard(plan, OLDER, KEPT).plan.steps if isinstance(step.act, Flush)]
-    assert [("192.0.2.77",)] == flushes
+    flushes = [step.act for step in guard(plan, OLDER, KEPT).plan.steps if isinstance(step.act, Flush)]
+    assert [Flush((Address("192.0.2.77"),))] == flushes
+    forgotten = [step.act for step in guard(GONE, OLDER, KEPT).plan.steps if isinstance(step.act, Flush)]
+    assert [Flush((), (Address("192.0.2.77"),))] == forgotten
     nothing_left = guard(make_plan(dict(node(port(), floating()).state), {}), OLDER, KEPT)
     assert not nothing_left.plan
 
