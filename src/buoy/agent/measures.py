@@ -60,6 +60,11 @@ class Measures:
             self._telemetry.log.info("refused no longer, or no longer tried", act=act)
         self._refused = said
 
+    def restored(self, times: int) -> None:
+        """Count static parts that were put back."""
+        if times:
+            self._telemetry.repairs.labels("static").inc(times)
+
     def announced(self, made: Iterable[Prefix], gone: Iterable[Prefix]) -> None:
         """Hear which announcements a pass made anew, and which are no more."""
         for prefix in gone:

@@ -120,6 +120,7 @@ class Agent:
     def _disturbance(self) -> Disturbance:
         late, self._late = self._late, Disturbance()
         now = self.parts.host.disturbances()
+        self._measures.restored(late.restored + now.restored)
         return Disturbance(late.keys | now.keys, late.links | now.links, late.overrun or now.overrun)
 
     def _update(self, snapshot: Snapshot, disturbance: Disturbance) -> Touched:

@@ -36,6 +36,8 @@ class Disturbance(msgspec.Struct, frozen=True):
     keys: frozenset[Key] = frozenset()
     links: frozenset[str] = frozenset()
     overrun: bool = False
+    restored: int = 0
+    """How often static parts, which are no entries, had to be put back."""
 
 
 class Host(Protocol):

@@ -93,7 +93,7 @@ class LinuxHost:
         """Drain the kernel's notifications without blocking."""
         told = (self._kernel.disturbances(), self._nft.disturbances())
         keys = frozenset().union(*(part.keys for part in told))
-        return Disturbance(keys, told[0].links, any(part.overrun for part in told))
+        return Disturbance(keys, told[0].links, any(part.overrun for part in told), told[1].restored)
 
     def _driver(self, step: Step) -> Driver | None:
         return self._drivers[step.act.key.table] if isinstance(step.act, Change) else None

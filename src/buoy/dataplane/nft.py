@@ -73,7 +73,7 @@ class Nft:
         self._dirty_chains: set[str] = set()
         self._broken = self._refused = self._lost = self._deaf = False
         self._keys: set[Key] = set()
-        self.restored = 0
+        self._told = self.restored = 0
         """How often the static part had to be loaded again because another's hand had changed it."""
         self._load_skeleton()
         self._reload()
@@ -94,8 +94,8 @@ class Nft:
         """Return the keys that others changed since the last call; the static part is whole again if it can be."""
         self._refused = False
         self._settle()
-        told = Disturbance(frozenset(self._keys), frozenset(), self._lost)
-        self._keys, self._lost = set(), False
+        told = Disturbance(frozenset(self._keys), frozenset(), self._lost, self.restored - self._told)
+        self._keys, self._lost, self._told = set(), False, self.restored
         return told
 
     def observe(self, keys: Collection[Key] | None) -> NodeState:
