@@ -1,0 +1,1 @@
+"""Benchmarks of Buoy: `./dev bench` runs them, `docs/benchmarks/README.md` tells what they said."""
