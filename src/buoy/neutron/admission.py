@@ -12,11 +12,15 @@ import sqlalchemy as sa
 from neutron.db.models.external_net import ExternalNetwork
 from neutron.db.models.segment import NetworkSegment
 from neutron.db.models_v2 import Network, Subnet
+from neutron_lib import context as neutron_context
 from neutron_lib import exceptions
 from neutron_lib.api.definitions import portbindings
+from neutron_lib.db import api as db_api
 
 from buoy.model.errors import InvalidInput
 from buoy.model.workload import DhcpOption
+from buoy.neutron import sqlite
+from buoy.neutron.models import SUBNETS, Turn
 from buoy.render.dhcp_options import encode_option
 
 
@@ -44,13 +48,25 @@ class Impossible(exceptions.Conflict):
 def check_subnet(subnet: Mapping[str, Any], context: Any, carried: Collection[str]) -> None:
     """Raise `Overlap` if a subnet of a carried, not external network overlaps another such one."""
     new = ipaddress.ip_network(subnet["cidr"], strict=False)
-    others = context.session.connection().execute(_carried_subnets(carried)).all()
     if subnet["network_id"] not in _carried_networks(context, carried):
         return
-    for other in others:
+    for other in _others(context, carried):
         old = ipaddress.ip_network(other.cidr, strict=False)
         if other.id != subnet["id"] and old.version == new.version and old.overlaps(new):
             raise Overlap(cidr=new, other=old, subnet=other.id, network=other.network_name or other.network_id)
+
+
+def _others(context: Any, carried: Collection[str]) -> list[Any]:
+    """Return those of this transaction, and those that others have committed by now.
+
+    This one's snapshot may be older than the neighbour's commit, so one at a time looks again with a new one.
+    """
+    mine = context.session.connection().execute(_carried_subnets(carried)).all()
+    turn = sa.select(Turn).where(Turn.name == SUBNETS).with_for_update()
+    context.session.connection().execute(turn)
+    other = neutron_context.get_admin_context()
+    with sqlite.reading(), db_api.CONTEXT_READER.using(other):
+        return [*mine, *other.session.connection().execute(_carried_subnets(carried)).all()]
 
 
 def _carried_subnets(carried: Collection[str]) -> sa.Select[Any]:

@@ -1,6 +1,6 @@
-"""The outbox table: which documents may differ from the database.
+"""The outbox table: which documents may differ from the database; and whose turn it is.
 
-A row names a path of the store, nothing else; it is written in Neutron's
+A row of the outbox names a path of the store, nothing else; it is written in Neutron's
 transaction and deleted after the store has what the database says. Imported
 before `create_all` in the embedded mode, by alembic in every other.
 """
@@ -21,3 +21,17 @@ class Dirty(model_base.BASEV2):
     id = sa.Column(sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True, autoincrement=True)
     path = sa.Column(sa.String(PATH_LENGTH), nullable=False)
     created_at = sa.Column(sa.DateTime, nullable=False, default=timeutils.utcnow)
+
+
+SUBNETS = "subnets"
+
+
+class Turn(model_base.BASEV2):
+    """One row for each thing that only one transaction at a time may do: it locks the row.
+
+    SQLite has one writer at a time anyway and needs no row.
+    """
+
+    __tablename__ = "buoy_turn"
+
+    name = sa.Column(sa.String(64), primary_key=True)
