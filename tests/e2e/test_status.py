@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Status is true: each plane broken by hand is shown by Neutron and named by `buoy why`, and mends."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -41,10 +41,10 @@ class Scene:
 
 
 @pytest.fixture(scope="module")
-def scene(cloud: Cloud) -> Iterator[Scene]:
+def scene(cloud: Cloud) -> Scene:
     red = cloud.boot("red", NODE, network="calico")
     blue = cloud.boot("blue", "compute-2", network="calico")
-    yield Scene(cloud, red, blue, floating(cloud, red["port"]))
+    return Scene(cloud, red, blue, floating(cloud, red["port"]))
 
 
 def test_a_floating_ip_without_a_port_is_down_and_says_so(cloud: Cloud) -> None:
@@ -145,7 +145,7 @@ def _bound(cloud: Cloud, host: str) -> str:
     return str(port["binding_vif_type"])
 
 
-HANDS = {
+HANDS: dict[str, Callable[[Scene], tuple[str, ...]]] = {
     "the route": lambda one: ("ip", "route", "delete", f"{one.address}/32", "metric", "16"),
     "the announcement": lambda one: ("ip", "route", "delete", f"{one.address}/32", "table", "2053"),
     "the NAT element": lambda one: ("nft", "delete", "element", "inet", "buoy", "fip4", "{", one.address, "}"),

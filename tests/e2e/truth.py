@@ -59,7 +59,7 @@ def floating(cloud: Cloud, port: str = "") -> str:
 def restart(cloud: Cloud, node: str, service: str) -> None:
     """Start a service that was killed, and wait until it is ready."""
     cloud.lab.service("start", node, service)
-    cloud.lab.wait_ready(node, service)
+    cloud.lab.wait_ready(node, service, timeout=90)
 
 
 def metric(cloud: Cloud, node: str, name: str) -> float:
