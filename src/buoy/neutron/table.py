@@ -24,6 +24,13 @@ class Taken(msgspec.Struct, frozen=True):
     paths: tuple[str, ...]
 
 
+class Waiting(msgspec.Struct, frozen=True):
+    """How many rows there are, and how many seconds the oldest has waited."""
+
+    rows: int
+    seconds: float
+
+
 @db_api.retry_db_errors
 def take(most_rows: int) -> Taken:
     """Return the oldest rows, and what the distinct ones name now; the rows stay until `delete`."""
@@ -58,9 +65,11 @@ def mark(paths: Collection[str]) -> None:
 
 
 @db_api.retry_db_errors
-def age() -> float:
-    """Return how many seconds the oldest row has waited; 0.0 if none waits."""
+def waiting() -> Waiting:
+    """Return how many rows wait, and since when."""
     admin = neutron_context.get_admin_context()
+    query = sa.select(sa.func.count(), sa.func.min(_dirty.c.created_at))
     with sqlite.reading(), db_api.CONTEXT_READER.using(admin):
-        oldest = admin.session.connection().execute(sa.select(sa.func.min(_dirty.c.created_at))).scalar()
-    return 0.0 if oldest is None else max(0.0, float(timeutils.delta_seconds(oldest, timeutils.utcnow())))
+        rows, oldest = admin.session.connection().execute(query).one()
+    # the oldest row may be of another host, whose clock is a little ahead
+    return Waiting(rows, max(0.0, timeutils.delta_seconds(oldest, timeutils.utcnow())) if rows else 0.0)

@@ -33,6 +33,12 @@ _LONGEST_PAUSE = 1.0
 _SECOND_LOOK = 0.5
 
 
+_BEHIND = (
+    "outbox: %d changes wait for the store, the oldest for %.0f s; "
+    "they take effect once etcd answers at %s: etcdctl endpoint health, and the lines above"
+)
+
+
 class Worker:
     """Started once per API process; `wake` may be called from any thread, also before."""
 
@@ -62,6 +68,7 @@ class Worker:
             _forever("comparison", lambda: self._compare(store, reader)),
             _forever("status", lambda: self._show(store)),
             _forever("heartbeat", self._beat),
+            _forever("outbox watch", self._watch_outbox),
         )
 
     def _heard(self, error: StoreUnavailable | None) -> None:
@@ -113,6 +120,18 @@ class Worker:
             await asyncio.sleep(self._conf.buoy.heartbeat_interval)
             for node in [] if self._away else list(self._nodes.values()):
                 await asyncio.to_thread(status.write_agent, node)
+
+    async def _watch_outbox(self) -> None:
+        late, patience = False, self._conf.buoy.outbox_patience
+        while True:
+            await asyncio.sleep(patience)
+            waiting = await asyncio.to_thread(table.waiting)
+            if waiting.seconds > patience:
+                where = ", ".join(self._conf.buoy.endpoints)
+                LOG.warning(_BEHIND, waiting.rows, waiting.seconds, where)
+            elif late:
+                LOG.info("outbox: the store has all changes again")
+            late = waiting.seconds > patience
 
 
 def _write(ports: dict[tuple[str, str], State], floating: list[tuple[ServiceIP, State]]) -> None:
