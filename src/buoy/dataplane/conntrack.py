@@ -19,6 +19,7 @@ from buoy.model.nodestate import Dnat, Egress, Mapping, NodeState, Route, Table
 _GET, _DELETE = 0x101, 0x102
 _ORIGINAL, _REPLY, _STATUS, _ID, _ZONE, _FILTER = 1, 2, 3, 12, 18, 25
 _SOURCE, _DESTINATION = 1, 2
+_STATUS_MASK, _SEEN_REPLY = 26, 2
 _SNAT, _DNAT = 0x10, 0x20
 _FEW = 4
 _ENOENT = 2
@@ -62,6 +63,14 @@ class Conntrack:
         refusals = self._channel.send(requests) if requests else {}
         return [refusal.stderr for refusal in refusals.values() if refusal.number != _ENOENT]
 
+    def flush_unanswered(self, addresses: Collection[Address]) -> list[str]:
+        """End every connection that one of these addresses began and nobody has answered; return refusals."""
+        # kernels before 5.15 know no status here and end the answered ones too
+        status = netlink.attribute(_STATUS, bytes(4)) + netlink.attribute(_STATUS_MASK, _SEEN_REPLY.to_bytes(4))
+        requests = [_filtered(packed(address), _ORIGINAL, _SOURCE, status) for address in addresses]
+        refusals = self._channel.send(requests) if requests else {}
+        return [refusal.stderr for refusal in refusals.values() if refusal.number != _ENOENT]
+
     def flush_connectionless(self, addresses: Collection[Address]) -> list[str]:
         """End what has no handshake and is from or to these addresses; return refusals."""
         wanted = {packed(address) for address in addresses}
@@ -101,14 +110,14 @@ def _header(raw: bytes) -> bytes:
     return bytes([socket.AF_INET6 if len(raw) == 16 else socket.AF_INET, 0, 0, 0])
 
 
-def _filtered(raw: bytes, side: int, field: int) -> bytes:
+def _filtered(raw: bytes, side: int, field: int, more: bytes = b"") -> bytes:
     kind = field + (2 if len(raw) == 16 else 0)
     match = netlink.nested(side, netlink.nested(1, netlink.attribute(kind, raw)))
     flags = {_ORIGINAL: 0, _REPLY: 0, side: field}
     chosen = netlink.nested(
         _FILTER, *(netlink.attribute(where, struct.pack("=I", flag)) for where, flag in flags.items())
     )
-    return netlink.message(_DELETE, 0, _header(raw) + match + chosen)
+    return netlink.message(_DELETE, 0, _header(raw) + match + chosen + more)
 
 
 def parse(payload: bytes) -> Flow:
@@ -153,6 +162,9 @@ class _Judge:
                 return flow.reply_source not in self.targets[flow.destination]
             # to a guest of ours through an address that no map holds any more
             return flow.reply_source in self.local
+        if not flow.status & (_SNAT | _SEEN_REPLY) and flow.source in self.egress:
+            # perhaps nobody can answer it under its fixed address
+            return True
         if not flow.status & _SNAT or flow.source not in self.local:
             return False
         # an operator's own masquerading uses the node's addresses: not ours to judge

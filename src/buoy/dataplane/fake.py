@@ -48,6 +48,7 @@ class Fake:
         self._links: dict[str, Link] = {}
         self._flows: dict[Packet, Packet] = {}
         self._replies: dict[Packet, Packet] = {}
+        self._answered: set[Packet] = set()
         self._disturbed = Disturbance()
 
     def links(self) -> Mapping[str, Link]:
@@ -106,6 +107,7 @@ class Fake:
     def forward(self, packet: Packet) -> Delivered | Dropped:
         """Take a packet in and tell where it leaves; the first of a flow decides how all are translated."""
         if _tuple(packet) in self._replies:
+            self._answered.add(_tuple(packet))
             return self._leave(self._replies[_tuple(packet)])
         if not allowed(self._entries, packet.interface, packet, Side.EGRESS):
             return Dropped(f"egress policy of {packet.interface}")
@@ -146,7 +148,10 @@ class Fake:
             self._flush(step.act)
 
     def _flush(self, flush: Flush) -> None:
-        ended, connectionless = set(flush.addresses), set(flush.connectionless)
+        ended, connectionless, unanswered = map(set, (flush.addresses, flush.connectionless, flush.unanswered))
+        for packet, seen in tuple(self._flows.items()):
+            if packet.src in unanswered and _tuple(seen.reply) not in self._answered:
+                del self._flows[packet], self._replies[_tuple(seen.reply)]
         for flows in (self._flows, self._replies):
             for packet, seen in tuple(flows.items()):
                 named = {packet.src, packet.dst, seen.src, seen.dst}

@@ -104,7 +104,9 @@ class LinuxHost:
         flushes = [(step, step.act) for step in steps if isinstance(step.act, Flush)]
         addresses = {address for _, act in flushes for address in act.addresses}
         connectionless = {address for _, act in flushes for address in act.connectionless}
+        unanswered = {address for _, act in flushes for address in act.unanswered}
         said = self._conntrack.flush(addresses) + self._conntrack.flush_connectionless(connectionless)
+        said += self._conntrack.flush_unanswered(unanswered)
         return [Failure(step, "; ".join(said)) for step, _ in flushes] if said else []
 
     def _by_driver(self, keys: Collection[Key] | None) -> list[tuple[Driver, Collection[Key] | None]]:

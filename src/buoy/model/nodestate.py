@@ -208,11 +208,16 @@ class Phase(enum.IntEnum):
 class Flush(msgspec.Struct, frozen=True):
     """End the tracked connections of these addresses, so that the next packet meets the new NAT and policy.
 
-    Of `connectionless` addresses end only those without a handshake, whose next packet begins a flow as any would.
+    Of `connectionless` addresses end only those without a handshake, whose next packet begins a flow as any would;
+    of `unanswered` ones those that they began and that nobody has answered yet.
     """
 
-    addresses: tuple[Address, ...]
+    addresses: tuple[Address, ...] = ()
     connectionless: tuple[Address, ...] = ()
+    unanswered: tuple[Address, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.addresses or self.connectionless or self.unanswered)
 
 
 class Step(msgspec.Struct, frozen=True):

@@ -14,6 +14,7 @@ from buoy.model.address import Address, Prefix, is_host, split
 from buoy.model.nodestate import (
     Change,
     Combination,
+    Egress,
     Flush,
     GroupMember,
     GroupRules,
@@ -23,13 +24,16 @@ from buoy.model.nodestate import (
     Table,
 )
 
-_SERVICE = frozenset({Table.DNAT, Table.MAPPING, Table.RELAY, Table.EGRESS})
+_SERVICE = frozenset({Table.DNAT, Table.MAPPING, Table.RELAY})
 """Tables whose key begins with the address whose flows they decide."""
 
 
 def flush_new(built: Iterable[Change]) -> Flush:
     """Return the flush after building: flows begun before must meet the new NAT or the new interface."""
-    return _flush(_moved(built))
+    built = tuple(built)
+    leaving = {Address(change.key.name[0]) for change in built if change.key.table is Table.EGRESS}
+    # what was answered works without the service IP, and would not outlive a change of its source
+    return Flush(tuple(sorted(set(_moved(built)))), unanswered=tuple(sorted(leaving)))
 
 
 def flush_old(changes: Iterable[Change], observed: NodeState, desired: NodeState) -> Flush:
@@ -40,14 +44,12 @@ def flush_old(changes: Iterable[Change], observed: NodeState, desired: NodeState
     return Flush(tuple(sorted(whole)), tuple(sorted(weakened)))
 
 
-def _flush(addresses: Iterable[Address]) -> Flush:
-    return Flush(tuple(sorted(set(addresses))))
-
-
 def _moved(built: Iterable[Change]) -> Iterator[Address]:
     for change in built:
         if change.key.table in _SERVICE:
             yield Address(change.key.name[0])
+        elif isinstance(change.before, Egress):
+            yield change.before.address
         elif change.key.table is Table.ROUTE and change.before is not None:
             yield from _hosts(Prefix(change.key.name[0]))
 
@@ -59,6 +61,8 @@ def gone(change: Change) -> Iterator[Address]:
     table, name = change.key
     if table in _SERVICE:
         yield Address(name[0])
+    elif isinstance(change.before, Egress):
+        yield change.before.address
     elif table is Table.ROUTE:
         yield from _hosts(Prefix(name[0]))
 

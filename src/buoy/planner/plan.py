@@ -115,7 +115,7 @@ def _steps(phase: Phase, changes: Iterable[Change]) -> Iterable[Step]:
 
 
 def _flush(phase: Phase, flush: Flush) -> Sequence[Step]:
-    return [Step(phase, flush)] if flush.addresses or flush.connectionless else []
+    return [Step(phase, flush)] if flush else []
 
 
 def handles(change: Change) -> set[str]:

@@ -63,7 +63,8 @@ def acts(before: State, after: State, phase: Phase) -> Flush:
     [
         ({}, {DNAT: Dnat(FIXED)}, (SERVICE,)),
         ({DNAT: Dnat(FIXED)}, {DNAT: Dnat(OTHER_FIXED)}, (SERVICE,)),
-        ({}, {EGRESS: Egress(SERVICE)}, (FIXED,)),
+        ({}, {EGRESS: Egress(SERVICE)}, ()),
+        ({EGRESS: Egress(SERVICE2)}, {EGRESS: Egress(SERVICE)}, (SERVICE2,)),
         ({}, {MAPPED: Mapping(FIXED, 80), RELAY: Relay()}, (SERVICE,)),
         ({}, {ROUTE: Route("tap1")}, ()),
         ({ROUTE: Route("tap1")}, {ROUTE: Route("tap2")}, (FIXED,)),
@@ -75,11 +76,16 @@ def test_flows_begun_before_meet_what_was_built(before: State, after: State, add
     assert addresses == flushed(before, after, Phase.FLUSH_NEW)
 
 
+@pytest.mark.parametrize("before", [{}, {EGRESS: Egress(SERVICE2)}])
+def test_of_a_guests_own_flows_those_that_nobody_has_answered_begin_anew_with_its_service_ip(before: State) -> None:
+    assert (FIXED,) == acts(before, {EGRESS: Egress(SERVICE)}, Phase.FLUSH_NEW).unanswered
+
+
 @pytest.mark.parametrize(
     ("before", "after", "addresses"),
     [
         ({DNAT: Dnat(FIXED)}, {}, (SERVICE,)),
-        ({EGRESS: Egress(SERVICE2)}, {}, (FIXED,)),
+        ({EGRESS: Egress(SERVICE2)}, {}, (SERVICE2,)),
         ({MAPPED: Mapping(FIXED, 80)}, {}, (SERVICE,)),
         ({RELAY: Relay()}, {}, (SERVICE,)),
         ({ROUTE: Route("tap1")}, {}, (FIXED,)),
