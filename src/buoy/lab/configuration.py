@@ -3,6 +3,8 @@
 
 The access node's `bird.conf` is the lab's own and not Buoy's: it stands for the
 router of somebody else. It takes what the nodes announce and tells them nothing.
+Its BFD is graceful (RFC 5882, 4.3): to BFD a BIRD that was killed is a node that
+died, and a restart of BIRD is to be no event for this router.
 """
 
 from buoy.neutron.configure import Embedded, neutron_conf
@@ -31,7 +33,7 @@ protocol kernel kernel6 {{
 }}
 template bgp node {{
   local {address} as {ACCESS_AS};
-  bfd on; graceful restart on; connect retry time 1; error wait time 1, 5; hold time 90; passive on;
+  bfd graceful; graceful restart on; connect retry time 1; error wait time 1, 5; hold time 90; passive on;
   ipv4 {{ import all; export none; }};
   ipv6 {{ import all; export none; }};
 }}
