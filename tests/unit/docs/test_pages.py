@@ -42,7 +42,7 @@ def typed(page: Path) -> Iterator[str]:
     spans = re.findall(r"`((?:\./dev )?buoy [^`\n]+)`", re.sub(r"(?ms)^```.*?^```", "", text))
     lines = re.findall(r"(?m)^ *\$ (.*)$", text)
     for line in (*spans, *lines):
-        for found in re.finditer(r"(?:^|[\s;(\"|])(buoy [a-z][^;|)&]*)", line):
+        for found in re.finditer(r"(?:^|[;(|\"] *|\./dev )(buoy [a-z][^;|)&]*)", line):
             yield found.group(1)
 
 
