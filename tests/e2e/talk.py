@@ -5,12 +5,14 @@
 ``talk.py keep tcp ADDRESS PORT``   say a number every 20 ms over one connection; print each answer, or how it ended
 ``talk.py keep udp ADDRESS PORT``   the same from one socket, whatever the network says of its datagrams
 ``talk.py ask PROTOCOL ADDRESS PORT [SOURCE]``  ask once, print the answer or the error
-``talk.py begin ADDRESS PORT``      begin a connection every 20 ms; print ``ok``, or the error it ended with
+``talk.py begin ADDRESS PORT``      begin a connection every 20 ms; print ``begun N``, then ``ok N`` or ``ERROR N``
 
 The tricky thing: an answer must leave with the address that was asked, which UDP does not do by itself.
 """
 
+import contextlib
 import errno
+import itertools
 import os
 import platform
 import socket
@@ -43,7 +45,7 @@ def answer(port: str) -> None:
 
 def answer_tcp(connection: socket.socket, client: tuple[str, int]) -> None:
     local = connection.getsockname()[0]
-    with connection, connection.makefile("rw") as lines:
+    with contextlib.suppress(ConnectionError), connection, connection.makefile("rw") as lines:
         for line in lines:
             tell("tcp", client[0], local, line.strip())
             lines.write(f"{platform.node()} {client[0]} {local}\n")
@@ -115,19 +117,20 @@ def ask(protocol: str, address: str, port: str, source: str = "") -> None:
 
 
 def begin(address: str, port: str) -> None:
-    while True:
-        begin_thread(begin_one, (address, int(port)))
+    for number in itertools.count():
+        begin_thread(begin_one, (address, int(port)), number)
         time.sleep(PAUSE)
 
 
-def begin_one(server: tuple[str, int]) -> None:
+def begin_one(server: tuple[str, int], number: int) -> None:
+    tell("begun", number)
     try:
         with socket.create_connection(server, PATIENCE) as connection, connection.makefile("rw") as lines:
             lines.write("hello\n")
             lines.flush()
-            tell("ok", lines.readline().strip())
+            tell("ok" if lines.readline() else "closed", number)
     except OSError as error:
-        tell(named(error))
+        tell(named(error), number)
 
 
 def named(error: OSError) -> str:

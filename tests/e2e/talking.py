@@ -60,7 +60,9 @@ def _read(process: "subprocess.Popen[str]", said: Said) -> None:
 
 def ask(cloud: Cloud, machine: str, protocol: str, address: str, port: int = PORT, source: str = "") -> str:
     """Ask `talk.py answer` once and return ``NAME CLIENT LOCAL``: who answers, and which addresses it sees."""
-    return cloud.on(machine, sys.executable, str(SCRIPT), "ask", protocol, address, str(port), *([source] * bool(source))).strip()
+    return cloud.on(
+        machine, sys.executable, str(SCRIPT), "ask", protocol, address, str(port), *([source] * bool(source))
+    ).strip()
 
 
 def sniff(cloud: Cloud, machine: str, expression: str) -> AbstractContextManager[Said]:
