@@ -1,116 +1,222 @@
-# SPDX-License-Identifier: Apache-2.0
-"""The agent's pass over a host in memory: what happens during a pass is looked at right after it."""
+"""An agent's life as stories: what it does, what it says, and what it leaves alone."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
-from buoy.agent.announcements import Announcements
-from buoy.agent.caution import Caution
-from buoy.agent.kept import Kept
-from buoy.agent.node import Agent, Parts
-from buoy.agent.reports import Reports
-from buoy.agent.speaking import BirdConfiguration
-from buoy.dataplane.driver import Disturbance
-from buoy.dataplane.fake import Fake
-from buoy.model.address import Address, Mac, Prefix
-from buoy.model.documents import path
+from buoy.model.address import host_prefix
 from buoy.model.node import PeerSession
-from buoy.model.nodestate import Failure, Key, Link, NodeState, Step
+from buoy.model.nodestate import Announcement, Class, Key, Step, Table
 from buoy.model.reason import Reason, Withhold
-from buoy.model.snapshot import Batch, Identity, Snapshot
-from buoy.model.status import WorkloadStatus
-from buoy.model.workload import FixedIP, Workload
-from buoy.planner.desired import Desired
-from buoy.planner.dhcp import guest_config
-from buoy.planner.peering import LocalNode
-from buoy.planner.wishes import Here
-from buoy.runtime.telemetry import Telemetry
-from buoy.store.memory import MemoryStore
+from buoy.model.status import AddressStatus, State
+from tests.unit.agent.story import ROUTER, Story
+from tests.unit.planner.cloud import FIXED, HERE, SERVICE, THERE, endpoint, floating, port
 
-VM = Workload(
-    id="vm", node="compute-1", interface="tapvm", mac=Mac("fa:16:3e:00:00:01"), network="net",
-    fixed_ips=(FixedIP(address=Address("192.0.2.7"), subnet="sub"),),
-)  # fmt: skip
-SNAPSHOT = Snapshot(Identity("test", 1), {path(VM): VM}, {path(VM): 1}, {})
-
-
-class Silent:
-    """A BIRD without sessions."""
-
-    def sessions(self) -> tuple[PeerSession, ...]:
-        return ()
-
-    def exported(self, prefixes: Collection[Prefix]) -> Mapping[Prefix, Withhold | None]:
-        return dict.fromkeys(prefixes)
-
-    def configure(self, text: str) -> None:
-        pass
-
-    def text(self) -> str:
-        return ""
-
-
-class Busy:
-    """A host to which something happens just when the pass has asked what happened."""
-
-    def __init__(self, inner: Fake) -> None:
-        self.inner = inner
-        self.next: Callable[[], None] | None = None
-
-    def disturbances(self) -> Disturbance:
-        told = self.inner.disturbances()
-        if self.next is not None:
-            happen, self.next = self.next, None
-            happen()
-        return told
-
-    def links(self) -> Mapping[str, Link]:
-        return self.inner.links()
-
-    def observe(self, keys: Collection[Key] | None) -> NodeState:
-        return self.inner.observe(keys)
-
-    def apply(self, steps: Sequence[Step]) -> list[Failure]:
-        return self.inner.apply(steps)
+TOLD = Key(Table.ANNOUNCEMENT, (host_prefix(SERVICE),))
+FILTERED = Withhold(Reason.FILTERED_BY_EXPORT, {"node": HERE})
 
 
 @pytest.fixture
-def host() -> Busy:
-    return Busy(Fake())
+def story(tmp_path: Path) -> Story:
+    return Story(tmp_path)
 
 
 @pytest.fixture
-def agent(host: Busy, tmp_path: Path) -> Agent:
-    bird = Silent()
-    speaking = BirdConfiguration(bird, LocalNode(name="compute-1", addresses=(Address("192.0.2.3"),)))  # type: ignore[arg-type]  # a BIRD without a process
-    parts = Parts(host, Announcements(bird, "compute-1", lambda: 0.0), speaking, Caution(Kept(str(tmp_path / "seen"))))
-    made = Agent(Desired(Here("compute-1", guest_config)), parts, Reports(MemoryStore()), Telemetry())
-    made.take(Batch(SNAPSHOT, None))
-    return made
+def served(story: Story) -> Story:
+    """Return a story in which a floating IP is served."""
+    story.host.set_link("tap1")
+    story.listed(port(), floating())
+    return story
 
 
-def test_a_tap_that_comes_up_during_a_pass_is_looked_at_in_the_next_which_is_at_once(agent: Agent, host: Busy) -> None:
-    host.inner.set_link("tapvm", up=False)
-    agent.run_pass()
-    assert Reason.TAP_DOWN == _said(agent).reason
-    host.inner.set_link("other")  # wakes the agent
-    host.next = lambda: host.inner.set_link("tapvm")
-    assert 0.0 == agent.run_pass()
-    agent.run_pass()
-    assert Reason.TAP_DOWN != _said(agent).reason
+def said(story: Story) -> tuple[State, Reason | None] | None:
+    status = story.address(SERVICE)
+    return None if status is None else (status.state, status.reason)
 
 
-def test_a_pass_during_which_nothing_happened_is_not_run_again_at_once(agent: Agent, host: Busy) -> None:
-    host.inner.set_link("tapvm")
-    agent.run_pass()
-    delay = agent.run_pass()
-    assert delay is not None
-    assert delay > 0
+def test_nothing_happens_before_the_store_has_spoken(story: Story) -> None:
+    story.host.set_link("tap1")
+    assert (None, []) == (story.look(), story.host.done)
 
 
-def _said(agent: Agent) -> WorkloadStatus:
-    said = agent.reports.statuses["status/compute-1/workload/vm"]
-    assert isinstance(said, WorkloadStatus)
-    return said
+def test_a_floating_ip_is_programmed_announced_and_said(served: Story) -> None:
+    assert AddressStatus(
+        node=HERE, address=SERVICE, state=State.ACTIVE, programmed=True, announced=True, revision=10
+    ) == served.address(SERVICE)
+    assert (True, True) == (served.holds(Table.DNAT, SERVICE), served.holds(*TOLD[:1], *TOLD.name))
+
+
+def test_a_port_is_down_until_its_tap_is_there(story: Story) -> None:
+    story.listed(port(), floating())
+    workload = story.workload()
+    assert workload is not None
+    assert ((State.DOWN, Reason.TAP_MISSING), (State.DOWN, Reason.TAP_MISSING)) == (
+        (workload.state, workload.reason),
+        said(story),
+    )
+    story.host.set_link("tap1")
+    story.look()
+    workload = story.workload()
+    assert workload is not None
+    assert (State.ACTIVE, (State.ACTIVE, None)) == (workload.state, said(story))
+
+
+def test_a_tap_that_goes_down_takes_the_status_with_it(served: Story) -> None:
+    served.host.set_link("tap1", up=False)
+    served.look()
+    assert (State.DOWN, Reason.TAP_DOWN) == said(served)
+    served.host.set_link("tap1")
+    served.look()
+    assert (State.ACTIVE, None) == said(served)
+
+
+def test_a_deleted_claim_leaves_nothing_and_nothing_is_said_of_it(served: Story) -> None:
+    served.changed(gone=[floating()])
+    assert (None, False, False) == (
+        said(served),
+        served.holds(Table.DNAT, SERVICE),
+        served.holds(*TOLD[:1], *TOLD.name),
+    )
+    assert served.address(FIXED) is not None
+
+
+def test_a_claim_that_moves_away_is_silent_here(served: Story) -> None:
+    served.changed(floating(endpoints=(endpoint(node=THERE, workload="port9"),)))
+    assert (None, False) == (said(served), served.holds(*TOLD[:1], *TOLD.name))
+
+
+def test_what_the_host_refuses_is_an_error_until_it_does_not(story: Story) -> None:
+    story.host.set_link("tap1")
+    story.host.refuse = lambda step: "no room" if _is_about(step, Table.DNAT) else None
+    story.listed(port(), floating())
+    assert (State.ERROR, Reason.REFUSED_BY_KERNEL) == said(story)
+    assert not story.holds(*TOLD[:1], *TOLD.name), "what cannot be forwarded is not announced"
+    assert (State.ACTIVE, None) == (getattr(story.address(FIXED), "state", None), None)
+    story.host.refuse = lambda _: None
+    story.look()
+    assert (State.ACTIVE, None) == said(story)
+
+
+def test_a_refusal_that_goes_on_is_tried_with_growing_pauses(story: Story) -> None:
+    story.host.set_link("tap1")
+    story.host.refuse = lambda step: "no room" if _is_about(step, Table.DNAT) else None
+    story.listed(port(), floating())
+    pauses = [story.look() for _ in range(12)]
+    assert all(pause is not None and pause <= 1.0 for pause in pauses)
+    assert [] != [step for step in story.host.done if not _is_about(step, Table.DNAT)]
+
+
+def test_damage_by_another_hand_is_repaired_and_counted(served: Story) -> None:
+    served.host.damage(TOLD)
+    served.look()
+    assert (True, 1.0) == (
+        served.holds(*TOLD[:1], *TOLD.name),
+        served.count("buoy_repairs_total", table="announcement"),
+    )
+    assert (State.ACTIVE, None) == said(served)
+
+
+def test_our_own_changes_are_not_repairs(served: Story) -> None:
+    served.changed(gone=[floating()])
+    served.changed(floating())
+    assert [] == [
+        sample
+        for family in served.telemetry.registry.collect()
+        for sample in family.samples
+        if sample.name == "buoy_repairs_total"
+    ]
+
+
+@pytest.mark.parametrize("why", [FILTERED, Withhold(Reason.NO_ESTABLISHED_PEER, {"node": HERE})])
+def test_an_address_no_peer_was_told_of_is_an_error(story: Story, why: Withhold) -> None:
+    story.host.set_link("tap1")
+    story.bird.no[host_prefix(SERVICE)] = why
+    story.listed(port(), floating())
+    status = story.address(SERVICE)
+    assert status is not None
+    assert (State.ERROR, why.reason, True, False) == (
+        status.state,
+        status.reason,
+        status.programmed,
+        status.announced,
+    )
+
+
+def test_a_lost_router_is_said_after_the_grace_and_forgotten_when_it_is_back(served: Story) -> None:
+    served.bird.up = (PeerSession(name="peer_tor", address=ROUTER.address, asn=64511, state="Active"),)
+    served.look(2)
+    assert (State.ACTIVE, None) == said(served)
+    served.look(10)
+    assert (State.ERROR, Reason.NO_ESTABLISHED_PEER) == said(served)
+    served.bird.up = (ROUTER,)
+    served.look(2)
+    assert (State.ACTIVE, None) == said(served)
+
+
+def test_a_session_is_a_gauge(served: Story) -> None:
+    assert 1.0 == served.count("buoy_bgp_session_up", peer="peer_tor")
+    served.bird.up = (PeerSession(name="peer_tor", address=ROUTER.address, asn=64511, state="Active"),)
+    served.look(2)
+    assert 0.0 == served.count("buoy_bgp_session_up", peer="peer_tor")
+
+
+def test_a_pass_in_which_nothing_happened_computes_and_says_nothing(served: Story) -> None:
+    before = (served.agent.desired.computed, len(served.host.done), served.count("buoy_passes_total"))
+    for _ in range(5):
+        served.look(1)
+    assert before == (served.agent.desired.computed, len(served.host.done), served.count("buoy_passes_total"))
+
+
+def test_times_are_taken_once_for_each_change(served: Story) -> None:
+    served.look(1)
+    served.changed(port(hostname="other"))
+    assert (1.0, 2.0) == (
+        served.count("buoy_change_to_programmed_seconds_count"),
+        served.count("buoy_change_to_announced_seconds_count"),
+    )
+
+
+def test_another_store_removes_nothing_without_a_person(served: Story) -> None:
+    served.store = "another"
+    served.start()
+    served.listed()
+    assert (True, True) == (served.holds(Table.DNAT, SERVICE), served.holds(*TOLD[:1], *TOLD.name))
+    assert (State.ERROR, Reason.HELD_BY_GUARD) == said(served)
+    served.agent.parts.caution.release(served.agent.snapshot.identity)  # type: ignore[union-attr]  # it was listed
+    served.agent.look_at_everything()
+    served.look()
+    assert (None, False) == (said(served), served.holds(*TOLD[:1], *TOLD.name))
+
+
+def test_a_new_agent_on_a_whole_host_changes_nothing(served: Story) -> None:
+    done = len(served.host.done)
+    served.start()
+    served.listed(port(), floating())
+    assert (done, (State.ACTIVE, None)) == (len(served.host.done), said(served))
+
+
+def test_draining_changes_the_preference_and_withdraws_nothing(served: Story) -> None:
+    done = len(served.host.done)
+    served.agent.prefer(Class.DRAIN)
+    served.look()
+    acts = [step.act for step in served.host.done[done:]]
+    assert {Announcement("tap1", Class.DRAIN)} == {getattr(act, "after", None) for act in acts}
+    assert (State.ACTIVE, None) == said(served)
+
+
+def test_what_a_node_counts_of_itself(served: Story) -> None:
+    assert ({f"workloads/{HERE}/port1"}, {SERVICE}) == (served.agent.workloads, served.agent.service_ips)
+    served.changed(gone=[port(), floating()])
+    assert (set(), set()) == (served.agent.workloads, served.agent.service_ips)
+
+
+def test_a_pass_that_raises_is_followed_by_one_over_everything(served: Story) -> None:
+    served.agent.failed(ValueError("a message nobody expected"))
+    computed = served.agent.desired.computed
+    served.look()
+    assert (True, (State.ACTIVE, None)) == (served.agent.desired.computed > computed, said(served))
+
+
+def _is_about(step: Step, table: Table) -> bool:
+    key = getattr(step.act, "key", None)
+    return key is not None and key.table is table
