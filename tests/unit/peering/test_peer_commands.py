@@ -44,6 +44,7 @@ def test_a_peers_life(buoy: Buoy) -> None:
     assert {name: row[name] for name in changed} == changed
     assert row["password"] == "(hidden)"
     assert "s3cret" not in buoy("peer", "show", "tor")
+    assert "(hidden)" == json.loads(buoy("show", "peers", "-o", "json"))[0]["password"]
     assert "s3cret" in buoy("peer", "show", "tor", "--show-password", "-o", "yaml")
     assert re.findall(r"\S+", buoy("peer", "list").splitlines()[1]) == ["tor", "192.0.2.1", "64999", "-", "0/0"]
 
