@@ -23,8 +23,8 @@ _STATUS_MASK, _SEEN_REPLY = 26, 2
 _SNAT, _DNAT = 0x10, 0x20
 _FEW = 4
 _ENOENT = 2
-_WITH_HANDSHAKE = frozenset({6, 33, 132})
-"""TCP, DCCP and SCTP, whose connections tracking cannot, or must not, take up in the middle."""
+_WITH_HANDSHAKE = frozenset({6, 132})
+"""TCP and SCTP, whose connections tracking must not, or cannot, take up in the middle; DCCP is known no more."""
 
 
 class Flow(NamedTuple):
