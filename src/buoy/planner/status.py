@@ -74,7 +74,7 @@ def entry_name(key: Key) -> str:
 def act_name(act: Change | Flush) -> str:
     """Return how a person calls an act, such as ``add route 192.0.2.7/32``."""
     if isinstance(act, Flush):
-        return f"end flows of {', '.join((*act.addresses, *act.connectionless))}"
+        return f"end flows of {', '.join((*act.addresses, *act.connectionless, *act.unanswered))}"
     verb = "add" if act.before is None else "remove" if act.after is None else "change"
     return f"{verb} {entry_name(act.key)}"
 

@@ -144,10 +144,12 @@ def test_an_act_has_a_name_for_people() -> None:
         Change(DNAT, Dnat(FIXED), Dnat(SERVICE)),
         Change(TOLD, Announcement("tap1"), None),
         Flush((SERVICE, FIXED)),
+        Flush((SERVICE,), unanswered=(FIXED,)),
     ]
     assert [
         "add dnat 198.51.100.1",
         "change dnat 198.51.100.1",
         "remove announcement 198.51.100.1/32",
+        "end flows of 198.51.100.1, 192.0.2.1",
         "end flows of 198.51.100.1, 192.0.2.1",
     ] == [act_name(act) for act in acts]
