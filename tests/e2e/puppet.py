@@ -78,8 +78,8 @@ def _send(order: dict[str, str]) -> None:
     elif "packet" in order:
         version = socket.AF_INET6 if ":" in order["to"] else socket.AF_INET
         raw = socket.socket(version, socket.SOCK_RAW, socket.IPPROTO_RAW)
-        # a packet that the machine itself drops is told to the sender
-        with raw, contextlib.suppress(PermissionError):
+        # a packet that the machine itself drops or cannot route is told to the sender
+        with raw, contextlib.suppress(OSError):
             raw.sendto(bytes.fromhex(order["packet"]), (order["to"], 0))
 
 
