@@ -63,6 +63,12 @@ def service_ip_placed(service: ServiceIP, node: str, reader: Reader) -> Served |
     return _ready(service, candidates, node, reader)
 
 
+def serving(service: ServiceIP) -> frozenset[str]:
+    """Return the nodes that are to serve a service IP: each endpoint's, or for mapped ones the anchor's alone."""
+    bound = sorted((endpoint for endpoint in service.endpoints if endpoint.node), key=_order)
+    return frozenset(endpoint.node for endpoint in bound if _candidates(bound, endpoint.node))
+
+
 def _order(endpoint: Endpoint) -> tuple[str, int, bytes, str]:
     """Order by mapping, then address: the first mapped endpoint's node is the anchor."""
     mapping = endpoint.mapping

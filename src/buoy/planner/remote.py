@@ -14,6 +14,7 @@ from buoy.model.service_ip import ServiceIP
 from buoy.model.snapshot import Snapshot
 from buoy.model.status import AddressStatus
 from buoy.model.workload import Workload
+from buoy.planner.placement import serving
 
 
 class Told(TypedDict):
@@ -29,7 +30,7 @@ def remote_lines(address: Address, snapshot: Snapshot) -> list[Told]:
     """Return the way of an address as the store tells it."""
     service = snapshot.documents.get(f"service-ips/{address}")
     if isinstance(service, ServiceIP):
-        return [*_service(service), *_nodes(address, {end.node for end in service.endpoints}, snapshot)]
+        return [*_service(service), *_nodes(address, serving(service), snapshot)]
     owners = _owners(address, snapshot)
     if not owners:
         unknown = _no("document", Withhold(Reason.UNKNOWN_ADDRESS, {"address": address}))
@@ -67,8 +68,8 @@ def _service(service: ServiceIP) -> Iterator[Told]:
 def old_nodes(address: Address, snapshot: Snapshot) -> list[Told]:
     """Return the nodes that should not serve an address and may still announce it, or say something is wrong."""
     service = snapshot.documents.get(f"service-ips/{address}")
-    ends = service.endpoints if isinstance(service, ServiceIP) else _owners(address, snapshot)
-    wanted = {end.node for end in ends}
+    owners = (owner.node for owner in _owners(address, snapshot))
+    wanted = serving(service) if isinstance(service, ServiceIP) else frozenset(owners)
     fenced = {document.node for document in snapshot.documents.values() if isinstance(document, Fence)}
     lines = []
     for status in _statuses(address, snapshot):
@@ -89,9 +90,8 @@ def _statuses(address: Address, snapshot: Snapshot) -> list[AddressStatus]:
 
 def _nodes(address: Address, ends: Collection[str], snapshot: Snapshot) -> Iterator[Told]:
     """Yield what the nodes that should serve an address say, as far as they live, and what others left behind."""
-    wanted = {node for node in ends if node}
     said = {status.node: status for status in _statuses(address, snapshot)}
-    for node in sorted(wanted):
+    for node in sorted(ends):
         details = {"node": node, "address": address, "missing": "any report yet"}
         if not isinstance(snapshot.documents.get(f"nodes/{node}"), Node):
             yield _no("node", Withhold(Reason.NODE_WITHOUT_AGENT, details))

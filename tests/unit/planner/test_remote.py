@@ -8,7 +8,7 @@ from buoy.model.reason import Reason
 from buoy.model.snapshot import Identity, Snapshot
 from buoy.model.status import AddressStatus, State
 from buoy.planner.remote import old_nodes, remote_lines
-from tests.unit.planner.cloud import FIXED, HERE, SERVICE, THERE, endpoint, floating, port
+from tests.unit.planner.cloud import FIXED, HERE, SERVICE, THERE, endpoint, floating, mapped, port
 
 ALIVE, ALIVE_THERE = Node(name=HERE), Node(name=THERE)
 SERVED = AddressStatus(node=HERE, address=SERVICE, state=State.ACTIVE, programmed=True, announced=True)
@@ -46,6 +46,14 @@ def test_a_service_ip(documents: tuple[Document, ...], said: list[tuple[str, str
     lines = remote_lines(SERVICE, store(*documents))
     assert said == [(line["topic"], line["reason"]) for line in lines]
     assert [not reason for _, reason in said] == [line["ok"] for line in lines]
+
+
+def test_of_mapped_endpoints_only_the_anchor_is_asked_for_a_report() -> None:
+    service = floating(endpoints=(mapped(8001), mapped(8002, node=THERE)))
+    lines = remote_lines(SERVICE, store(service, ALIVE, ALIVE_THERE, SERVED))
+    assert [("document", ""), ("binding", ""), ("binding", ""), ("status", "")] == [
+        (line["topic"], line["reason"]) for line in lines
+    ]
 
 
 def test_a_fixed_ip_is_explained_by_its_port() -> None:
