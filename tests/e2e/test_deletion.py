@@ -56,7 +56,11 @@ def _lines(cloud: Cloud, machine: str, script: str, words: tuple[str, ...]) -> l
         return []
     pattern = re.compile("|".join(rf"(?<![\w.:-]){re.escape(word)}(?![\w-])" for word in words))
     text = cloud.on(machine, "sh", "-c", script, check=False)
-    return [f"{machine}: {line}" for line in text.splitlines() if pattern.search(line)]
+    found = [f"{machine}: {line}" for line in text.splitlines() if pattern.search(line)]
+    # what the new node tells this one by BGP is no trace of what was here
+    return [
+        line for line in found if not (machine == NODE and ("via 192.168.8.4" in line or "[node_compute_2" in line))
+    ]
 
 
 def used(cloud: Cloud, guest: Guest) -> str:

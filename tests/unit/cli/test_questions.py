@@ -1,0 +1,164 @@
+"""`buoy why`, `status`, `show` and `node` as a person types them, on a store in memory without any agent."""
+
+import asyncio
+import json
+from collections.abc import Callable
+
+import pytest
+from typer.testing import CliRunner
+
+from buoy.cli import context
+from buoy.cli.main import app
+from buoy.model import documents
+from buoy.model.address import Address
+from buoy.model.documents import Document
+from buoy.model.errors import BuoyError
+from buoy.model.node import Node, PeerSession
+from buoy.model.peer import Peer
+from buoy.model.reason import Reason
+from buoy.model.status import AddressStatus, State
+from buoy.store.memory import MemoryStore
+from buoy.store.store import Write
+from tests.unit.planner.cloud import FIXED, HERE, SERVICE, THERE, floating, port
+
+UP = PeerSession(name="peer_tor", address=Address("192.0.2.254"), asn=64511, state="Established")
+DOWN = PeerSession(name="peer_tor", address=Address("192.0.2.254"), asn=64511, state="Active")
+SERVED = AddressStatus(node=HERE, address=SERVICE, state=State.ACTIVE, programmed=True, announced=True)
+LEFT = AddressStatus(node=THERE, address=SERVICE, state=State.ACTIVE, programmed=True, announced=True)
+
+Buoy = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+@pytest.fixture
+def buoy(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> Buoy:
+    monkeypatch.setattr(context, "open_store", lambda _: store)
+    monkeypatch.setenv(context.ENDPOINTS_VARIABLE, "http://192.0.2.100:2379")
+
+    def run(*words: str) -> tuple[int, str]:
+        result = CliRunner().invoke(app, words)
+        if isinstance(result.exception, BuoyError):
+            return context.exit_code(result.exception), str(result.exception)
+        return result.exit_code, result.output
+
+    return run
+
+
+def hold(store: MemoryStore, *wanted: Document) -> None:
+    asyncio.run(store.write([Write(documents.path(document), document) for document in wanted]))
+
+
+def test_a_served_address_ends_with_0(store: MemoryStore, buoy: Buoy) -> None:
+    hold(store, port(), floating(id="fip"), Node(name=HERE), SERVED)
+    code, text = buoy("why", SERVICE)
+    expected = [
+        "✓ document      translated service IP fip, direction both",
+        "✓ binding       port port1, fixed IP 192.0.2.1, on compute-1",
+        "✓ status        compute-1 programmed it and an established peer was told",
+    ]
+    assert (0, expected) == (code, text.splitlines())
+
+
+def test_a_no_ends_with_1_and_an_unknown_address_with_4(store: MemoryStore, buoy: Buoy) -> None:
+    hold(store, port(), floating())
+    code, text = buoy("why", SERVICE)
+    assert (1, True) == (code, f"✗ node          {HERE} has no living buoy agent; " in text)
+    assert 4 == buoy("why", "203.0.113.9")[0]
+    assert 2 == buoy("why", "203.0.113")[0]
+
+
+def test_json_has_topic_text_and_reason_of_each_line(store: MemoryStore, buoy: Buoy) -> None:
+    hold(store, floating(endpoints=()))
+    code, text = buoy("why", SERVICE, "-o", "json")
+    assert (1, [("document", True, ""), ("binding", False, "unbound")]) == (
+        code,
+        [(line["topic"], line["ok"], line["reason"]) for line in json.loads(text)],
+    )
+
+
+def test_a_silent_store_ends_with_3(store: MemoryStore, buoy: Buoy) -> None:
+    store.away = True
+    assert {3} == {buoy(*words)[0] for words in (("why", SERVICE), ("status",), ("show", "peers"), ("node", "list"))}
+
+
+def test_status_ends_with_0_if_all_is_well(store: MemoryStore, buoy: Buoy) -> None:
+    hold(store, port(), floating(), Node(name=HERE, sessions=(UP,), draining=True), SERVED)
+    code, text = buoy("status", "-o", "json")
+    assert (0, [(f"node {HERE}", "1/1 sessions, draining", ""), ("addresses", "1 active, 0 down, 0 unbound", "")]) == (
+        code,
+        [(row["what"], row["value"], row["note"]) for row in json.loads(text)],
+    )
+
+
+@pytest.mark.parametrize(
+    ("wrong", "note"),
+    [
+        (Node(name=HERE, sessions=(DOWN,)), "not established: peer_tor"),
+        (Node(name=HERE, held="store b speaks"), "removals held: store b speaks"),
+        (Node(name=HERE, problems=("peers/x.asn: 0",)), "not in force: peers/x.asn: 0"),
+        (
+            AddressStatus(node=HERE, address=SERVICE, state=State.ERROR, reason=Reason.BIRD_AWAY),
+            f"bird-away on {HERE}: buoy why {SERVICE}",
+        ),
+        (port(), f"on {HERE}: systemctl status buoy-agent"),
+    ],
+)
+def test_status_ends_with_1_and_names_what_is_wrong(store: MemoryStore, buoy: Buoy, wrong: Document, note: str) -> None:
+    hold(store, wrong)
+    code, text = buoy("status", "-o", "json")
+    assert (1, [note]) == (code, [row["note"] for row in json.loads(text) if not row["ok"]])
+
+
+def test_a_document_nobody_can_read_is_in_status(store: MemoryStore, buoy: Buoy) -> None:
+    store.put_raw({"peers/bad": b"{"})
+    code, text = buoy("status")
+    assert (1, True) == (code, "document peers/bad" in text)
+
+
+def test_what_is_left_at_its_default_is_shown_too(store: MemoryStore, buoy: Buoy) -> None:
+    hold(store, port(), floating(), SERVED)
+    [claim] = json.loads(buoy("show", "service-ips", "-o", "json")[1])
+    assert ("translated", "both", [FIXED], [HERE], "active") == (
+        claim["mode"],
+        claim["direction"],
+        claim["targets"],
+        claim["nodes"],
+        claim["state"],
+    )
+    [workload] = json.loads(buoy("show", "workloads", "-o", "json", "--node", HERE)[1])
+    assert (True, [FIXED]) == (workload["port_security"], workload["fixed_ips"])
+
+
+def test_a_password_is_shown_to_nobody(store: MemoryStore, buoy: Buoy) -> None:
+    hold(store, Peer(name="tor", address=Address("192.0.2.254"), asn=64511, password="open"))
+    assert ["(hidden)"] == [peer["password"] for peer in json.loads(buoy("show", "peers", "-o", "json")[1])]
+
+
+def test_a_living_node_is_not_fenced(store: MemoryStore, buoy: Buoy) -> None:
+    hold(store, Node(name=THERE), floating(), Node(name=HERE), SERVED, LEFT)
+    code, text = buoy("node", "fence", THERE)
+    assert (4, True) == (code, "has a living agent" in text)
+
+
+def test_a_fence_settles_what_an_old_node_never_confirmed(store: MemoryStore, buoy: Buoy) -> None:
+    hold(store, floating(), Node(name=HERE), SERVED, LEFT)
+    assert (1, True) == _why(buoy)
+    assert 0 == buoy("node", "fence", THERE, "--reason", "burnt")[0]
+    assert (0, False) == _why(buoy)
+    assert 0 == buoy("node", "unfence", THERE)[0]
+    assert (1, True) == _why(buoy)
+
+
+def _why(buoy: Buoy) -> tuple[int, bool]:
+    code, text = buoy("why", SERVICE)
+    return code, f"{THERE} has not confirmed that it withdrew {SERVICE}" in text
+
+
+def test_without_an_agent_its_questions_say_how_to_start_it(buoy: Buoy) -> None:
+    for words in (("plan",), ("audit",), ("agent", "drain"), ("agent", "undrain"), ("agent", "release-guard")):
+        code, text = buoy(*words)
+        assert (2, True) == (code, "systemctl status buoy-agent" in text)
