@@ -11,7 +11,7 @@ from buoy.model.address import Address, Prefix
 from buoy.model.documents import Document
 from buoy.model.group import Member, Rule, SecurityGroup, Side
 from buoy.model.network import Subnet
-from buoy.model.nodestate import Change, Dnat, Flush, Key, Link, Phase, Step, Table
+from buoy.model.nodestate import Change, Dnat, Egress, Flush, Key, Link, Phase, Step, Table
 from buoy.planner.desired import Desired
 from buoy.planner.plan import make_plan
 from buoy.planner.verify import mismatches
@@ -223,3 +223,20 @@ def test_a_flush_leaves_other_flows_alone() -> None:
     host.apply([Step(Phase.FLUSH_NEW, Flush((SERVICE,)))])
     assert Dropped("nobody at 198.51.100.1 on tap1") == host.forward(outside())
     assert {} == host.observe([Key(Table.DNAT, (SERVICE,))])
+
+
+def test_a_flush_of_the_unanswered_leaves_what_was_answered() -> None:
+    host = fake(PORT)
+    own = Packet(FIXED, CLIENT, interface="tap1")
+    host.forward(own)
+    host.damage(key(Table.EGRESS, FIXED), Egress(SERVICE))
+    host.apply([Step(Phase.FLUSH_NEW, Flush(unanswered=(FIXED,)))])
+    left = host.forward(own)
+    assert isinstance(left, Delivered)
+    assert SERVICE == left.packet.src
+    host.forward(left.packet.reply)
+    host.damage(key(Table.EGRESS, FIXED))
+    host.apply([Step(Phase.FLUSH_NEW, Flush(unanswered=(FIXED,)))])
+    left = host.forward(own)
+    assert isinstance(left, Delivered)
+    assert SERVICE == left.packet.src
