@@ -59,6 +59,11 @@ class Reports:
         """All current statuses by path."""
         return self._truth
 
+    @property
+    def waiting(self) -> bool:
+        """Whether the store does not have the truth yet."""
+        return bool(self._differs)
+
     def _compare(self, path: str) -> None:
         if self._truth.get(path) == self._written.get(path):
             self._differs.pop(path, None)

@@ -1,0 +1,103 @@
+"""Statuses reach the store, also after an outage, and what is said no more is deleted."""
+
+import asyncio
+
+from buoy.agent.reports import Reports
+from buoy.model import documents
+from buoy.model.address import Address
+from buoy.model.status import AddressStatus, State
+from buoy.store.memory import MemoryStore
+from buoy.store.store import Write
+
+NODE = "compute-1"
+
+
+def status(number: int, state: State = State.ACTIVE) -> AddressStatus:
+    return AddressStatus(node=NODE, address=Address(f"198.51.100.{number}"), state=state)
+
+
+def written(reports: Reports) -> None:
+    """Let the reports write until the store has the truth."""
+    asyncio.run(asyncio.wait_for(_until_written(reports), 10))
+
+
+async def _until_written(reports: Reports) -> None:
+    task = asyncio.create_task(reports.run())
+    for _ in range(1000):
+        if not _waits(reports):
+            break
+        await asyncio.sleep(0.01)
+    task.cancel()
+
+
+def _waits(reports: Reports) -> bool:
+    return reports.waiting
+
+
+def held(store: MemoryStore) -> set[str]:
+    """Return the paths that are in the store."""
+
+    async def listed() -> set[str]:
+        watch = store.watch(("status/",))
+        batch = await anext(watch)
+        return set(batch.snapshot.documents)
+
+    return asyncio.run(listed())
+
+
+def test_a_status_is_written_and_one_that_is_no_news_is_not() -> None:
+    store = MemoryStore()
+    reports = Reports(store)
+    reports.say(status(1))
+    written(reports)
+    assert {"status/compute-1/address/198.51.100.1"} == held(store)
+    reports.say(status(1))
+    assert not _waits(reports)
+
+
+def test_what_a_former_agent_left_is_deleted_when_nobody_says_it() -> None:
+    store = MemoryStore()
+    path = documents.path(status(9))
+    asyncio.run(store.write([Write(path, status(9))]))
+    reports = Reports(store)
+    reports.heard({path: status(9)}, complete=True)
+    written(reports)
+    assert set() == held(store)
+
+
+def test_an_outage_delays_reports_and_loses_none() -> None:
+    store = MemoryStore()
+    reports = Reports(store)
+    store.away = True
+    reports.say(status(1))
+    reports.say(status(2))
+
+    async def story() -> None:
+        task = asyncio.create_task(reports.run())
+        await asyncio.sleep(0.05)
+        assert _waits(reports)
+        reports.forget(documents.path(status(2)))
+        store.away = False
+        task.cancel()
+        await _until_written(reports)
+
+    asyncio.run(asyncio.wait_for(story(), 10))
+    assert {"status/compute-1/address/198.51.100.1"} == held(store)
+
+
+def test_more_than_one_transaction_takes_is_written_in_several() -> None:
+    store = MemoryStore()
+    reports = Reports(store)
+    for number in range(1, 251):
+        reports.say(status(number))
+    written(reports)
+    assert 250 == len(held(store))
+
+
+def test_what_another_hand_changed_is_put_right() -> None:
+    store = MemoryStore()
+    reports = Reports(store)
+    reports.say(status(1))
+    written(reports)
+    reports.heard({documents.path(status(1)): status(1, State.DOWN)})
+    assert _waits(reports)
