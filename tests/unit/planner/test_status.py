@@ -139,7 +139,7 @@ def test_a_healthy_workload_in_full() -> None:
 
 
 def test_an_act_has_a_name_for_people() -> None:
-    acts = [
+    acts: list[Change | Flush] = [
         Change(DNAT, None, Dnat(FIXED)),
         Change(DNAT, Dnat(FIXED), Dnat(SERVICE)),
         Change(TOLD, Announcement("tap1"), None),
