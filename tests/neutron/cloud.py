@@ -14,12 +14,13 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from buoy.model.address import Address
 from buoy.model.documents import Document, path
+from buoy.model.errors import InvalidInput
 from buoy.model.node import Node
 from buoy.model.reason import Reason
 from buoy.model.status import AddressStatus, State, WorkloadStatus
@@ -31,8 +32,10 @@ from buoy.store.store import Write
 _POLICY = "".join(f'"{verb}_port_binding": "rule:admin_only"\n' for verb in ("create", "delete"))
 _POLICY += '"activate": "rule:admin_only"\n'
 
-START_SECONDS = 60.0
-PATIENCE = 15.0
+WARM = Path(__file__).with_name("warm_compare.py")
+
+START_SECONDS = 120.0
+PATIENCE = 30.0
 
 
 def free_port() -> int:
@@ -49,7 +52,7 @@ def eventually(expected: object, probe: Callable[[], object]) -> object:
         actual = probe()
         if actual == expected or time.monotonic() > deadline:
             return actual
-        time.sleep(0.02)
+        time.sleep(0.05)
 
 
 class Refusal(Exception):
@@ -113,13 +116,16 @@ class Cloud:
         )
         policy = directory / "policy.yaml"
         policy.write_text(_POLICY)
-        self._config.write_text(f"{neutron_conf(embedded)}\n[oslo_policy]\npolicy_file = {policy}\n")
+        self._config.write_text(
+            f"{neutron_conf(embedded)}outbox_patience = 1\n\n[oslo_policy]\npolicy_file = {policy}\n"
+        )
         client, peer = self.etcd_url, f"http://127.0.0.1:{peers}"
         words = ("etcd", "--data-dir", str(directory / "etcd"), "--initial-cluster", f"default={peer}")
         clients = ("--listen-client-urls", client, "--advertise-client-urls", client)
         members = ("--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer)
         self.etcd = Process([*words, *clients, *members], self._etcd_port, directory / "etcd.log")
         self.neutron = self.another_server(self._port)
+        self._comparer: subprocess.Popen[str] | None = None
 
     def another_server(self, port: int) -> Process:
         """Return an API worker on the same database, not yet started."""
@@ -135,6 +141,35 @@ class Cloud:
         """Kill both servers."""
         self.neutron.kill()
         self.etcd.kill()
+        if self._comparer is not None:
+            self._comparer.kill()
+            self._comparer.communicate()
+
+    def compare(self, *words: str) -> tuple[int, str]:
+        """Run the comparison of database and store; return its exit code and what it printed."""
+        return self.compare_at(self._config, *words)
+
+    def compare_at(self, config: Path, *words: str) -> tuple[int, str]:
+        """Compare with what another neutron.conf says."""
+        return self._compared("--config-file", str(config), *words)
+
+    def prepare(self, url: str) -> None:
+        """Make an empty Neutron database."""
+        assert (0, url) == self._compared("--prepare", url)
+
+    def _compared(self, *words: str) -> tuple[int, str]:
+        comparer = self._comparer = self._comparer or self._warm()
+        assert comparer.stdin is not None
+        assert comparer.stdout is not None
+        comparer.stdin.write(json.dumps(words) + "\n")
+        comparer.stdin.flush()
+        code, text = json.loads(comparer.stdout.readline())
+        return int(code), str(text)
+
+    def _warm(self) -> "subprocess.Popen[str]":
+        pipe = subprocess.PIPE
+        with (self.directory / "compare.log").open("ab") as log:
+            return subprocess.Popen([sys.executable, WARM], stdin=pipe, stdout=pipe, stderr=log, text=True)
 
     def log(self) -> str:
         """Return what Neutron logged."""
@@ -185,8 +220,17 @@ class Cloud:
         return found
 
     def document(self, at: str) -> Document | None:
-        """Return what stands under a path."""
-        return self.documents().get(at)
+        """Return what stands under a path; None also for what is no document."""
+        return asyncio.run(self._document(at))
+
+    async def _document(self, at: str) -> Document | None:
+        store = open_store(StoreSettings(endpoints=(self.etcd_url,)))
+        try:
+            return (await store.read(at)).document
+        except InvalidInput:
+            return None
+        finally:
+            await store.close()
 
     def revision(self, at: str) -> int:
         """Return the store's revision of a path."""
@@ -234,6 +278,18 @@ class Cloud:
         seen = self.revision(f"service-ips/{address}") if revision is None else revision
         status = AddressStatus(node=node, address=Address(address), state=state, revision=seen)
         self.write(Write(path(status), status))
+
+
+def running(directory: Path) -> Iterator[Cloud]:
+    """Yield a running Neutron and etcd, with living agents on compute-1 and compute-2."""
+    made = Cloud(directory)
+    try:
+        made.start()
+        made.agent("compute-1")
+        made.agent("compute-2")
+        yield made
+    finally:
+        made.kill()
 
 
 def _plural(kind: str) -> str:

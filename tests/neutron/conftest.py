@@ -1,20 +1,13 @@
-"""One cloud per test module: a server takes seconds to start."""
+"""One cloud for every test that leaves it alive, for a server takes seconds to start."""
 
 from collections.abc import Iterator
 
 import pytest
 
-from tests.neutron.cloud import Cloud
+from tests.neutron.cloud import Cloud, running
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     """A running Neutron and etcd, with living agents on compute-1 and compute-2."""
-    made = Cloud(tmp_path_factory.mktemp("cloud"))
-    try:
-        made.start()
-        made.agent("compute-1")
-        made.agent("compute-2")
-        yield made
-    finally:
-        made.kill()
+    yield from running(tmp_path_factory.mktemp("cloud"))

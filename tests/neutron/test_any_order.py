@@ -2,8 +2,6 @@
 
 import contextlib
 import random
-import subprocess
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +10,7 @@ import pytest
 from tests.neutron.cloud import Cloud, Refusal
 from tests.neutron.story import Tenant
 
-ROUNDS, CHANGES = 5, 25
+ROUNDS, CHANGES = 4, 20
 
 
 class Chaos:
@@ -21,7 +19,7 @@ class Chaos:
     def __init__(self, cloud: Cloud, seed: int) -> None:
         self.cloud = cloud
         self.random = random.Random(seed)
-        self.tenants = [Tenant(cloud, 65), Tenant(cloud, 66)]
+        self.tenants = [Tenant(cloud, 63), Tenant(cloud, 64)]
         self.groups = [cloud.create("security_group", name=f"g{number}")["id"] for number in range(2)]
 
     def change(self) -> None:
@@ -139,7 +137,7 @@ class Chaos:
     def change_subnet(self) -> object:
         changes: list[dict[str, Any]] = [
             {"dns_nameservers": [f"192.0.2.{self.random.randint(1, 9)}"]},
-            {"host_routes": [{"destination": "198.51.100.0/24", "nexthop": "10.65.0.9"}]},
+            {"host_routes": [{"destination": "198.51.100.0/24", "nexthop": "10.63.0.9"}]},
             {"name": f"s{self.random.randint(0, 9)}"},
             {"enable_dhcp": self.random.random() < 0.5},
         ]
@@ -157,12 +155,11 @@ class Chaos:
 @pytest.mark.parametrize("seed", [1])
 def test_database_and_store_agree(cloud: Cloud, seed: int) -> None:
     chaos = Chaos(cloud, seed)
-    command = [sys.executable, "-m", "buoy.neutron.compare_now", "--config-file", str(cloud.directory / "neutron.conf")]
     for _ in range(ROUNDS):
         for _ in range(CHANGES):
             chaos.change()
         # two looks half a second apart: what is merely on its way at the first has arrived at the second
-        run = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert (0, "0 missing, 0 stale, 0 orphan") == (run.returncode, run.stdout.rpartition(" of ")[0]), run.stdout
+        code, printed = cloud.compare()
+        assert (0, "0 missing, 0 stale, 0 orphan") == (code, printed.rpartition(" of ")[0]), printed
     assert [] == [line for line in cloud.log().splitlines() if " ERROR buoy" in line]
     assert [] == [line for line in cloud.log().splitlines() if "HTTPInternalServerError" in line]

@@ -14,7 +14,7 @@ from tests.neutron.story import Tenant
 @pytest.fixture(scope="module")
 def tenant(cloud: Cloud) -> Tenant:
     """A tenant network behind a router."""
-    return Tenant(cloud, 65)
+    return Tenant(cloud, 61)
 
 
 def claim(cloud: Cloud, fip: dict[str, Any]) -> ServiceIP | None:

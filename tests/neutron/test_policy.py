@@ -16,7 +16,7 @@ from tests.neutron.story import Tenant
 @pytest.fixture(scope="module")
 def tenant(cloud: Cloud) -> Tenant:
     """A tenant network behind a router."""
-    return Tenant(cloud, 65)
+    return Tenant(cloud, 62)
 
 
 def members(cloud: Cloud, group: str) -> set[str]:

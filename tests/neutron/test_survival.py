@@ -1,8 +1,9 @@
 """What must survive: kill -9, an absent etcd, many requests at once, an empty or a spoiled store."""
 
+import re
 import signal
 import subprocess
-import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,21 +16,20 @@ from buoy.model.group import Member
 from buoy.model.service_ip import ServiceIP
 from buoy.neutron.reader import KINDS
 from buoy.store.store import Write
-from tests.neutron.cloud import Cloud, Process, Refusal, eventually, free_port
+from tests.neutron.cloud import Cloud, Process, Refusal, eventually, free_port, running
 from tests.neutron.story import Tenant
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    """A cloud of this module's own, for it is killed."""
+    yield from running(tmp_path_factory.mktemp("cloud"))
 
 
 @pytest.fixture(scope="module")
 def tenant(cloud: Cloud) -> Tenant:
     """A tenant network behind a router."""
     return Tenant(cloud, 65)
-
-
-def compare(cloud: Cloud, *words: str) -> tuple[int, str]:
-    """Run the comparison; return its exit code and what it printed."""
-    command = [sys.executable, "-m", "buoy.neutron.compare_now", "--config-file", str(cloud.directory / "neutron.conf")]
-    run = subprocess.run([*command, *words], capture_output=True, text=True, check=False)
-    return run.returncode, run.stdout
 
 
 def owned(cloud: Cloud) -> dict[str, Document]:
@@ -50,9 +50,12 @@ def test_changes_made_while_etcd_is_down_arrive_after(cloud: Cloud, tenant: Tena
     cloud.update("floatingip", fip["id"], port_id=port["id"])
     gone = tenant.floating_ip(port_id=tenant.port()["id"])
     cloud.delete("floatingip", gone["id"])
+    warning = r"WARNING buoy.* outbox: \d+ changes wait for the store, the oldest for \d+ s; .* etcdctl endpoint health"
+    assert True is eventually(True, lambda: re.search(warning, cloud.log()) is not None)
     cloud.etcd.start()
     assert [port["id"]] == eventually([port["id"]], lambda: targets(cloud, fip))
     assert None is targets(cloud, gone)
+    assert True is eventually(True, lambda: "outbox: the store has all changes again" in cloud.log())
 
 
 def test_neutron_killed_between_commit_and_write_loses_nothing(cloud: Cloud, tenant: Tenant) -> None:
@@ -77,29 +80,45 @@ def second(cloud: Cloud) -> Iterator[tuple[Process, int]]:
     process.kill()
 
 
-def one_life(cloud: Cloud, tenant: Tenant, number: int, api: int | None) -> list[str]:
-    """Create a bound port; every second with a floating IP, every fourth deleted again; return what was refused."""
-    network = {"network_id": tenant.network["id"], "binding:host_id": "compute-1", "device_owner": "compute:nova"}
-    try:
-        port = cloud.call("POST", "ports", {"port": network}, api)["port"]
-        if number % 2:
-            body = {"floating_network_id": tenant.public["id"], "port_id": port["id"]}
-            cloud.call("POST", "floatingips", {"floatingip": body}, api)
-        if number % 4 == 1:
-            cloud.call("DELETE", f"ports/{port['id']}", None, api)
-    except Refusal as refusal:
-        return [str(refusal)]
-    return []
+def a_hundred(cloud: Cloud, tenant: Tenant) -> list[tuple[str, str, object]]:
+    """Return calls that make, change and delete ports and floating IPs, each another one."""
+    wish = {"network_id": tenant.network["id"], "binding:host_id": "compute-1", "device_owner": "compute:nova"}
+    public = tenant.public["id"]
+    ports = [port["id"] for port in cloud.call("POST", "ports", {"ports": [wish] * 50})["ports"]]
+    moving = [tenant.floating_ip()["id"] for _ in range(10)]
+    leads = [{"floatingip": {"floating_network_id": public, "port_id": port}} for port in ports[:20]]
+    names = [{"port": {"name": port, "fixed_ips": []}} for port in ports[30:40]]
+    return [
+        *(("POST", "ports", {"port": wish}) for _ in range(50)),
+        *(("POST", "floatingips", lead) for lead in leads),
+        *(
+            ("PUT", f"floatingips/{one}", {"floatingip": {"port_id": port}})
+            for one, port in zip(moving, ports[20:30], strict=True)
+        ),
+        *(("PUT", f"ports/{port}", name) for port, name in zip(ports[30:40], names, strict=True)),
+        *(("DELETE", f"ports/{port}", None) for port in ports[40:]),
+    ]
 
 
 def test_a_hundred_operations_at_once_through_two_workers(
     cloud: Cloud, tenant: Tenant, second: tuple[Process, int]
 ) -> None:
-    with ThreadPoolExecutor(100) as pool:
-        lives = [pool.submit(one_life, cloud, tenant, n, second[1] if n % 3 == 0 else None) for n in range(100)]
-        refusals = [refusal for life in lives for refusal in life.result()]
-    assert [] == refusals
-    assert 0 == eventually(0, lambda: compare(cloud)[0])
+    calls = a_hundred(cloud, tenant)
+    assert 100 == len(calls)
+    together = threading.Barrier(len(calls))
+
+    def act(number: int) -> list[str]:
+        together.wait()
+        try:
+            cloud.call(*calls[number], second[1] if number % 2 else None)
+        except Refusal as refusal:
+            return [f"{calls[number]}: {refusal}"]
+        return []
+
+    with ThreadPoolExecutor(len(calls)) as pool:
+        refused = [line for lines in pool.map(act, range(len(calls))) for line in lines]
+    assert [] == refused
+    assert 0 == eventually(0, lambda: cloud.compare()[0])
     claims = [document for document in owned(cloud).values() if isinstance(document, ServiceIP)]
     shown = cloud.call("GET", "floatingips")["floatingips"]
     assert {fip["floating_ip_address"] for fip in shown} == {claim.address for claim in claims}
@@ -119,10 +138,10 @@ def test_the_comparison_repairs_what_is_missing_stale_and_orphaned(cloud: Cloud,
         Write(f"members/{group}/192.0.2.1/32", orphan),
         Write(network, type(stale)(id=tenant.network["id"], name="wrong")),  # type: ignore[call-arg]
     )
-    code, text = compare(cloud)
+    code, text = cloud.compare()
     assert (1, ["missing", "orphan", "stale"]) == (code, sorted(line.split()[0] for line in text.splitlines()[:-1]))
     assert before == eventually(before, lambda: owned(cloud))
-    assert 0 == compare(cloud)[0]
+    assert 0 == cloud.compare()[0]
 
 
 def test_documents_a_broken_client_wrote_are_written_anew(cloud: Cloud, tenant: Tenant) -> None:
@@ -135,30 +154,23 @@ def test_documents_a_broken_client_wrote_are_written_anew(cloud: Cloud, tenant: 
         env={"ETCDCTL_API": "3", "PATH": "/usr/bin:/bin:/usr/local/bin"},
     )
     assert None is cloud.document(at)
-    assert 1 == compare(cloud)[0]
+    assert 1 == cloud.compare()[0]
     assert before == eventually(before, lambda: cloud.document(at))
 
 
 def test_an_empty_database_does_not_empty_the_store(cloud: Cloud, tenant: Tenant, tmp_path: Path) -> None:
     assert tenant.network
     full = owned(cloud)
-    other = Cloud(tmp_path)
-    other.etcd, other.etcd_url = cloud.etcd, cloud.etcd_url
+    url = f"sqlite:///{tmp_path}/neutron.sqlite"
+    cloud.prepare(url)
     config = tmp_path / "neutron.conf"
-    config.write_text(config.read_text().replace(_endpoints(config), _endpoints(cloud.directory / "neutron.conf")))
-    other.neutron.start()
-    try:
-        code, text = compare(other)
-        assert (2, True) == (code, "--confirm" in text)
-        assert set() == full.keys() - owned(cloud).keys()
-    finally:
-        other.neutron.kill()
-
-
-def _endpoints(config: Path) -> str:
-    return next(line for line in config.read_text().splitlines() if line.startswith("endpoints"))
+    text = (cloud.directory / "neutron.conf").read_text()
+    config.write_text(re.sub(r"(?m)^connection = .*", f"connection = {url}", text))
+    code, printed = cloud.compare_at(config)
+    assert (2, True) == (code, "--confirm" in printed)
+    assert set() == full.keys() - owned(cloud).keys()
 
 
 def test_no_row_is_left_and_nothing_failed(cloud: Cloud) -> None:
-    assert 0 == eventually(0, lambda: compare(cloud)[0])
+    assert 0 == eventually(0, lambda: cloud.compare()[0])
     assert [] == [line for line in cloud.log().splitlines() if " ERROR buoy" in line]
