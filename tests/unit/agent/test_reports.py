@@ -23,11 +23,15 @@ def written(reports: Reports) -> None:
 
 async def _until_written(reports: Reports) -> None:
     task = asyncio.create_task(reports.run())
+    await _settled(reports)
+    task.cancel()
+
+
+async def _settled(reports: Reports) -> None:
     for _ in range(1000):
         if not _waits(reports):
-            break
+            return
         await asyncio.sleep(0.01)
-    task.cancel()
 
 
 def _waits(reports: Reports) -> bool:
@@ -78,8 +82,8 @@ def test_an_outage_delays_reports_and_loses_none() -> None:
         assert _waits(reports)
         reports.forget(documents.path(status(2)))
         store.away = False
+        await _settled(reports)
         task.cancel()
-        await _until_written(reports)
 
     asyncio.run(asyncio.wait_for(story(), 10))
     assert {"status/compute-1/address/198.51.100.1"} == held(store)
