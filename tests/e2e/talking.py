@@ -58,11 +58,13 @@ def _read(process: "subprocess.Popen[str]", said: Said) -> None:
         said.append(line.strip())
 
 
-def ask(cloud: Cloud, machine: str, protocol: str, address: str, port: int = PORT, source: str = "") -> str:
-    """Ask `talk.py answer` once and return ``NAME CLIENT LOCAL``: who answers, and which addresses it sees."""
-    return cloud.on(
-        machine, sys.executable, str(SCRIPT), "ask", protocol, address, str(port), *([source] * bool(source))
-    ).strip()
+def ask(cloud: Cloud, machine: str, protocol: str, address: str, *at: str | int) -> str:
+    """Ask `talk.py answer` once and return ``NAME CLIENT LOCAL``: who answers, and which addresses it sees.
+
+    `at` is the port, `PORT` if it is left out, and the address to ask from.
+    """
+    words = [protocol, address, *map(str, at or (PORT,))]
+    return cloud.on(machine, sys.executable, str(SCRIPT), "ask", *words).strip()
 
 
 def sniff(cloud: Cloud, machine: str, expression: str) -> AbstractContextManager[Said]:

@@ -72,7 +72,7 @@ def test_each_of_several_fixed_ips_has_its_own_both_ways(cloud: Cloud, guests: G
         cloud.openstack("floating", "ip", "set", "--port", port, "--fixed-ip-address", fixed, address)
         _until_active(cloud, address)
         assert f"red {OUTSIDE} {fixed}" == ask(cloud, "access", "tcp", address)
-        assert f"access {address} {OUTSIDE}" == ask(cloud, "red", "tcp", OUTSIDE, source=fixed)
+        assert f"access {address} {OUTSIDE}" == ask(cloud, "red", "tcp", OUTSIDE, PORT, fixed)
     cloud.openstack("port", "unset", "--fixed-ip", f"subnet=calico-v4,ip-address={second}", port)
     cloud.on("red", "ip", "address", "delete", f"{second}/24", "dev", "eth0")
     eventually(partial(traces, cloud, floating[1], own=True), [].__eq__, seconds=4)

@@ -47,7 +47,7 @@ def address(cloud: Cloud, guests: Guests) -> Iterator[str]:
 def test_a_port_leads_to_a_port_of_a_guest_until_it_is_deleted(
     cloud: Cloud, guests: Guests, address: str, protocol: str
 ) -> None:
-    forwarding = _forward(cloud, guests["red"], address, protocol, "8000", "7000")
+    forwarding = _forward(cloud, guests["red"], address, protocol, ("8000", "7000"))
     other = {"tcp": "udp", "udp": "tcp"}[protocol]
     eventually(partial(ask, cloud, "access", protocol, address, 8000), _seen(guests["red"], OUTSIDE).__eq__)
     assert _unanswered(cloud, protocol, address, 8001)
@@ -61,7 +61,7 @@ def test_a_port_leads_to_a_port_of_a_guest_until_it_is_deleted(
 def test_ports_lead_to_guests_on_one_node_and_on_another(cloud: Cloud, guests: Guests, address: str) -> None:
     for name, port in (("red", "8000"), ("green", "8001"), ("blue", "8002")):
         for protocol in ("tcp", "udp"):
-            _forward(cloud, guests[name], address, protocol, port, "7000")
+            _forward(cloud, guests[name], address, protocol, (port, "7000"))
     for protocol in ("tcp", "udp"):
         look = partial(ask, cloud, "access", protocol, address)
         eventually(partial(look, 8000), _seen(guests["red"], OUTSIDE).__eq__)
@@ -71,8 +71,8 @@ def test_ports_lead_to_guests_on_one_node_and_on_another(cloud: Cloud, guests: G
 
 
 def test_guests_reach_forwarded_ports_too(cloud: Cloud, guests: Guests, address: str) -> None:
-    _forward(cloud, guests["red"], address, "tcp", "8000", "7000")
-    _forward(cloud, guests["blue"], address, "tcp", "8002", "7000")
+    _forward(cloud, guests["red"], address, "tcp", ("8000", "7000"))
+    _forward(cloud, guests["blue"], address, "tcp", ("8002", "7000"))
     for client in HOSTS:
         for server, port in (("red", 8000), ("blue", 8002)):
             answered = eventually(
@@ -82,8 +82,8 @@ def test_guests_reach_forwarded_ports_too(cloud: Cloud, guests: Guests, address:
 
 
 def test_a_range_leads_to_a_range_and_another_to_one_port(cloud: Cloud, guests: Guests, address: str) -> None:
-    _forward(cloud, guests["red"], address, "tcp", "8000:8002", "7000:7002")
-    _forward(cloud, guests["blue"], address, "udp", "9000:9002", "7001")
+    _forward(cloud, guests["red"], address, "tcp", ("8000:8002", "7000:7002"))
+    _forward(cloud, guests["blue"], address, "udp", ("9000:9002", "7001"))
     for offset in range(3):
         look = partial(ask, cloud, "access")
         eventually(partial(look, "tcp", address, 8000 + offset), _seen(guests["red"], OUTSIDE).__eq__)
@@ -94,7 +94,8 @@ def test_a_range_leads_to_a_range_and_another_to_one_port(cloud: Cloud, guests: 
     assert f"{address} . 6 . 8002 : {_fixed(guests['red'])} . 7002" in mapped
 
 
-def _forward(cloud: Cloud, guest: dict[str, Any], address: str, protocol: str, outside: str, inside: str) -> str:
+def _forward(cloud: Cloud, guest: dict[str, Any], address: str, protocol: str, ports: tuple[str, str]) -> str:
+    outside, inside = ports
     made = cloud.get(
         "floating", "ip", "port", "forwarding", "create", "--internal-ip-address", _fixed(guest), "--port",
         guest["port"], "--internal-protocol-port", inside, "--external-protocol-port", outside, "--protocol", protocol,

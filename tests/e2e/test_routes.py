@@ -9,6 +9,10 @@ import pytest
 from tests.e2e.cloud import Cloud, eventually
 
 Guests = dict[str, dict[str, Any]]
+PLACES = {
+    "slaac": ("compute-1", 3, ("10.65.0.", "fd00:65::")),
+    "stateful": ("compute-2", 4, ("10.66.0.", "fd00:66::")),
+}
 
 
 @pytest.fixture(scope="module")
@@ -26,13 +30,11 @@ def guests(cloud: Cloud) -> Guests:
     }
 
 
-@pytest.mark.parametrize(
-    ("name", "node", "number", "prefixes"),
-    [("slaac", "compute-1", 3, ("10.65.0.", "fd00:65::")), ("stateful", "compute-2", 4, ("10.66.0.", "fd00:66::"))],
-)
+@pytest.mark.parametrize("name", ["slaac", "stateful"])
 def test_every_fixed_ip_is_a_device_route_on_its_node_and_announced_to_the_router(
-    cloud: Cloud, guests: Guests, name: str, node: str, number: int, prefixes: tuple[str, str]
+    cloud: Cloud, guests: Guests, name: str
 ) -> None:
+    node, number, prefixes = PLACES[name]
     host, router = cloud.routes(node), cloud.routes("access")
     for prefix, via in zip(prefixes, (f"192.168.8.{number}", f"fd00:8::{number}"), strict=True):
         [address] = [one for one in guests[name]["addresses"] if one.startswith(prefix)]
