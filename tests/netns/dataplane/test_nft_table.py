@@ -201,14 +201,10 @@ def owner(world: World) -> Iterator[None]:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None
-        process.stdin.write("delete table inet buoy; add table inet buoy { flags owner; }\n")
-        process.stdin.write("add table ip mine; list tables ip\n")
+        process.stdin.write("delete table inet buoy; add table inet buoy { flags owner; }\nlist tables inet\n")
         process.stdin.flush()
         try:
-            line = process.stdout.readline()
-            while "table ip mine" not in line:
-                assert line, "nft ended"
-                line = process.stdout.readline()
+            assert "table inet buoy" in process.stdout.readline().removeprefix("nft> ")
             yield
         finally:
             process.kill()
