@@ -5,6 +5,7 @@ Promises that the lab is taken down however the block ends. The load is labelled
 wherever it is reported: it did not go through Neutron, which would take an hour for it.
 """
 
+import asyncio
 import contextlib
 import ctypes
 import os
@@ -101,6 +102,18 @@ async def load(store: Store, node: str, said: Sequence[Document], count: int) ->
     took = time.perf_counter() - began
     print(f"loaded {len(said):,} documents in bulk at the store: all active after {short(took)} s", flush=True)
     return took
+
+
+def fill(made: Lab, node: str, count: int) -> None:
+    """Plug the ports of so many service IPs and load them."""
+
+    async def body() -> None:
+        store = open_lab_store(made)
+        await load(store, node, list(crowd.documents(count, node)), count)
+        await store.close()
+
+    plug(made, node, range(crowd.ports(count)))
+    asyncio.run(body())
 
 
 def _is_active(document: Document | None) -> bool:

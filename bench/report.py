@@ -8,7 +8,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -67,7 +67,7 @@ class Report:
     def __init__(self, name: str, title: str, method: str, columns: Sequence[str]) -> None:
         self.name, self.title, self.method, self.columns = name, title, method, tuple(columns)
         self.rows: list[tuple[str, ...]] = []
-        self.data: dict[str, object] = {}
+        self.data: Mapping[str, object] = {}
         self.plots: list[Plot] = []
         self._load = os.getloadavg()[0]
 

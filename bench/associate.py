@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From the API's answer to the first packet delivered: associate, move, and flows begun meanwhile.
+
+A lab with a real Neutron and two compute nodes; compute-1 holds 10,000 other floating IPs,
+loaded in bulk at the store. A client on the access node sends one UDP flow, a packet each
+millisecond; the clock starts when the API has answered, and stops when the guest has the
+first packet. A move takes the floating IP to a guest on the other node; the flow is then an
+old one that must change guests. In each trial other flows, UDP and TCP, begin at random
+moments around the association; one that is never answered is dead. The access node has a
+route to compute-1 for the whole pool, so that flows begun too early do reach the node.
+"""
+
+import http.client
+import json
+import random
+import threading
+import time
+from typing import Any
+
+from bench import cloudlab
+from bench.prober import Ears, Flow, connect
+from bench.report import Options, Report, short, spread
+from buoy.lab import vm
+from buoy.lab.lab import Lab
+
+NODES = ("compute-1", "compute-2")
+POOL = "198.18.0.0/24"
+LOAD = 10_000
+_EVERY, _RARELY = 0.001, 0.02
+_DEAD_AFTER = 8.0
+_PATIENCE = 20.0
+_BEGUN = 3
+_AROUND = (-0.05, 0.2)
+
+
+class Api:
+    """The lab's Neutron over one connection."""
+
+    def __init__(self, endpoint: str) -> None:
+        self._connection = http.client.HTTPConnection(endpoint.removeprefix("http://"), timeout=60)
+
+    def call(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401  any JSON
+        """Return what Neutron answers."""
+        text = json.dumps(body) if body is not None else None
+        self._connection.request(method, f"/v2.0/{path}", text, {"Content-Type": "application/json"})
+        response = self._connection.getresponse()
+        raw = response.read()
+        assert response.status < 300, f"{method} {path}: {response.status} {raw.decode()[:300]}"
+        return json.loads(raw) if raw else None
+
+    def create(self, kind: str, **fields: object) -> dict[str, Any]:
+        """Create a resource."""
+        return dict(self.call("POST", f"{kind.replace('_', '-')}s", {kind: fields})[kind])
+
+    def point(self, floating: str, port: str | None) -> float:
+        """Associate or disassociate; return when the API had answered."""
+        self.call("PUT", f"floatingips/{floating}", {"floatingip": {"port_id": port}})
+        return time.perf_counter()
+
+
+def bench(options: Options) -> None:
+    """Measure and write the table."""
+    trials = options.times(1_000, 5)
+    load = 1_000 if options.quick else LOAD
+    with cloudlab.lab("assoc", 2) as made:
+        found = Trials(made, load).run(trials)
+    report = Report(
+        "associate",
+        f"From the API's answer to the first packet delivered (ms), {load:,} floating IPs on the node",
+        f"{trials} trials; the load was written in bulk to the store, the measured floating IP goes through the API",
+        ("act", "median (quartiles)", "p99", "most", "API's own answer"),
+    )
+    for act in ("associate", "move"):
+        each = spread(found[act])
+        report.row(act, each, short(each.p99), short(max(found[act])), spread(found[f"{act} answer"]))
+    for kind in ("UDP", "TCP"):
+        dead = found[f"{kind} dead"]
+        report.row(f"{kind} flows begun around an association", f"{len(dead):,} begun", "", "", f"{sum(dead):g} dead")
+    report.data = found
+    report.save(options)
+
+
+class Trials:
+    """One lab made ready, and what was measured in it, in milliseconds."""
+
+    def __init__(self, made: Lab, load: int) -> None:
+        self.api = Api(made.env()["OS_ENDPOINT"])
+        self.network()
+        self.guests = [vm.boot(made, vm.Wish(name=f"guest-{node[-1]}", network="tenant", host=node), _silently)
+                       for node in NODES]  # fmt: skip
+        self.floating = self.api.create("floatingip", floating_network_id=self.public)
+        self.address = str(self.floating["floating_ip_address"])
+        self.access = cloudlab.process_of(made, cloudlab.ACCESS)
+        made.exec(cloudlab.ACCESS, "ip", "route", "add", POOL, "via", "192.168.8.3", "metric", "4096")
+        self.ears = Ears()
+        for guest in self.guests:
+            self.ears.listen(cloudlab.process_of(made, guest["name"]), guest["name"])
+        cloudlab.fill(made, NODES[0], load)
+        self.found: dict[str, list[float]] = {
+            name: [] for name in ("associate", "move", "associate answer", "move answer", "UDP dead", "TCP dead")
+        }
+
+    def network(self) -> None:
+        """Make a tenant network, an external one, and a router between them; let UDP and TCP in."""
+        api = self.api
+        tenant = api.create("network", name="tenant", shared=True)["id"]
+        subnet = api.create("subnet", network_id=tenant, ip_version=4, cidr="10.200.0.0/24")["id"]
+        self.public = api.create("network", name="public", **{"router:external": True})["id"]
+        api.create("subnet", network_id=self.public, ip_version=4, cidr=POOL)
+        gateway = {"network_id": self.public}
+        router = api.create("router", name="router", external_gateway_info=gateway)["id"]
+        api.call("PUT", f"routers/{router}/add_router_interface", {"subnet_id": subnet})
+        [group] = [each["id"] for each in api.call("GET", "security-groups?name=default")["security_groups"]][:1]
+        for protocol in ("udp", "tcp"):
+            api.create("security_group_rule", security_group_id=group, direction="ingress", protocol=protocol)
+
+    def run(self, trials: int) -> dict[str, list[float]]:
+        """Try so often; return what was found."""
+        chosen = random.Random(3)
+        for number in range(trials):
+            self._trial([chosen.uniform(*_AROUND) for _ in range(_BEGUN + 1)])
+            if number % 100 == 99:
+                each = spread(self.found["associate"])
+                print(f"{number + 1}: associate {each}, p99 {short(each.p99)} ms", flush=True)
+        return self.found
+
+    def _trial(self, moments: list[float]) -> None:
+        """Associate with the first guest, move to the second, disassociate."""
+        self.ears.clear()
+        flow = Flow(self.access, self.address, _EVERY)
+        flow.start()
+        others = [Flow(self.access, self.address, _RARELY) for _ in range(_BEGUN)]
+        for other, moment in zip(others, moments, strict=False):
+            other.start(moment - _AROUND[0])
+        late = threading.Thread(target=self._connect, args=(moments[-1] - _AROUND[0],))
+        late.start()
+        time.sleep(-_AROUND[0])
+        self._point("associate", 0, flow)
+        late.join()
+        deadline = time.monotonic() + _DEAD_AFTER
+        while not all(other.answered for other in others) and time.monotonic() < deadline:
+            time.sleep(0.005)
+        self.found["UDP dead"] += [float(not other.answered) for other in others]
+        for other in others:
+            other.stop()
+        self.ears.clear()
+        self._point("move", 1, flow)
+        self.api.point(self.floating["id"], None)
+        assert self.ears.silent(flow.port, 0.03, _PATIENCE), "packets are delivered after the disassociation"
+        flow.stop()
+
+    def _point(self, act: str, guest: int, flow: Flow) -> None:
+        to = self.guests[guest]
+        asked = time.perf_counter()
+        answered = self.api.point(self.floating["id"], to["port"])
+        delivered = self.ears.first(to["name"], flow.port, _PATIENCE)
+        assert delivered is not None, f"{act}: nothing delivered to {to['name']} in {_PATIENCE:g} s"
+        self.found[act].append(max(0.0, delivered - answered) * 1e3)
+        self.found[f"{act} answer"].append((answered - asked) * 1e3)
+
+    def _connect(self, after: float) -> None:
+        time.sleep(after)
+        self.found["TCP dead"].append(float(connect(self.access, self.address, 80, _DEAD_AFTER) == "dead"))
+
+
+def _silently(text: str) -> None:
+    """Say nothing of what is waited for."""
+    del text
