@@ -106,9 +106,9 @@ def test_fragments_are_judged_as_the_whole(stage: Stage, port: int, passes: bool
 
     def second(mark: bytes) -> bytes:
         whole = _body(wire.udp(own, there, port, b"x" * 16 + mark))
-        first = wire.ip(own, there, UDP, whole[:16], offset=0x2000)
+        first = wire.ip(own, there, UDP, whole[:16], special=0x2000)
         stage.puppet("mallory").send_frame(wire.frame(*link, IP4, first))
-        return wire.frame(*link, IP4, wire.ip(own, there, UDP, whole[16:], offset=2))
+        return wire.frame(*link, IP4, wire.ip(own, there, UDP, whole[16:], special=2))
 
     assert passes is stage.frame_passes("mallory", "access", second)
 

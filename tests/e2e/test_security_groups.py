@@ -65,9 +65,9 @@ def stage(cloud: Cloud) -> Iterator[Stage]:
     made.close()
 
 
-def packet(stage: Stage, giver: str, taker: str, version: int, kind: tuple[int, ...], mark: bytes) -> bytes:
+def packet(stage: Stage, way: tuple[str, str], version: int, kind: tuple[int, ...], mark: bytes) -> bytes:
     """Return a packet of a kind, as in `RULES`."""
-    ends = stage.address(giver, version), stage.address(taker, version)
+    ends = stage.address(way[0], version), stage.address(way[1], version)
     if kind[0] in {1, 58}:
         return wire.icmp(*ends, kind[1], kind[2], mark)
     return wire.of_protocol(*ends, kind[0], kind[1], mark)
@@ -75,7 +75,7 @@ def packet(stage: Stage, giver: str, taker: str, version: int, kind: tuple[int, 
 
 def passing(stage: Stage, way: tuple[str, str], version: int, kinds: tuple[tuple[int, ...], ...]) -> list[object]:
     """Return those of the kinds that pass."""
-    make = partial(packet, stage, *way, version)
+    make = partial(packet, stage, way, version)
     return [kind for kind in kinds if stage.passes(*way, partial(make, kind))]
 
 

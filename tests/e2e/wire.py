@@ -27,12 +27,12 @@ def mac(text: str) -> bytes:
     return bytes.fromhex(text.replace(":", ""))
 
 
-def ip(source: str, destination: str, protocol: int, payload: bytes, *, hops: int = 64, offset: int = 0) -> bytes:
-    """Return an IPv4 or IPv6 packet; `offset` is IPv4's flags and fragment offset as they stand in the header."""
+def ip(source: str, destination: str, protocol: int, payload: bytes, *, special: int = 0) -> bytes:
+    """Return a packet; `special` is IPv4's flags and fragment offset as in the header, or the hop limit of IPv6."""
     if ":" in destination:
-        head = struct.pack("!IHBB", 6 << 28, len(payload), protocol, hops)
+        head = struct.pack("!IHBB", 6 << 28, len(payload), protocol, special or 64)
         return head + address(source) + address(destination) + payload
-    parts = (0x45, 0, 20 + len(payload), 7, offset, hops, protocol)
+    parts = (0x45, 0, 20 + len(payload), 7, special, 64, protocol)
     ends = address(source) + address(destination)
     total = checksum(struct.pack("!BBHHHBBH", *parts, 0) + ends)
     return struct.pack("!BBHHHBBH", *parts, total) + ends + payload
@@ -45,9 +45,9 @@ def udp(source: str, destination: str, port: int, payload: bytes, *, port_from: 
     return ip(source, destination, 17, head + struct.pack("!H", total) + payload)
 
 
-def tcp(source: str, destination: str, port: int, payload: bytes, *, flags: int = 2, port_from: int = 4000) -> bytes:
-    """Return a TCP segment; `flags` 2 is SYN."""
-    head = struct.pack("!HHIIBBH", port_from, port, 1, 0, 0x50, flags, 1000)
+def tcp(source: str, destination: str, port: int, payload: bytes) -> bytes:
+    """Return a TCP segment that asks for a connection (SYN)."""
+    head = struct.pack("!HHIIBBH", 4000, port, 1, 0, 0x50, 2, 1000)
     total = _summed(source, destination, 6, head + b"\0\0\0\0" + payload)
     return ip(source, destination, 6, head + struct.pack("!HH", total, 0) + payload)
 
@@ -64,7 +64,7 @@ def icmp_raw(source: str, destination: str, kind: bytes, rest: bytes, *, hops: i
     six = ":" in destination
     total = _summed(source, destination, 58, raw) if six else checksum(raw)
     body = kind + struct.pack("!H", total) + rest
-    return ip(source, destination, 58 if six else 1, body, hops=hops)
+    return ip(source, destination, 58 if six else 1, body, special=hops if six else 0)
 
 
 def of_protocol(source: str, destination: str, number: int, port: int, payload: bytes) -> bytes:
