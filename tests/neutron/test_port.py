@@ -145,6 +145,10 @@ def test_overlapping_subnets_are_refused_where_buoy_carries_them(cloud: Cloud, t
     assert tenant.network["name"] in refused.value.body
     external = cloud.create("network", name="outside", **{"router:external": True})
     assert cloud.create("subnet", network_id=external["id"], cidr="10.65.0.0/24", ip_version=4)
+    with pytest.raises(Refusal, match=r"10\.65\.0\.0/24 overlaps 10\.65\.0\.0/24") as refused:
+        cloud.update("network", external["id"], **{"router:external": False})
+    assert 409 == refused.value.status
+    assert True is cloud.show("network", external["id"])["router:external"]
 
 
 def test_routers_refuse_what_they_would_ignore(cloud: Cloud, tenant: Tenant) -> None:

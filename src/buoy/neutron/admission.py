@@ -23,6 +23,8 @@ from buoy.neutron import sqlite
 from buoy.neutron.models import SUBNETS, Turn
 from buoy.render.dhcp_options import encode_option
 
+_subnet = Subnet.__table__
+
 
 class Overlap(exceptions.Conflict):
     """409: two subnets of carried networks share addresses."""
@@ -54,6 +56,14 @@ def check_subnet(subnet: Mapping[str, Any], context: Any, carried: Collection[st
         old = ipaddress.ip_network(other.cidr, strict=False)
         if other.id != subnet["id"] and old.version == new.version and old.overlaps(new):
             raise Overlap(cidr=new, other=old, subnet=other.id, network=other.network_name or other.network_id)
+
+
+def check_network(network: str, context: Any, carried: Collection[str]) -> None:
+    """Raise `Overlap` if a subnet of a network that has just become an internal one overlaps another one's."""
+    context.session.flush()
+    query = sa.select(_subnet.c.id, _subnet.c.cidr, _subnet.c.network_id).where(_subnet.c.network_id == network)
+    for row in context.session.connection().execute(query).all():
+        check_subnet(row._mapping, context, carried)  # noqa: SLF001
 
 
 def _others(context: Any, carried: Collection[str]) -> list[Any]:

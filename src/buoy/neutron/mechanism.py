@@ -11,7 +11,7 @@ from typing import Any
 from neutron.db import provisioning_blocks
 from neutron.plugins.ml2.common import constants as ml2_constants
 from neutron_lib import constants
-from neutron_lib.api.definitions import portbindings
+from neutron_lib.api.definitions import external_net, portbindings
 from neutron_lib.callbacks import events, registry, resources
 from neutron_lib.plugins.ml2 import api
 from oslo_config import cfg
@@ -61,6 +61,11 @@ class BuoyMechanismDriver(api.MechanismDriver):
     def create_subnet_precommit(self, context: Any) -> None:
         """Refuse a subnet that overlaps another one: in one routed space an address is one place."""
         admission.check_subnet(context.current, context.plugin_context, self._network_types)
+
+    def update_network_precommit(self, context: Any) -> None:
+        """As for subnets: a network that is no longer external brings all of its own into the routed space."""
+        if context.original[external_net.EXTERNAL] and not context.current[external_net.EXTERNAL]:
+            admission.check_network(context.current["id"], context.plugin_context, self._network_types)
 
     def create_port_precommit(self, context: Any) -> None:
         """Refuse what cannot be honoured; hold a bound port DOWN until its agent has reported it."""
