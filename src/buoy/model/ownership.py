@@ -9,7 +9,7 @@ ROUTE_PROTOCOL = 205
 
 MAIN_TABLE = 254
 ROUTE_METRIC = 16
-"""Explicit always: without one a /128 gets 1024 and loses to BIRD's 32, a /32 gets 0 and wins."""
+"""Explicit always: without one a /128 gets 1024 and loses to our BIRD's 48, a /32 gets 0 and wins."""
 
 ANNOUNCE_TABLE = 2053
 """Kernel table BIRD learns announcements from; its routes never forward anything themselves."""

@@ -21,8 +21,12 @@ from buoy.render.bird_sessions import filter_function, session_block
 OWN_PROTOCOLS = ("announce4", "announce6")
 """BIRD's names for the protocols that learn our announcements, by which a route is known as this node's own."""
 
-KERNEL_METRIC = 32
-"""Metric of remote routes in table main; a local device route has 16 and wins."""
+KERNEL_METRIC = 48
+"""Metric of remote routes in table main; a local device route has 16 and wins.
+
+By it BIRD knows its own routes, and removes those it did not make: with BIRD's default of 32,
+ours and another BIRD of the same host would each remove what the other made.
+"""
 
 _NODES = "# nodes "
 _PATTERN = re.compile(r"-?[A-Za-z0-9_.@:*?-]+")

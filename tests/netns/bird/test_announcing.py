@@ -16,8 +16,8 @@ def test_a_kernel_route_in_the_announcing_table_appears_in_the_peers_kernel_unti
     compute.announce(ADDRESS, "tap1")
     compute.announce("fd5f:5d21::d", "tap1")
 
-    assert access.sees(ADDRESS, "10.28.0.13 via 192.168.8.3 dev eth0 proto bird metric 32")
-    assert access.sees("fd5f:5d21::d", "via fd00:8::3 dev eth0 proto bird metric 32")
+    assert access.sees(ADDRESS, "10.28.0.13 via 192.168.8.3 dev eth0 proto bird metric 48")
+    assert access.sees("fd5f:5d21::d", "via fd00:8::3 dev eth0 proto bird metric 48")
     assert compute.route(ADDRESS) == "", "a learned announcement must not come back into table main"
     assert compute.speaker.exported([HOST]) == {HOST: None}
 
@@ -33,8 +33,8 @@ def test_an_unreachable_announcement_leads_to_the_node_that_makes_it(cloud: Clou
     compute.ip("route add unreachable 198.51.100.0/24 proto 205 metric 100 table 2053")
     compute.ip("route add unreachable 2001:db8:7::/64 proto 205 metric 100 table 2053")
 
-    assert access.sees("198.51.100.0/24", "via 192.168.8.3 dev eth0 proto bird metric 32")
-    assert access.sees("2001:db8:7::/64", "via fd00:8::3 dev eth0 proto bird metric 32")
+    assert access.sees("198.51.100.0/24", "via 192.168.8.3 dev eth0 proto bird metric 48")
+    assert access.sees("2001:db8:7::/64", "via fd00:8::3 dev eth0 proto bird metric 48")
 
 
 def test_what_others_put_into_the_table_is_not_announced(cloud: Cloud) -> None:
@@ -75,7 +75,7 @@ def test_towards_another_as_draining_is_a_community_and_standby_a_longer_path(cl
     compute.tap("tap1")
     compute.announce(ADDRESS, "tap1", metric=200)
 
-    assert access.sees(ADDRESS, "via 192.168.8.3 dev eth0 proto bird metric 32")
+    assert access.sees(ADDRESS, "via 192.168.8.3 dev eth0 proto bird metric 48")
     drained = access.birdc(f"show route {HOST} all")
     assert "BGP.community: (65535,0)" in drained
     assert "BGP.local_pref: 0" in drained
@@ -101,8 +101,8 @@ def test_an_address_of_two_nodes_is_one_route_with_two_ways_and_moves_without_a_
     assert old.speaker.exported([HOST]) == {HOST: None}
     old.withdraw(ADDRESS)
 
-    assert access.sees(ADDRESS, "10.28.0.13 via 192.168.8.4 dev eth0 proto bird metric 32")
-    assert old.sees(ADDRESS, "via 192.168.8.4 dev eth0 proto bird metric 32")
+    assert access.sees(ADDRESS, "10.28.0.13 via 192.168.8.4 dev eth0 proto bird metric 48")
+    assert old.sees(ADDRESS, "via 192.168.8.4 dev eth0 proto bird metric 48")
     assert [event for event in events.stop() if event.startswith("Deleted")] == []
 
 
@@ -133,7 +133,7 @@ def test_one_session_with_a_router_carries_both_families_if_the_router_takes_bot
     compute.announce("2001:db8::7", "tap1")
 
     assert access.sees(ADDRESS, "via 192.168.8.3")
-    assert access.sees("2001:db8::7", "via fd00:8::3 dev eth0 proto bird metric 32")
+    assert access.sees("2001:db8::7", "via fd00:8::3 dev eth0 proto bird metric 48")
     assert compute.speaker.exported([HOST, v6]) == {HOST: None, v6: None}
 
     access.addresses = access.addresses[:1]
