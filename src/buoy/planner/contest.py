@@ -34,7 +34,7 @@ class Contest(Generic[K, V]):
         """Put a subject's claims in the place of its former ones; return what has another winner or value now."""
         changed = set()
         for thing, bid in after.items():
-            if before.get(thing) != bid and self._put(thing, subject, bid):
+            if (not before or before.get(thing) != bid) and self._put(thing, subject, bid):
                 changed.add(thing)
         for thing in before:
             if thing not in after and self._put(thing, subject, None):

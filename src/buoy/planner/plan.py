@@ -16,6 +16,7 @@ import msgspec
 from buoy.model.address import Prefix, is_host, split
 from buoy.model.nodestate import Announcement, Change, Entry, Failure, Flush, Key, NodeState, Phase, Step, Table
 from buoy.planner.flush import flush_new, flush_old
+from buoy.planner.verify import differing
 
 _SHARED = frozenset({Table.GROUP, Table.MEMBER, Table.COMBINATION})
 
@@ -42,10 +43,7 @@ def make_plan(observed: NodeState, desired: NodeState, keys: Collection[Key] | N
 
     `desired` is always the whole state: which flows end with a rule depends on who uses it.
     """
-    if keys is None:
-        keys = observed.keys() | desired.keys()
-    differing = sorted({key for key in keys if observed.get(key) != desired.get(key)})
-    changes = [Change(key, observed.get(key), desired.get(key)) for key in differing]
+    changes = [Change(key, observed.get(key), desired.get(key)) for key in differing(desired, observed, keys)]
     others = [change for change in changes if change.key.table is not Table.ANNOUNCEMENT]
     built = [change for change in others if change.after is not None]
     swept = [change for change in reversed(others) if change.after is None]
