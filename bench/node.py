@@ -152,7 +152,8 @@ class CrowdedNode:
         began = time.thread_time()
         await self._settle()
         took = time.thread_time() - began
-        sys.setprofile(None)
+        if count_calls:
+            sys.setprofile(None)
         subjects, writes, size, messages = (now - then for now, then in zip(self._counts(), before, strict=True))
         return Work(subjects, writes, size, messages, next(calls), took)
 
