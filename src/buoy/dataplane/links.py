@@ -25,6 +25,7 @@ class Links:
         self._by_index: dict[int, LinkSeen] = {}
         self._by_name: dict[str, Link] = {}
         self._right: set[str] = set()
+        self._noticed: set[str] = set()
 
     def links(self) -> Mapping[str, Link]:
         """Return every interface by name."""
@@ -80,7 +81,7 @@ class Links:
     def observe(self, keys: Collection[Key] | None) -> NodeState:
         """Return our entries of table LINK under these keys; None: all."""
         if keys is None:
-            self.reload()
+            self._noticed |= self.reload()
             names = [name for name in self._by_name if name.startswith(TAP_PREFIX) and name not in self._foreign]
         else:
             names = [key.name[0] for key in keys]
@@ -111,6 +112,11 @@ class Links:
             self._refresh(name)
         return failures
 
+    def noticed(self) -> set[str]:
+        """Return, once, the names whose change we came upon while looking: the notification will find it no news."""
+        noticed, self._noticed = self._noticed, set()
+        return noticed
+
     def _refresh(self, name: str) -> None:
         link = self._by_name.get(name)
         if link is None:
@@ -120,6 +126,8 @@ class Links:
                 seen = rtnl.parse_link(payload)
                 if seen is not None and seen.name == name:
                     self._put(seen)
+                    if self._by_name[name] != link:
+                        self._noticed.add(name)
         except netlink.Refusal:
             # it went meanwhile: the notification says so
             self._right.discard(name)

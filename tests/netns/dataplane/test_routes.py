@@ -131,6 +131,15 @@ def test_a_tap_that_goes_down_and_comes_up_is_made_whole(world: World, guest: Gu
     assert wishes == world.host.observe(None)
 
 
+def test_a_tap_that_comes_up_while_we_look_at_its_settings_is_told(world: World, guest: Guest) -> None:
+    world.node.ip("link", "set", "tap1", "down")
+    world.host.disturbances()
+    world.node.ip("link", "set", "tap1", "up")
+    # a look at the kernel may overtake the notification, which is then no news
+    world.host._kernel.links.observe([Key(Table.LINK, ("tap1",))])
+    assert frozenset({"tap1"}) == world.host.disturbances().links
+
+
 def test_our_own_acts_disturb_nobody(world: World, guest: Guest) -> None:
     wishes = guest.wishes(None)
     world.wish(wishes)
