@@ -20,7 +20,7 @@ class Caution:
     def __init__(self, kept: Kept) -> None:
         self._kept = kept
         self._released: set[Key] = set()
-        self.cause = ""
+        self.cause = kept.doubt
 
     def spoken_of(self, keys: Collection[Key] | None) -> None:
         """Hear which keys living writers touched after the listing: a removal among these was said, not forgotten."""
@@ -42,12 +42,14 @@ class Caution:
         if not self.cause:
             self._released.clear()
             self._kept.keep(seen)
+        self._kept.keep_doubt(self.cause)
         return guarded
 
     def release(self, seen: Identity) -> str:
         """Believe the store that speaks now, as a person decided; return the cause that is over."""
         cause, self.cause = self.cause, ""
         self._kept.keep(seen)
+        self._kept.keep_doubt("")
         return cause
 
     def settle(self) -> None:

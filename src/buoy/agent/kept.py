@@ -3,7 +3,8 @@
 The guard holds removals when another or an older store speaks. The file is
 replaced atomically; a kill at any instruction leaves the old or the new one.
 The tricky thing: a backup is recognised by a revision that went back, so the file
-must not lag: `settle` is called every second, and costs no disk's time.
+must not lag: `settle` is called every second, and costs no disk's time. And since
+a store set back grows past that revision in time, a doubt is kept with it.
 """
 
 import os
@@ -18,18 +19,37 @@ FILE = f"{ownership.STATE_DIRECTORY}/store.json"
 DRAINING = f"{ownership.STATE_DIRECTORY}/draining"
 
 
+class _File(msgspec.Struct, frozen=True, omit_defaults=True):
+    store: str
+    revision: int
+    doubt: str = ""
+
+
 class Kept:
-    """The identity on disk; writes only when the revision has moved on by `stride` or the store changed."""
+    """The identity on disk, and why another one is doubted; writes only when the revision has moved on by `stride` or the store changed."""
 
     def __init__(self, path: str = FILE, stride: int = 1000) -> None:
         self._path = Path(path)
         self._stride = stride
-        self.identity = self._read()
+        found = self._read()
+        self.identity = Identity(found.store, found.revision) if found else None
+        self._doubt = found.doubt if found else ""
         self._on_disk = self.identity.revision if self.identity else 0
 
-    def _read(self) -> Identity | None:
+    @property
+    def doubt(self) -> str:
+        """Why the store that spoke last is not believed; empty if it is."""
+        return self._doubt
+
+    def keep_doubt(self, cause: str) -> None:
+        """Remember a doubt, or that it is over, at once."""
+        if cause != self._doubt:
+            self._doubt = cause
+            self._write(sync=True)
+
+    def _read(self) -> _File | None:
         try:
-            return msgspec.json.decode(self._path.read_bytes(), type=Identity)
+            return msgspec.json.decode(self._path.read_bytes(), type=_File)
         except (FileNotFoundError, msgspec.MsgspecError):
             return None
 
@@ -54,7 +74,8 @@ class Kept:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         fresh = self._path.with_suffix(".new")
         with fresh.open("wb") as file:
-            file.write(msgspec.json.encode(self.identity))
+            if self.identity is not None:
+                file.write(msgspec.json.encode(_File(self.identity.store, self.identity.revision, self._doubt)))
             file.flush()
             if sync:
                 os.fsync(file.fileno())

@@ -33,6 +33,16 @@ def test_a_doubt_outlives_the_revision_that_overtakes_it_until_it_is_released(ca
     assert () == caution.judge(Plan((REMOVAL,)), Identity("a1", 12), whole=True).held
 
 
+def test_a_doubt_outlives_the_agent(tmp_path: Path) -> None:
+    path = str(tmp_path / "store.json")
+    Kept(path).keep(Identity("a1", 10))
+    Caution(Kept(path)).judge(Plan((REMOVAL,)), Identity("a1", 9), whole=True)
+    again = Caution(Kept(path))
+    assert (REMOVAL,) == again.judge(Plan((REMOVAL,)), Identity("a1", 11), whole=True).held
+    again.release(Identity("a1", 12))
+    assert "" == Caution(Kept(path)).cause
+
+
 @pytest.mark.parametrize(("whole", "doubted"), [(True, False), (False, True)])
 def test_a_doubt_ends_by_itself_only_when_nothing_else_waits(caution: Caution, *, whole: bool, doubted: bool) -> None:
     caution.judge(Plan(), Identity("a1", 9), whole=whole)
