@@ -21,13 +21,15 @@ DIRECTORY = dhcp_directory.DIRECTORY
 def serve(directory: Path) -> None:
     """Answer the guests whose files are in `directory`, for ever.
 
-    Raises `DataplaneError` without the right to open packet sockets (CAP_NET_RAW) or to make the directory.
+    Raises `DataplaneError` without the right to open packet sockets (CAP_NET_RAW), or if the directory cannot be made.
     """
     log = logger()
     try:
         responder = Responder(directory, log.info)
     except PermissionError as error:
         raise DataplaneError(f"buoy dhcp run --directory {directory}", f"{error}; run as root") from error
+    except OSError as error:
+        raise DataplaneError(f"buoy dhcp run --directory {directory}", f"{error}; name a directory") from error
     log.info("answering", directory=str(directory), guests=responder.guests)
     _tell_systemd("READY=1")
     while True:

@@ -55,6 +55,8 @@ def fence(
     address it still announced would lead to two places.
     """
     document = Fence(node=node, reason=reason)
+    # what nobody could read must not be written
+    documents.decode(documents.path(document), documents.encode(document))
     if dry_run:
         print(f"would fence {node}")
         return

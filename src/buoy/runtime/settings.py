@@ -14,8 +14,9 @@ import msgspec
 from buoy.model import ownership
 from buoy.model.address import Address, parse_address
 from buoy.model.errors import InvalidInput
-from buoy.store.settings import StoreSettings
+from buoy.store.settings import StoreSettings, check
 
+_LAST_PORT = 65535
 CONFIG_VARIABLE = "BUOY_CONFIG"
 DEFAULT_CONFIG = f"{ownership.CONFIG_DIRECTORY}/agent.toml"
 
@@ -73,4 +74,8 @@ def _checked(settings: Settings, source: str) -> Settings:
     node = settings.node or socket.gethostname()
     if "/" in node or not node:
         raise InvalidInput(f"{source}: node", node, "give the node's name as Nova's compute host has it")
+    if not 0 <= settings.metadata.port <= _LAST_PORT:
+        raise InvalidInput(f"{source}: metadata.port", settings.metadata.port, "give a port, or 0 for none")
+    if not settings.store.file:
+        check(settings.store)
     return msgspec.structs.replace(settings, node=node, addresses=addresses)
