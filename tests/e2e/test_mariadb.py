@@ -248,9 +248,8 @@ def test_the_older_client_does_what_the_documents_show(cloud: Cloud, neutron: Ne
     assert "10.65.0.23" == neutron.ask("GET", at).body["floatingip"]["fixed_ip_address"]
     old("floatingip-disassociate", floating)
     assert None is neutron.ask("GET", at).body["floatingip"]["port_id"]
-    cloud.openstack(
-        "security", "group", "rule", "create", "--dst-port", "22", "--remote-ip", "192.168.8.1/32", scene.group
-    )
+    rule = ("--protocol", "tcp", "--dst-port", "22", "--remote-ip", "192.168.8.1/32")
+    cloud.openstack("security", "group", "rule", "create", *rule, scene.group)
     assert "ingress, IPv4, 22/tcp, remote_ip_prefix: 192.168.8.1/32" in old("security-group-list", "--name", "web")
 
 
