@@ -26,7 +26,7 @@ class _File(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Kept:
-    """The identity on disk, and why another one is doubted; writes only when the revision has moved on by `stride` or the store changed."""
+    """The identity on disk, and why another is doubted; `keep` writes only a new store or `stride` revisions more."""
 
     def __init__(self, path: str = FILE, stride: int = 1000) -> None:
         self._path = Path(path)
