@@ -8,6 +8,9 @@ the time of the call is the time of the whole way: sending, forwarding, NAT, del
 arrives is counted at the server, behind NAT, and dropped there. Rounds visit the layouts in
 random order; conntrack is emptied before each sample.
 
+Each of Buoy's layouts is tried with traffic to ten addresses and to all: many destinations cost
+caches also where nothing is translated, and are no cost of having many floating IPs.
+
 The tables are Buoy's own (`render/nft.py`, loaded by its driver), and for comparison one
 DNAT and one SNAT rule per floating IP loaded by iptables-nft-restore.
 """
@@ -33,7 +36,10 @@ from buoy.dataplane.nft import Nft
 from buoy.model.nodestate import Change, Dnat, Egress, Entry, Key, Phase, Step, Table
 
 SIZES = (10, 1_000, 10_000, 50_000)
+FEW, MANY = 10, 10_000
 _FLOWS, _BURST = 20_000, 1_000
+_UNUSED = 600_000
+"""A floating IP nobody sends to."""
 T = TypeVar("T")
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _CLONE_NEWNET = 0x40000000
@@ -42,16 +48,18 @@ _CLONE_NEWNET = 0x40000000
 class Layout(NamedTuple):
     """One way to translate: `kind` is none, buoy, bare or iptables, `size` the number of floating IPs.
 
-    `none` is Buoy's tables without a floating IP, `bare` connection tracking without any table of Buoy's.
+    `none` is Buoy's tables without a floating IP, `bare` iptables with one that nobody sends to.
+    Packets go to `used` different destinations: many of them cost caches, with NAT and without.
     """
 
     kind: str
     size: int
+    used: int
 
     @property
     def name(self) -> str:
         """Its name in results."""
-        return f"{self.kind}-{self.size}"
+        return f"{self.kind}-{self.size}-{self.used}"
 
 
 def bench(options: Options) -> None:
@@ -59,26 +67,37 @@ def bench(options: Options) -> None:
     rounds = options.times(41, 3)
     sizes = SIZES[:3] if options.quick else SIZES
     found = apart("bench.nat_flow", str(rounds), *map(str, sizes))
-    none, bare = spread(found["none-0"]), spread(found["bare-0"])
+    each = {name: spread(sample) for name, sample in found.items()}
+    few, many, bare = each[f"none-0-{FEW}"], each[f"none-0-{MANY}"], each[f"bare-0-{MANY}"]
     report = Report(
         "nat_flow",
-        "Cost of the first packet of a flow (µs, median and quartiles), and its ratio to the same without NAT",
-        f"{rounds} interleaved rounds of {_FLOWS:,} flows; without NAT: Buoy's tables {none}, none of them {bare}",
-        ("floating IPs", "Buoy", "to no NAT", "to 10", "a rule each (iptables-nft)", "to no NAT", "to Buoy"),
+        "Cost of the first packet of a flow (µs, median and quartiles); ratios to the same traffic without NAT",
+        f"{rounds} interleaved rounds of {_FLOWS:,} flows, to 10 addresses or to all",
+        (
+            "floating IPs",
+            "Buoy, 10 used",
+            "ratio",
+            "to 10",
+            "Buoy, all used",
+            "ratio",
+            "a rule each",
+            "ratio",
+            "to Buoy",
+        ),
     )
-    report.row("no NAT", none, "1", "", bare, "1", f"{bare.median / none.median:.2f}")
+    report.row("no NAT", few, "1", "", many, "1", bare, "1", f"{bare.median / many.median:.2f}")
     for size in sizes:
-        buoy, rules = spread(found[f"buoy-{size}"]), spread(found[f"iptables-{size}"])
-        first = spread(found[f"buoy-{sizes[0]}"])
-        flat = f"{buoy.median / none.median:.2f}", f"{buoy.median / first.median:.2f}"
-        report.row(
-            f"{size:,}", buoy, *flat, rules, f"{rules.median / bare.median:.2f}", f"{rules.median / buoy.median:.2f}"
-        )
+        ten, buoy, rules = each[f"buoy-{size}-{FEW}"], each[f"buoy-{size}-{size}"], each[f"iptables-{size}-{size}"]
+        plain = many if size >= MANY else few
+        same = f"{ten.median / few.median:.2f}", f"{ten.median / each[f'buoy-{sizes[0]}-{FEW}'].median:.2f}"
+        other = f"{rules.median / bare.median:.2f}", f"{rules.median / buoy.median:.2f}"
+        report.row(f"{size:,}", ten, *same, buoy, f"{buoy.median / plain.median:.2f}", rules, *other)
     report.data = found
     series = {
-        "a rule each": [Point(size, *spread(found[f"iptables-{size}"])[:3]) for size in sizes],
-        "Buoy": [Point(size, *spread(found[f"buoy-{size}"])[:3]) for size in sizes],
-        "no NAT": [Point(size, *none[:3]) for size in sizes],
+        "a rule each": [Point(size, *each[f"iptables-{size}-{size}"][:3]) for size in sizes],
+        "Buoy, all used": [Point(size, *each[f"buoy-{size}-{size}"][:3]) for size in sizes],
+        "Buoy, 10 used": [Point(size, *each[f"buoy-{size}-{FEW}"][:3]) for size in sizes],
+        "no NAT": [Point(size, *few[:3]) for size in sizes],
     }
     title = "First packet of a flow through NAT"
     report.plots.append(Plot("nat-flow", title, "floating IPs on the node", "µs per new flow", series))
@@ -161,7 +180,8 @@ def _rules(size: int) -> str:
         "-A PREROUTING -j fip-dnat",
         "-A POSTROUTING -j fip-snat",
     ]
-    for number in range(size):
+    # without any rule that translates the kernel would not even track connections
+    for number in range(size) or (_UNUSED,):
         service, fixed = crowd.service(number), crowd.fixed(number)
         lines.append(f"-A fip-dnat -d {service}/32 -j DNAT --to-destination {fixed}")
         lines.append(f"-A fip-snat -s {fixed}/32 -d {fixed}/32 -j SNAT --to-source {service}")
@@ -191,7 +211,7 @@ def _bursts(layout: Layout) -> Sequence[object]:
     for burst in range(_FLOWS // _BURST):
         messages = (_Message * _BURST)()
         for index in range(_BURST):
-            number = chosen.randrange(layout.size or 10_000)
+            number = chosen.randrange(layout.used)
             address = crowd.service(number) if layout.size else crowd.fixed(number)
             raw, name = _datagram(burst * _BURST + index, socket.inet_aton(address))
             vector = _Vector(ctypes.cast(raw, ctypes.c_void_p), len(raw) - 1)
@@ -233,11 +253,9 @@ def _run(*words: str, text: str = "") -> str:
 
 def measure(rounds: int, sizes: Sequence[int]) -> dict[str, list[float]]:
     """Return µs per flow of every round, by layout."""
-    layouts = [
-        Layout("none", 0),
-        Layout("bare", 0),
-        *(Layout(kind, size) for size in sizes for kind in ("buoy", "iptables")),
-    ]
+    layouts = [Layout(kind, 0, used) for kind in ("none", "bare") for used in (FEW, MANY)]
+    layouts += [Layout("iptables", size, size) for size in sizes]
+    layouts += sorted({Layout("buoy", size, used) for size in sizes for used in (FEW, size)})
     trios = [Trio(layout, number) for number, layout in enumerate(layouts)]
     # one processor and nobody before us: what interrupts is in the sample
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
