@@ -25,7 +25,8 @@ from buoy.model.node import Node
 from buoy.model.reason import Reason
 from buoy.model.status import AddressStatus, State, WorkloadStatus
 from buoy.neutron.configure import Embedded, neutron_conf
-from buoy.store.settings import StoreSettings, open_store
+from buoy.store.opening import open_store
+from buoy.store.settings import StoreSettings
 from buoy.store.store import Write
 
 # Without Keystone there is no service role, which Nova has when it migrates a guest.

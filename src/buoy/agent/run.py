@@ -39,7 +39,7 @@ from buoy.runtime.loop import Loop
 from buoy.runtime.settings import Settings
 from buoy.runtime.telemetry import AddressStates, Telemetry
 from buoy.store.lease import Lease
-from buoy.store.settings import open_store
+from buoy.store.opening import open_store
 from buoy.store.store import Store, Write
 
 _SHARED = (

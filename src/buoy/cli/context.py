@@ -17,7 +17,8 @@ import typer
 
 from buoy.model.errors import BuoyError, Conflict, InvalidInput, StoreUnavailable, UnsafePlan
 from buoy.runtime.settings import Settings, load
-from buoy.store.settings import StoreSettings, open_store
+from buoy.store.opening import open_store
+from buoy.store.settings import StoreSettings
 from buoy.store.store import Store
 
 ENDPOINTS_VARIABLE = "BUOY_ETCD"

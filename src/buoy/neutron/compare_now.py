@@ -18,7 +18,7 @@ from buoy.neutron import options, sqlite, table
 from buoy.neutron.compare import Difference
 from buoy.neutron.reader import Reader
 from buoy.neutron.worker import look
-from buoy.store.settings import open_store
+from buoy.store.opening import open_store
 
 EQUAL, REPAIRED, KEPT = 0, 1, 2
 

@@ -20,7 +20,7 @@ from buoy.neutron import compare, status, table, verdict
 from buoy.neutron.drainer import Drainer
 from buoy.neutron.options import store_settings
 from buoy.neutron.reader import Reader
-from buoy.store.settings import open_store
+from buoy.store.opening import open_store
 from buoy.store.store import Store
 
 LOG = log.getLogger(__name__)

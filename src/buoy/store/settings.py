@@ -4,13 +4,11 @@ Promises: what cannot work is refused here, naming field, value and remedy, befo
 any connection is tried; whether the store answers is found out later, by waiting.
 """
 
-from pathlib import Path
 
 import msgspec
 
 from buoy.model.errors import InvalidInput
 from buoy.model.ownership import STORE_PREFIX
-from buoy.store.store import Reporter, Store
 
 
 class StoreSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -46,19 +44,6 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     def targets(self) -> tuple[str, ...]:
         """``host:port`` of each endpoint."""
         return tuple(endpoint.partition("://")[2].rstrip("/") for endpoint in self.endpoints)
-
-
-def open_store(settings: StoreSettings, reporter: Reporter = lambda _: None) -> Store:
-    """Return the store the settings name, not yet connected; raise `InvalidInput` if they cannot work."""
-    # imported here: whoever only reads settings, such as `buoy --help`, must not wait for gRPC
-    if settings.file:
-        from buoy.store.file import FileStore  # noqa: PLC0415
-
-        return FileStore(Path(settings.file), reporter)
-    from buoy.store.etcd import EtcdStore  # noqa: PLC0415
-
-    check(settings)
-    return EtcdStore(settings, reporter)
 
 
 def check(settings: StoreSettings) -> None:

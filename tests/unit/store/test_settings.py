@@ -8,7 +8,8 @@ import pytest
 from buoy.model.errors import InvalidInput
 from buoy.store.etcd import EtcdStore
 from buoy.store.file import FileStore
-from buoy.store.settings import StoreSettings, open_store
+from buoy.store.opening import open_store
+from buoy.store.settings import StoreSettings
 
 SECURE = StoreSettings(endpoints=("https://192.0.2.10:2379", "https://[2001:db8::10]:2379"), ca="ca", cert="c", key="k")
 
