@@ -23,7 +23,8 @@ from buoy.lab.lab import Lab
 from buoy.model import documents
 from buoy.model.documents import Document
 from buoy.model.status import AddressStatus, State
-from buoy.store.settings import StoreSettings, open_store
+from buoy.store.opening import open_store
+from buoy.store.settings import StoreSettings
 from buoy.store.store import MAX_WRITES, Store, Write
 
 T = TypeVar("T")
