@@ -35,7 +35,7 @@ def no_packet_lost(cloud: Cloud, machine: str, addresses: Sequence[str]) -> Iter
         eventually(lambda: all(max(_replies(said, address)) > reached[address] for address in addresses), seconds=5)
     told = {address: _replies(said, address) for address in addresses}
     lost = {address: sorted(set(range(1, max(replies))) - replies) for address, replies in told.items()}
-    assert dict.fromkeys(addresses, []) == lost, f"no reply to these: {lost}"
+    assert {address: [] for address in addresses} == lost, f"no reply to these: {lost}"
 
 
 def _mark(cloud: Cloud, machine: str, said: Said) -> None:
