@@ -63,8 +63,8 @@ class Router:
         }
 
     def ask(self, *words: str) -> str:
-        """Ask its BIRD."""
-        return self.cloud.on("access", "birdc", "-s", self._control, *words)
+        """Ask its BIRD; its no is an answer too."""
+        return self.cloud.on("access", "birdc", "-s", self._control, *words, check=False)
 
 
 def birdc(cloud: Cloud, node: str, *words: str) -> str:

@@ -263,5 +263,27 @@ def test_with_a_reflector_instead_of_the_mesh_every_node_still_knows_the_way(
     eventually(partial(_between_nodes, cloud, "compute-2"), mesh.__eq__, seconds=SECONDS)
 
 
+def test_settings_of_the_cluster_are_those_of_the_sessions_between_its_nodes_alone(cloud: Cloud) -> None:
+    before = _with_peers(cloud)
+    words = ("--password-file", "-", "--hold-time", "30", "--originate", "198.51.100.0/24")
+    cloud.lab.exec("controller", "buoy", "bgp", "set", *words, text="between us\n")
+
+    def timers() -> list[str]:
+        said = birdc(cloud, "compute-2", "show", "protocols", "all", '"node_*"')
+        return re.findall(r"Hold timer: +[\d.]+/(\d+)", said)
+
+    eventually(timers, (["30"] * 4).__eq__, seconds=SECONDS)
+    assert "between us" not in cloud.buoy("bgp", "show", "-o", "json")
+    told = partial(birdc, cloud, "access", "show", "route", "198.51.100.0/24", "all")
+    eventually(lambda: told().count("BGP.next_hop"), len(NODES).__eq__, seconds=SECONDS)
+    assert "blackhole 198.51.100.0/24 proto 205" in cloud.on("compute-1", "ip", "route")
+    assert before == _with_peers(cloud)
+
+
+def _with_peers(cloud: Cloud) -> dict[str, dict[str, str]]:
+    """Return since when sessions with the lab's own router are."""
+    return {node: {name: at for name, at in sessions(cloud, node).items() if name == "peer_access"} for node in NODES}
+
+
 def _between_nodes(cloud: Cloud, node: str) -> set[str]:
     return {name for name in sessions(cloud, node) if name.startswith("node_")}
