@@ -14,11 +14,11 @@ from buoy.dataplane import netlink, nft_text, nft_wire
 from buoy.dataplane.driver import Disturbance
 from buoy.dataplane.nft_chains import CHAINS, Chains, chains_of
 from buoy.dataplane.nft_commit import Commit, prefix_set
-from buoy.dataplane.nft_elements import elements, entry_of, guard_of, kind
+from buoy.dataplane.nft_elements import elements, entry_of, guard_of, kind, place
 from buoy.dataplane.nft_prefixes import covered, interval, outermost, prefixes_of
 from buoy.dataplane.nft_table import NftTable, keys_of
 from buoy.dataplane.nft_wire import Kind
-from buoy.model.address import Address, Prefix, family
+from buoy.model.address import Prefix
 from buoy.model.errors import DataplaneError
 from buoy.model.group import Rule, Side
 from buoy.model.nodestate import (
@@ -202,9 +202,9 @@ class Nft:
                 continue
             wished = self._commit.wished.setdefault(name, set())
             explained = {interval(prefix) for prefix in outermost(wished)}
-            for place in self._table.content(name):
-                if place not in {(element.key, element.end) for element in explained}:
-                    wished.update(prefixes_of(*place))
+            for interval_at in self._table.content(name):
+                if interval_at not in {(element.key, element.end) for element in explained}:
+                    wished.update(prefixes_of(*interval_at))
         return changed
 
     def _known(self) -> set[Key]:
@@ -219,7 +219,7 @@ class Nft:
                 wished = self._commit.wished.get(name, ())
                 keys |= {_prefix_key(group[1] if group else None, prefix) for prefix in wished}
             elif kind(name) is Kind.HASH:
-                keys |= {key for place in self._table.content(name) for key in keys_of(name, place)}
+                keys |= {key for at in self._table.content(name) for key in keys_of(name, at)}
         return keys
 
     def _entry(self, key: Key) -> Entry | None:
@@ -255,18 +255,13 @@ class Nft:
         return guard_of(placed)
 
     def _element_entry(self, key: Key) -> Entry | None:
-        if key.table is Table.RELAY:
-            probe: Entry = Relay()
-        elif key.table is Table.MEMBER:
-            probe = GroupMember()
-        else:
-            version = family(Address(key.name[0]))
-            probe = entry_of(key, bytes((16 if version == 6 else 4) + (4 if key.table is Table.MAPPING else 0)))
-        ((name, element),) = elements(key, probe)
-        data = self._table.content(name).get((element.key, element.end))
+        name, raw = place(key)
+        data = self._table.content(name).get((raw, b""))
         if data is None:
             return None
-        return probe if not element.data else entry_of(key, data)
+        if key.table is Table.RELAY:
+            return Relay()
+        return GroupMember() if key.table is Table.MEMBER else entry_of(key, data)
 
 
 def _table(step: Step) -> Table | None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from buoy.dataplane import netlink, nft_wire
-from buoy.dataplane.nft_elements import Placed, elements, kind
+from buoy.dataplane.nft_elements import Placed, elements, kind, place
 from buoy.dataplane.nft_prefixes import interval, outermost
 from buoy.dataplane.nft_table import NftTable
 from buoy.dataplane.nft_wire import DELELEMENT, NEWELEMENT, Element
@@ -104,13 +104,9 @@ class Commit:
     def _present(self, change: Change) -> frozenset[Placed]:
         if change.key.table is Table.GUARD:
             return self._table.guard(change.key.name[0])
-        found = set()
-        for entry in (change.before, change.after):
-            for name, element in elements(change.key, entry) if entry is not None else ():
-                data = self._table.content(name).get((element.key, element.end))
-                if data is not None:
-                    found.add((name, Element(element.key, element.end, data)))
-        return frozenset(found)
+        name, raw = place(change.key)
+        data = self._table.content(name).get((raw, b""))
+        return frozenset() if data is None else frozenset({(name, Element(raw, b"", data))})
 
 
 def prefix_set(key: Key) -> str | None:

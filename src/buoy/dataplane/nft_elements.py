@@ -29,6 +29,7 @@ GUARD_SETS = (
     "sourcenet4",
     "sourcenet6",
 )
+_NAMES = {Table.DNAT: "fip", Table.EGRESS: "egress", Table.MAPPING: "mapped", Table.RELAY: "relay"}
 _PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "dccp": 33, "icmpv6": 58, "sctp": 132, "udplite": 136}
 _NUMBERS = {number: name for name, number in _PROTOCOLS.items()}
 STATIC = tuple(name for _, name, _ in SETS if name != "foreign")
@@ -47,22 +48,31 @@ def elements(key: Key, entry: Entry) -> frozenset[Placed]:
     """Return set and element of everything an entry is, for the tables that are hash sets and maps."""
     if isinstance(entry, PortGuard):
         return frozenset(_guard(key.name[0], entry))
-    version = family(Address(key.name[0])) if key.table is not Table.MEMBER else family(Prefix(key.name[1]))
+    name, raw = place(key)
+    return frozenset({(name, Element(raw, b"", _data(entry)))})
+
+
+def place(key: Key) -> tuple[str, bytes]:
+    """Return set and key of the one element that an entry is, whatever it says; guards are many elements."""
     if key.table is Table.MEMBER:
-        return frozenset(
-            {(member_set(key.name[0], version, host=True), Element(packed(split(Prefix(key.name[1]))[0])))}
-        )
-    first = packed(Address(key.name[0]))
+        address = split(Prefix(key.name[1]))[0]
+        return member_set(key.name[0], family(address), host=True), packed(address)
+    if key.table not in _NAMES:
+        raise Bug(f"{key} is no element")
+    raw = packed(Address(key.name[0]))
+    if key.table is Table.MAPPING:
+        raw += _protocol(key.name[1]) + _port(int(key.name[2]))
+    elif key.table is Table.RELAY:
+        raw += packed(Address(key.name[1]))
+    return _NAMES[key.table] + ("6" if ":" in key.name[0] else "4"), raw
+
+
+def _data(entry: Entry) -> bytes:
     if isinstance(entry, Dnat):
-        return frozenset({(f"fip{version}", Element(first, b"", packed(entry.target)))})
+        return packed(entry.target)
     if isinstance(entry, Egress):
-        return frozenset({(f"egress{version}", Element(first, b"", packed(entry.address)))})
-    if isinstance(entry, Mapping):
-        raw = first + _protocol(key.name[1]) + _port(int(key.name[2]))
-        return frozenset({(f"mapped{version}", Element(raw, b"", packed(entry.target) + _port(entry.port)))})
-    if key.table is Table.RELAY:
-        return frozenset({(f"relay{version}", Element(first + packed(Address(key.name[1]))))})
-    raise Bug(f"{key} is no element")
+        return packed(entry.address)
+    return packed(entry.target) + _port(entry.port) if isinstance(entry, Mapping) else b""
 
 
 def _guard(interface: str, guard: PortGuard) -> Iterator[Placed]:
