@@ -199,8 +199,9 @@ class Agent:
 
     def _say_addresses(self, addresses: Iterable[Address]) -> None:
         node = self.desired.here.node
+        doubtful = self.last is None or bool(self.last.wrong or self.last.failures)
         for address in addresses:
-            status = address_status(self.desired.wanted(address), self._seen(address))
+            status = address_status(self.desired.wanted(address, keys_matter=doubtful), self._seen(address))
             if status is None:
                 self.service_ips.discard(address)
                 self.reports.forget(f"status/{node}/address/{address}")

@@ -102,9 +102,9 @@ class Desired:
         """Return which document holds an address or interface on this node."""
         return self._seats.holder(seat)
 
-    def wanted(self, address: Address) -> Wanted:
-        """Return what an address needs here, or why it is withheld."""
-        keys = address_keys(self, address)
+    def wanted(self, address: Address, *, keys_matter: bool = True) -> Wanted:
+        """Return what an address needs here, or why it is withheld; no keys if nothing seen is wrong by any."""
+        keys = address_keys(self, address) if keys_matter else frozenset()
         subjects = {f"service-ips/{address}", *filter(None, {self.holder(address)})}
         revision = max(self.snapshot.revisions.get(subject, 0) for subject in subjects)
         known = address in self._verdicts.won

@@ -114,6 +114,8 @@ def _remains(address: Address, wanted: Wanted, seen: Seen) -> Withhold | None:
 
 def lacking(wanted: Wanted, seen: Seen, keys: frozenset[Key]) -> Withhold | None:
     """Return what the host refused among these keys, or what was not seen of them."""
+    if not seen.failures and not seen.wrong:
+        return None
     details = {"node": wanted.node, "address": wanted.name}
     for failure in seen.failures:
         if isinstance(failure.step.act, Change) and failure.step.act.key in keys:
