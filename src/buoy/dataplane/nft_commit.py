@@ -6,7 +6,7 @@ what the set *holds*, so a change already made costs nothing and a retry after
 re-reading heals a mirror that was wrong.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from buoy.dataplane import netlink, nft_wire
@@ -39,10 +39,10 @@ class Commit:
 
     def apply(self, steps: Sequence[Step]) -> list[Failure]:
         """Make the changes; return those the kernel refused."""
-        good, failures = _split_lawful(steps)
+        wanted, good, failures = _split_lawful(steps)
         reread = False
         while good:
-            acts = self._acts(good)
+            acts = self._acts(good, wanted)
             refusals = self._transact(acts)
             if not refusals:
                 self._done(good, acts)
@@ -74,21 +74,21 @@ class Commit:
         for name, prefixes in self._wishes(steps).items():
             self.wished[name] = prefixes
 
-    def _acts(self, steps: Sequence[Step]) -> list[Act]:
+    def _acts(self, steps: Sequence[Step], wanted: Mapping[int, frozenset[Placed]]) -> list[Act]:
         going: list[Act] = []
         coming: list[Act] = []
         for step in steps:
             if prefix_set(_change(step).key) is not None:
                 continue
-            before, after = self._present(_change(step)), _wanted(_change(step))
+            before, after = self._present(_change(step)), wanted[id(step)]
             going += [Act(DELELEMENT, name, element, step) for name, element in before - after]
             coming += [Act(NEWELEMENT, name, element, step) for name, element in after - before]
         by_set = {prefix_set(_change(step).key): step for step in steps}
         for name, prefixes in self._wishes(steps).items():
             now = {Element(*place) for place in self._table.content(name)}
-            wanted = {interval(prefix) for prefix in outermost(prefixes)}
-            going += [Act(DELELEMENT, name, element, by_set[name]) for element in now - wanted]
-            coming += [Act(NEWELEMENT, name, element, by_set[name]) for element in wanted - now]
+            outer = {interval(prefix) for prefix in outermost(prefixes)}
+            going += [Act(DELELEMENT, name, element, by_set[name]) for element in now - outer]
+            coming += [Act(NEWELEMENT, name, element, by_set[name]) for element in outer - now]
         return going + coming
 
     def _wishes(self, steps: Iterable[Step]) -> dict[str, set[Prefix]]:
@@ -127,14 +127,16 @@ def _wanted(change: Change) -> frozenset[Placed]:
     return elements(change.key, change.after) if change.after is not None else frozenset()
 
 
-def _split_lawful(steps: Sequence[Step]) -> tuple[list[Step], list[Failure]]:
+def _split_lawful(steps: Sequence[Step]) -> tuple[dict[int, frozenset[Placed]], list[Step], list[Failure]]:
+    """Return the elements each step wants, by its identity, the steps that are lawful, and the others as refused."""
+    wanted: dict[int, frozenset[Placed]] = {}
     good: list[Step] = []
     failures: list[Failure] = []
     for step in steps:
         try:
             if prefix_set(_change(step).key) is None:
-                _wanted(_change(step))
+                wanted[id(step)] = _wanted(_change(step))
             good.append(step)
         except (InvalidInput, OSError) as error:
             failures.append(Failure(step, str(error)))
-    return good, failures
+    return wanted, good, failures

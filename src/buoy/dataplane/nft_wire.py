@@ -8,6 +8,7 @@ this costs 0.012. Source: linux/netfilter/nf_tables.h.
 """
 
 import enum
+import functools
 import struct
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -62,7 +63,13 @@ def element_message(verb: int, name: str, kind: Kind, element: Element) -> bytes
     parts = netlink.nested(1, _key(1, element.key) + (_key(10, element.end) if kind is Kind.CONCAT else b"") + data)
     if kind is Kind.INTERVAL and element.end:
         parts += netlink.nested(1, _key(1, element.end) + _INTERVAL_END)
-    return netlink.message(verb, flags, _INET + _TABLE + _name(2, name) + netlink.nested(3, parts))
+    return netlink.message(verb, flags, _set_of(name) + netlink.nested(3, parts))
+
+
+@functools.lru_cache(4096)
+def _set_of(name: str) -> bytes:
+    """Return what all elements of a set begin with."""
+    return _INET + _TABLE + _name(2, name)
 
 
 def _name(kind: int, text: str) -> bytes:
