@@ -88,11 +88,12 @@ class Report:
             "load": {"before": self._load, "after": os.getloadavg()[0]},
             "date": time.strftime("%Y-%m-%d", time.gmtime()),
             "table": table.splitlines(),
-            "data": self.data,
         }
-        name = self.name.replace("_", "-")
-        text = json.dumps(found, indent=1, ensure_ascii=False)
-        (options.directory / f"{name}.json").write_text(f"{text}\n")
+        # people read the head, programs the samples: those take one line
+        text = (
+            f'{json.dumps(found, indent=1, ensure_ascii=False)[:-2]},\n "data": {json.dumps(rounded(self.data))}\n}}\n'
+        )
+        (options.directory / f"{self.name.replace('_', '-')}.json").write_text(text)
         for plot in self.plots:
             (options.directory / f"{plot.name}.svg").write_text(plot.svg())
 
@@ -102,6 +103,15 @@ class Report:
         widths = [max(len(line[column]) for line in lines) for column in range(len(self.columns))]
         texts = ["| " + " | ".join(map(str.ljust, line, widths)) + " |" for line in lines]
         return "\n".join([texts[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *texts[1:]])
+
+
+def rounded(data: object) -> object:
+    """Return data with four significant digits: more were never measured."""
+    if isinstance(data, Mapping):
+        return {name: rounded(each) for name, each in data.items()}
+    if isinstance(data, list):
+        return [rounded(each) for each in data]
+    return float(f"{data:.4g}") if isinstance(data, float) else data
 
 
 def machine() -> str:
