@@ -56,7 +56,7 @@ class Agent:
         self._changed: set[str] | None = None
         self._audit_due = 0.0
         self._wrong: frozenset[Key] = frozenset()
-        self._held: frozenset[Address] = frozenset()
+        self._held: frozenset[Key] = frozenset()
         self._retry = _RETRY_FIRST
         self._late = Disturbance()
 
@@ -139,7 +139,9 @@ class Agent:
         if touched.keys is None or disturbance.overrun or now >= self._audit_due:
             self._audit_due = now + self.audit_interval
             return None
-        return touched.keys | disturbance.keys | self._wrong
+        keys = touched.keys | disturbance.keys | self._wrong
+        # what is held is looked at with whatever else is: else it would seem to be gone
+        return keys | self._held if keys else keys
 
     def _reconcile(
         self, identity: Identity, touched: Touched, keys: frozenset[Key] | None, disturbance: Disturbance
@@ -148,7 +150,7 @@ class Agent:
         judge, whole = self.parts.caution.judge, keys is None and not self.parts.bird.held
         before = self.last
         outcome = reconcile(self.parts.host, self.desired, keys, lambda plan: judge(plan, identity, whole=whole))
-        held = {step.act.key for step in outcome.held if isinstance(step.act, Change)}
+        held = frozenset(step.act.key for step in outcome.held if isinstance(step.act, Change))
         wrong = frozenset(mismatch.key for mismatch in outcome.wrong) - held
         self._retry = min(self._retry * 2, _RETRY_LAST) if wrong else _RETRY_FIRST
         refused = {failure.step.act.key for failure in outcome.failures if isinstance(failure.step.act, Change)}
@@ -161,15 +163,16 @@ class Agent:
         self._measures.reconciled(outcome, disturbance.keys - told, time.monotonic())
         concerned = _NOTHING if same or not doubtful else self.desired.concerned(doubtful)
         if keys is None:
-            concerned = Touched(None, frozenset(self.desired.verdicts), concerned.workloads)
-        return Touched(None, concerned.addresses | self._hold(held), concerned.workloads)
+            concerned = self._everybody(concerned)
+        until_now, self._held = self._held, held
+        return Touched(None, concerned.addresses | _announced(until_now | held), concerned.workloads)
 
-    def _hold(self, held: Iterable[Key]) -> frozenset[Address]:
-        """Return the addresses whose withdrawal is held, and those for which it was until now."""
-        before = self._held
-        names = (Prefix(key.name[0]) for key in held if key.table is Table.ANNOUNCEMENT)
-        self._held = frozenset(split(name)[0] for name in names if is_host(name))
-        return before | self._held
+    def _everybody(self, concerned: Touched) -> Touched:
+        """Return all addresses, and whoever is still spoken of: a pass that failed could not take its word back."""
+        names = [path.rsplit("/", 2)[1:] for path in self.reports.statuses]
+        addresses = {Address(name) for kind, name in names if kind == "address"}
+        workloads = {name for kind, name in names if kind == "workload"}
+        return Touched(None, frozenset(addresses | self.desired.verdicts.keys()), concerned.workloads | workloads)
 
     def _follow(self, keys: Iterable[Key] | None) -> None:
         """Tell which announcements are in the kernel now, and which are not any more."""
@@ -227,3 +230,9 @@ class Agent:
         if (retry := self.parts.bird.retry_in()) is not None:
             waits.append(retry)
         return max(0.0, min(waits))
+
+
+def _announced(keys: Iterable[Key]) -> frozenset[Address]:
+    """Return the addresses whose announcements are among these keys."""
+    names = (Prefix(key.name[0]) for key in keys if key.table is Table.ANNOUNCEMENT)
+    return frozenset(split(name)[0] for name in names if is_host(name))

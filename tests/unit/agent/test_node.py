@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from buoy.model.address import host_prefix
+from buoy.model.errors import DataplaneError
 from buoy.model.node import PeerSession
 from buoy.model.nodestate import Announcement, Class, Key, Step, Table
 from buoy.model.reason import Reason, Withhold
@@ -186,6 +187,27 @@ def test_another_store_removes_nothing_without_a_person(served: Story) -> None:
     served.agent.look_at_everything()
     served.look()
     assert (None, False) == (said(served), served.holds(*TOLD[:1], *TOLD.name))
+
+
+def test_what_is_held_is_still_said_after_a_change_of_something_else(served: Story) -> None:
+    served.store = "another"
+    served.start()
+    served.listed()
+    served.changed(port(id="port9", interface="tap9", fixed_ips=()))
+    assert (True, (State.ERROR, Reason.HELD_BY_GUARD)) == (served.holds(*TOLD[:1], *TOLD.name), said(served))
+
+
+def test_a_pass_that_raises_on_the_way_leaves_no_status_behind(served: Story) -> None:
+    def fall(step: Step) -> str | None:
+        raise DataplaneError("netlink", f"no answer to {step}")
+
+    served.host.refuse = fall
+    with pytest.raises(DataplaneError):
+        served.changed(gone=[port(), floating()])
+    served.agent.failed(ValueError("what it raised"))
+    served.host.refuse = lambda _: None
+    served.look()
+    assert (None, None, False) == (said(served), served.workload(), served.holds(*TOLD[:1], *TOLD.name))
 
 
 def test_a_new_agent_on_a_whole_host_changes_nothing(served: Story) -> None:
