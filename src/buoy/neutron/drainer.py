@@ -9,14 +9,14 @@ written together, so an address that moves is never nowhere or in two places.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias
 
 import msgspec
 from oslo_log import log
 
 from buoy.model.documents import Document
-from buoy.model.errors import Conflict, InvalidInput
+from buoy.model.errors import Conflict, InvalidInput, StoreUnavailable
 from buoy.neutron.reader import Wanted
 from buoy.neutron.table import Taken
 from buoy.store.store import Store, Stored, Write
@@ -27,6 +27,11 @@ MOST_PATHS = 100
 """Documents in one transaction; etcd takes 128."""
 
 _PAUSE_AFTER_CONFLICT = 0.02
+_ACCOUNT = frozenset({"username", "password_file", "ca", "cert", "key"})
+"""Fields of refusals that are about us and not about a document."""
+
+Unchanged: TypeAlias = Callable[[Mapping[str, int]], None]
+"""Hears which paths already held what the database says, and since which revision."""
 
 
 class Outbox(Protocol):
@@ -42,10 +47,17 @@ class Outbox(Protocol):
 class Drainer:
     """Writes what rows name until there are none; `read` is `Reader.read`."""
 
-    def __init__(self, store: Store, outbox: Outbox, read: Callable[[Collection[str]], Wanted]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        outbox: Outbox,
+        read: Callable[[Collection[str]], Wanted],
+        unchanged: Unchanged = lambda _: None,
+    ) -> None:
         self._store = store
         self._outbox = outbox
         self._read = read
+        self._unchanged = unchanged
 
     async def drain(self) -> int:
         """Empty the outbox; return how many documents were written. Raises `StoreUnavailable`; the rows stay."""
@@ -76,13 +88,16 @@ class Drainer:
                 LOG.error("%s stays as it is in the store: %s", path, document)
             else:
                 writes += _difference(path, stored[path], document)
+        written = {write.path for write in writes}
+        self._unchanged({path: held.revision for path, held in stored.items() if held and path not in written})
         return writes
 
     async def _stored(self, path: str) -> Stored | None:
         """None: what stands there is no document, so whatever it is, it is overwritten."""
         try:
             return await self._store.read(path)
-        except InvalidInput:
+        except InvalidInput as error:
+            _wait_for_rights(error)
             return None
 
     async def _write(self, writes: list[Write]) -> int:
@@ -91,12 +106,19 @@ class Drainer:
         try:
             await self._store.write(writes)
         except InvalidInput as error:
+            _wait_for_rights(error)
             if len(writes) > 1:
                 # one document the store will never take must not hold back the others
                 return sum([await self._write([write]) for write in writes])
             LOG.error("%s is refused by the store: %s", writes[0].path, error)  # noqa: TRY400
             return 0
         return len(writes)
+
+
+def _wait_for_rights(error: InvalidInput) -> None:
+    """Raise `StoreUnavailable` for what is refused to our account: the rows stay until it has its rights."""
+    if error.field in _ACCOUNT:
+        raise StoreUnavailable(str(error)) from error
 
 
 def _difference(path: str, stored: Stored | None, document: Document | None) -> list[Write]:

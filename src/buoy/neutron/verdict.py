@@ -19,6 +19,8 @@ from buoy.model.workload import Workload
 PREFIXES = ("service-ips/", "workloads/", "nodes/", "status/")
 """What has to be watched to judge."""
 
+_NODES = "nodes/"
+
 
 class Touched(msgspec.Struct, frozen=True):
     """What a batch makes worth judging again."""
@@ -28,28 +30,36 @@ class Touched(msgspec.Struct, frozen=True):
     """Node and workload id."""
 
 
-def touched(batch: Batch) -> Touched:
-    """Return what changed; everything if the batch does not say what."""
+def nodes(batch: Batch, alive: Collection[str]) -> dict[str, Node | None]:
+    """Return the nodes a batch speaks of by name, None for one without a lease; `alive`: who had one until now."""
+    documents = batch.snapshot.documents
+    paths: Iterable[str] = batch.changed or ()
+    if batch.changed is None:
+        paths = {*documents, *(f"{_NODES}{name}" for name in alive)}
+    found = ((path.removeprefix(_NODES), documents.get(path)) for path in paths if path.startswith(_NODES))
+    return {name: document if isinstance(document, Node) else None for name, document in found}
+
+
+def touched(batch: Batch, alive: Collection[str]) -> Touched:
+    """Return what changed, everything if the batch does not say what; a node only if it came or went."""
     paths = batch.snapshot.documents.keys() if batch.changed is None else batch.changed
     addresses: set[Address] = set()
     workloads: set[tuple[str, str]] = set()
-    nodes: set[str] = set()
     for path in paths:
         match path.split("/"):
             case ["service-ips", address] | ["status", _, "address", address]:
                 addresses.add(Address(address))
             case ["workloads", node, workload] | ["status", node, "workload", workload]:
                 workloads.add((node, workload))
-            case ["nodes", node]:
-                nodes.add(node)
-    return Touched(frozenset(addresses | _served_by(batch.snapshot, nodes)), frozenset(workloads))
+    moved = {name for name, node in nodes(batch, alive).items() if (node is None) is (name in alive)}
+    return Touched(frozenset(addresses | _served_by(batch.snapshot, moved)), frozenset(workloads))
 
 
-def _served_by(snapshot: Snapshot, nodes: Collection[str]) -> set[Address]:
-    if not nodes:
+def _served_by(snapshot: Snapshot, names: Collection[str]) -> set[Address]:
+    if not names:
         return set()
     claims = (document for document in snapshot.documents.values() if isinstance(document, ServiceIP))
-    return {claim.address for claim in claims if any(endpoint.node in nodes for endpoint in claim.endpoints)}
+    return {claim.address for claim in claims if any(endpoint.node in names for endpoint in claim.endpoints)}
 
 
 def address_state(snapshot: Snapshot, claim: ServiceIP) -> State:
@@ -76,8 +86,3 @@ def workload_state(snapshot: Snapshot, node: str, workload: str) -> State | None
     if not isinstance(wish, Workload) or not isinstance(status, WorkloadStatus) or status.revision < wish.revision:
         return None
     return status.state
-
-
-def living(snapshot: Snapshot) -> Iterable[Node]:
-    """Return the nodes whose agents hold their lease."""
-    return [document for document in snapshot.documents.values() if isinstance(document, Node)]

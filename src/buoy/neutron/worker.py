@@ -7,12 +7,13 @@ work runs beside the loop, for it blocks.
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from oslo_log import log
 
 from buoy.model.errors import StoreUnavailable
+from buoy.model.node import Node
 from buoy.model.service_ip import ServiceIP
 from buoy.model.snapshot import Batch, Snapshot
 from buoy.model.status import State
@@ -47,7 +48,10 @@ class Worker:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._woken = asyncio.Event()
         self._away = False
-        self._nodes: dict[str, Any] = {}
+        self._nodes: dict[str, Node] = {}
+        self._snapshot: Snapshot | None = None
+        self._unchanged: dict[str, int] = {}
+        self._showing = asyncio.Lock()
 
     def start(self) -> None:
         """Start the thread; it ends with the process, which may be killed at any moment."""
@@ -62,7 +66,7 @@ class Worker:
         self._loop = asyncio.get_running_loop()
         store = open_store(store_settings(self._conf), self._heard)
         reader = Reader(self._conf.buoy.network_types)
-        drainer = Drainer(store, table, reader.read)
+        drainer = Drainer(store, table, reader.read, self._unchanged.update)
         await asyncio.gather(
             _forever("drainer", lambda: self._drain(drainer)),
             _forever("comparison", lambda: self._compare(store, reader)),
@@ -81,6 +85,7 @@ class Worker:
         while True:
             self._woken.clear()
             await drainer.drain()
+            await self._show_unchanged()
             try:
                 await asyncio.wait_for(self._woken.wait(), POLL)
             except TimeoutError:
@@ -98,28 +103,49 @@ class Worker:
 
     async def _show(self, store: Store) -> None:
         async for batch in store.watch(verdict.PREFIXES):
+            self._snapshot = batch.snapshot
             await self._show_batch(batch)
 
-    async def _show_batch(self, batch: Batch) -> None:
-        snapshot, seen = batch.snapshot, verdict.touched(batch)
-        claims = [snapshot.documents.get(f"service-ips/{address}") for address in seen.addresses]
-        floating = [(c, verdict.address_state(snapshot, c)) for c in claims if isinstance(c, ServiceIP) and c.id]
-        ports = {(n, w): state for n, w in seen.workloads if (state := verdict.workload_state(snapshot, n, w))}
-        await self._show_nodes(snapshot)
-        await asyncio.to_thread(_write, ports, floating)
+    async def _show_unchanged(self) -> None:
+        """Show again what Neutron touched and the store had all along: it may have set a status, and no event follows.
 
-    async def _show_nodes(self, snapshot: Snapshot) -> None:
-        before, self._nodes = self._nodes, {node.name: node for node in verdict.living(snapshot)}
-        for name in before.keys() - self._nodes.keys():
-            await asyncio.to_thread(status.bury_agent, name)
-        for name in self._nodes.keys() - before.keys():
-            await asyncio.to_thread(status.write_agent, self._nodes[name])
+        Where our view is of another revision, the event is still on its way.
+        """
+        if self._snapshot is not None:
+            revisions = self._snapshot.revisions
+            same = frozenset(path for path, revision in self._unchanged.items() if revisions.get(path) == revision)
+            await self._show_batch(Batch(self._snapshot, same))
+        self._unchanged.clear()
+
+    async def _show_batch(self, batch: Batch) -> None:
+        async with self._showing:
+            snapshot, seen = batch.snapshot, verdict.touched(batch, self._nodes)
+            claims = [snapshot.documents.get(f"service-ips/{address}") for address in seen.addresses]
+            floating = [(c, verdict.address_state(snapshot, c)) for c in claims if isinstance(c, ServiceIP) and c.id]
+            ports = {(n, w): state for n, w in seen.workloads if (state := verdict.workload_state(snapshot, n, w))}
+            await self._show_nodes(verdict.nodes(batch, self._nodes))
+            if ports or floating:
+                await asyncio.to_thread(_write, ports, floating)
+
+    async def _show_nodes(self, nodes: Mapping[str, Node | None]) -> None:
+        """Show who came and went; what the database refuses is not noted, and so done again."""
+        for name, node in nodes.items():
+            if node is not None:
+                if name not in self._nodes:
+                    await asyncio.to_thread(status.write_agent, node)
+                self._nodes[name] = node
+            elif name in self._nodes:
+                await asyncio.to_thread(status.bury_agent, name)
+                del self._nodes[name]
 
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(self._conf.buoy.heartbeat_interval)
-            for node in [] if self._away else list(self._nodes.values()):
-                await asyncio.to_thread(status.write_agent, node)
+            for name in [] if self._away else list(self._nodes):
+                async with self._showing:
+                    # one buried meanwhile must not be raised again
+                    if name in self._nodes:
+                        await asyncio.to_thread(status.write_agent, self._nodes[name])
 
     async def _watch_outbox(self) -> None:
         late, patience = False, self._conf.buoy.outbox_patience

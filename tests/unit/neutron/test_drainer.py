@@ -173,6 +173,26 @@ async def test_a_spoiled_document_is_overwritten_and_an_untranslatable_row_keeps
     assert {path(NEW): NEW, path(group): group} == await contents(memory)
 
 
+async def test_what_the_store_already_has_is_told_with_its_revision() -> None:
+    memory, _, rows, _, database = await world(Steps())
+    same_path = path(OLD)
+    told: dict[str, int] = {}
+    database.documents[same_path] = OLD
+    await Drainer(memory, rows, database.read, told.update).drain()
+    assert {same_path: (await memory.read(same_path)).revision} == told
+
+
+async def test_rows_wait_for_an_account_that_lacks_rights() -> None:
+    class Refusing:
+        async def read(self, at: str) -> Stored:
+            raise InvalidInput("username", "neutron", "give it the role")
+
+    _, _, rows, _, database = await world(Steps())
+    with pytest.raises(StoreUnavailable, match="give it the role"):
+        await Drainer(Refusing(), rows, database.read).drain()  # type: ignore[arg-type]
+    assert 3 == len(rows.rows)
+
+
 async def test_more_rows_than_one_transaction_takes() -> None:
     steps = Steps()
     rows = Rows(steps)

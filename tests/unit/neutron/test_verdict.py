@@ -9,7 +9,7 @@ from buoy.model.service_ip import Endpoint, ServiceIP
 from buoy.model.snapshot import Batch, Identity, Snapshot
 from buoy.model.status import AddressStatus, State, WorkloadStatus
 from buoy.model.workload import Workload
-from buoy.neutron.verdict import Touched, address_state, touched, workload_state
+from buoy.neutron.verdict import Touched, address_state, nodes, touched, workload_state
 
 X = Address("192.0.2.1")
 NODE = Node(name="c1")
@@ -72,11 +72,20 @@ def test_a_port_is_what_was_said_of_its_present_document() -> None:
 def test_what_a_change_makes_worth_judging() -> None:
     held = snapshot(claim("c1"), NODE)
     cases: list[tuple[str, Touched]] = [
-        ("nodes/c1", Touched(frozenset({X}), frozenset())),
+        ("nodes/c1", Touched(frozenset(), frozenset())),
         ("nodes/c9", Touched(frozenset(), frozenset())),
         (f"status/c1/address/{X}", Touched(frozenset({X}), frozenset())),
         ("status/c1/workload/w", Touched(frozenset(), frozenset({("c1", "w")}))),
         ("workloads/c1/w", Touched(frozenset(), frozenset({("c1", "w")}))),
     ]
-    assert [expected for _, expected in cases] == [touched(Batch(held, frozenset({at}))) for at, _ in cases]
-    assert Touched(frozenset({X}), frozenset()) == touched(Batch(held, None))
+    assert [expected for _, expected in cases] == [touched(Batch(held, frozenset({at})), {"c1"}) for at, _ in cases]
+    assert Touched(frozenset({X}), frozenset()) == touched(Batch(held, None), {"c1"})
+
+
+def test_a_node_makes_its_floating_ips_worth_judging_when_it_comes_or_goes() -> None:
+    beat = frozenset({"nodes/c1"})
+    came, went = Batch(snapshot(claim("c1"), NODE), beat), Batch(snapshot(claim("c1")), beat)
+    judged = [touched(batch, alive).addresses for batch, alive in ((came, ()), (came, {"c1"}), (went, {"c1"}))]
+    assert [{X}, set(), {X}] == judged
+    assert [{"c1": NODE}, {"c1": None}] == [nodes(came, ()), nodes(went, {"c1"})]
+    assert {"c1": None} == nodes(Batch(snapshot(claim("c1")), None), {"c1"})
