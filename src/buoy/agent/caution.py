@@ -52,6 +52,11 @@ class Caution:
         self._kept.keep_doubt("")
         return cause
 
+    @property
+    def problem(self) -> str:
+        """Why the next agent would not know what this one believes; empty if it would."""
+        return self._kept.problem
+
     def settle(self) -> None:
         """Let the next agent know what this one believes."""
         self._kept.settle()

@@ -35,6 +35,9 @@ class Kept:
         self.identity = Identity(found.store, found.revision) if found else None
         self._doubt = found.doubt if found else ""
         self._on_disk = self.identity.revision if self.identity else 0
+        self._late = False
+        self.problem = ""
+        """Why the disk does not take what is to be kept, and what to do; empty if it does."""
 
     @property
     def doubt(self) -> str:
@@ -66,11 +69,22 @@ class Kept:
 
     def settle(self) -> None:
         """Put on disk what `keep` has left in memory."""
-        if self.identity is not None and self.identity.revision != self._on_disk:
+        if self._late or (self.identity is not None and self.identity.revision != self._on_disk):
             # a host that loses power loses its routes too: only a killed agent needs this
             self._write(sync=False)
 
     def _write(self, *, sync: bool) -> None:
+        """Write the file; a disk that takes none must not keep the agent from its work, and is tried again."""
+        try:
+            self._replace(sync=sync)
+        except OSError as error:
+            self._late = True
+            self.problem = f"{self._path}: {error.strerror}; free space on its disk, or make it writable for this agent"
+            return
+        self._late, self.problem = False, ""
+        self._on_disk = self.identity.revision if self.identity else 0
+
+    def _replace(self, *, sync: bool) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         fresh = self._path.with_suffix(".new")
         with fresh.open("wb") as file:
@@ -80,7 +94,6 @@ class Kept:
             if sync:
                 os.fsync(file.fileno())
         fresh.replace(self._path)
-        self._on_disk = self.identity.revision if self.identity else 0
 
 
 class Draining:

@@ -6,11 +6,11 @@ that is away delays reports and loses none.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from buoy.model import documents
 from buoy.model.documents import Document
-from buoy.model.errors import Conflict, StoreUnavailable
+from buoy.model.errors import Conflict, InvalidInput, StoreUnavailable
 from buoy.model.status import AddressStatus, WorkloadStatus
 from buoy.store.store import Store, Write
 
@@ -19,10 +19,12 @@ _PAUSE = 1.0
 
 
 class Reports:
-    """The statuses of one node on their way to the store."""
+    """The statuses of one node on their way to the store; `refused` hears, once, why the store takes none."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, refused: Callable[[InvalidInput], None] = lambda _: None) -> None:
         self._store = store
+        self._refused = refused
+        self._refusal = ""
         self._truth: dict[str, Document] = {}
         self._written: dict[str, Document] = {}
         self._differs: dict[str, None] = {}
@@ -86,5 +88,12 @@ class Reports:
             await self._store.write([Write(path, document, None) for path, document in batch.items()])
         except (StoreUnavailable, Conflict):
             return False
+        except InvalidInput as error:
+            # our account lacks a right, or a certificate is being replaced: that may be put right any moment
+            if str(error) != self._refusal:
+                self._refusal = str(error)
+                self._refused(error)
+            return False
+        self._refusal = ""
         self.heard(batch)
         return True

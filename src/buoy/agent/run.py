@@ -28,9 +28,10 @@ from buoy.agent.speaking import BirdConfiguration
 from buoy.dataplane.bird import BirdSpeaker
 from buoy.dataplane.host import LinuxHost
 from buoy.model import documents
-from buoy.model.errors import Conflict, InvalidInput, StoreUnavailable
+from buoy.model.errors import BuoyError, InvalidInput, StoreUnavailable
 from buoy.model.node import Node
 from buoy.model.nodestate import Class
+from buoy.model.snapshot import Batch
 from buoy.planner.desired import Desired
 from buoy.planner.dhcp import guest_config
 from buoy.planner.peering import LocalNode
@@ -91,7 +92,8 @@ def build(settings: Settings, host: LinuxHost, store: Store, telemetry: Telemetr
         Caution(Kept()),
     )
     preference = Class.DRAIN if Draining() else Class.NORMAL
-    agent = Agent(Desired(Here(settings.node, guest_config, preference)), parts, Reports(store), telemetry)
+    reports = Reports(store, lambda error: telemetry.log.warning("statuses wait", error=str(error)))
+    agent = Agent(Desired(Here(settings.node, guest_config, preference)), parts, reports, telemetry)
     agent.audit_interval = settings.audit_interval
     telemetry.registry.register(AddressStates(lambda: list(agent.reports.statuses.values())))
     return agent
@@ -152,8 +154,15 @@ class Process:
     async def _watch(self) -> None:
         node = self._settings.node
         async for batch in self._store.watch((f"workloads/{node}/", f"status/{node}/", *_SHARED)):
-            self._agent.take(batch)
-            self._loop.wake()
+            self.hear(batch)
+
+    def hear(self, batch: Batch) -> None:
+        """Hear from the store; what it has lost of this node itself is said again with the next heartbeat."""
+        own = f"nodes/{self._settings.node}"
+        if (batch.changed is None or own in batch.changed) and own not in batch.snapshot.documents:
+            self._said = None
+        self._agent.take(batch)
+        self._loop.wake()
 
     async def _heartbeat(self) -> None:
         """Write this node's document again when what it says has changed; mere counts may be a lease old."""
@@ -161,7 +170,8 @@ class Process:
             await asyncio.sleep(1)
             self._agent.parts.caution.settle()
             if self._lease is not None and self._lease.id is not None and self._is_news():
-                with contextlib.suppress(StoreUnavailable, Conflict):
+                # an outage, or a right that our account lacks: the watch and the reports tell the log
+                with contextlib.suppress(BuoyError):
                     await self._beat(self._lease.id)
 
     def _is_news(self) -> bool:
@@ -187,7 +197,7 @@ class Process:
             service_ips=len(agent.service_ips),
             held=agent.parts.caution.cause,
             draining=agent.desired.here.preference is Class.DRAIN,
-            problems=tuple(str(problem) for problem in agent.parts.bird.problems),
+            problems=(*map(str, agent.parts.bird.problems), *filter(None, (agent.parts.caution.problem,))),
         )
 
 

@@ -43,3 +43,17 @@ def test_a_torn_file_is_no_identity(tmp_path: Path) -> None:
     path = tmp_path / "store.json"
     path.write_text('{"store": "a')
     assert Kept(str(path)).identity is None
+
+
+def test_a_disk_that_takes_nothing_is_a_problem_and_no_failure(tmp_path: Path) -> None:
+    path, obstacle = str(tmp_path / "store.json"), tmp_path / "store.new"
+    obstacle.mkdir()
+    kept = Kept(path, stride=1)
+    kept.keep(Identity("a1", 1))
+    kept.keep_doubt("store b2 speaks, a1 was believed last")
+    kept.settle()
+    assert (Identity("a1", 1), True) == (kept.identity, "free space" in kept.problem)
+    obstacle.rmdir()
+    kept.settle()
+    after = Kept(path)
+    assert ("", Identity("a1", 1), kept.doubt) == (kept.problem, after.identity, after.doubt)

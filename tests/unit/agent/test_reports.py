@@ -1,10 +1,14 @@
 """Statuses reach the store, also after an outage, and what is said no more is deleted."""
 
 import asyncio
+from collections.abc import Sequence
+
+import pytest
 
 from buoy.agent.reports import Reports
 from buoy.model import documents
 from buoy.model.address import Address
+from buoy.model.errors import InvalidInput
 from buoy.model.status import AddressStatus, State
 from buoy.store.memory import MemoryStore
 from buoy.store.store import Write
@@ -105,3 +109,25 @@ def test_what_another_hand_changed_is_put_right() -> None:
     written(reports)
     reports.heard({documents.path(status(1)): status(1, State.DOWN)})
     assert _waits(reports)
+
+
+class Refusing:
+    """A store whose account may not write, until it may."""
+
+    def __init__(self) -> None:
+        self.refusals = 2
+
+    async def write(self, writes: Sequence[Write]) -> int:
+        self.refusals -= 1
+        if self.refusals >= 0:
+            raise InvalidInput("username", "agent", "give it the role")
+        return len(writes)
+
+
+def test_a_refusal_to_the_account_is_told_once_and_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("buoy.agent.reports._PAUSE", 0.01)
+    told: list[str] = []
+    reports = Reports(Refusing(), lambda error: told.append(error.field))  # type: ignore[arg-type]  # it is only written
+    reports.say(status(1))
+    written(reports)
+    assert (["username"], False) == (told, reports.waiting)
