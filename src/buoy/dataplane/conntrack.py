@@ -65,6 +65,10 @@ class Conntrack:
 
     def flush_unanswered(self, addresses: Collection[Address]) -> list[str]:
         """End every connection that one of these addresses began and nobody has answered; return refusals."""
+        if len(addresses) > _FEW:
+            # a message for each would scan the table as often: minutes at the start of a full node
+            wanted = {packed(address) for address in addresses}
+            return self._end(lambda flow: flow.source in wanted and not flow.status & _SEEN_REPLY, _families(addresses))
         # kernels before 5.15 know no status here and end the answered ones too
         status = netlink.attribute(_STATUS, bytes(4)) + netlink.attribute(_STATUS_MASK, _SEEN_REPLY.to_bytes(4))
         requests = [_filtered(packed(address), _ORIGINAL, _SOURCE, status) for address in addresses]
