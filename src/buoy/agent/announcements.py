@@ -35,7 +35,8 @@ class Announcements:
         self._believed = 0
         """How many prefixes some peer has."""
         self._tries = 0
-        self._polled = 0.0
+        self._poll_due = 0.0
+        self._fewer: tuple[int, ...] = ()
         self._silent_since: float | None = None
         self.sessions: tuple[PeerSession, ...] = ()
         self.answers = False
@@ -71,7 +72,7 @@ class Announcements:
     def look(self) -> frozenset[Prefix]:
         """Ask BIRD what is due; return the prefixes whose answer changed."""
         now = self._clock()
-        if now - self._polled >= _POLL or not self.answers:
+        if now >= self._poll_due:
             self._poll(now)
         if not self._established:
             return self._settle_silent(now)
@@ -110,12 +111,14 @@ class Announcements:
         return self._just_made(prefix) if young else answer
 
     def _poll(self, now: float) -> None:
-        self._polled = now
         before = self._established
         try:
             self.sessions, self.answers = self._speaker.sessions(), True
         except DataplaneError:
             self.sessions, self.answers = (), False
+        took = self._clock() - now
+        # one that is not there says so at once; one that hangs has kept everything else waiting for as long
+        self._poll_due = now + took + (_POLL if self.answers else 2 * took)
         if self._established != before or self._tell_fewer():
             self.doubt()
         if self._established:
@@ -124,9 +127,14 @@ class Announcements:
             self._silent_since = now
 
     def _tell_fewer(self) -> bool:
-        """Tell whether no session has as many prefixes as are believed to be told: somebody changed what BIRD tells."""
-        counts = [session.exported for session in self.sessions if session.name in self._established]
-        return bool(counts) and max(counts) < self._believed
+        """Tell whether no session has as many prefixes as are believed to be told: somebody changed what BIRD tells.
+
+        Sessions that share the prefixes, such as one per family, always look so: the same numbers are news once.
+        """
+        counts = tuple(session.exported for session in self.sessions if session.name in self._established)
+        fewer = counts if counts and max(counts) < self._believed else ()
+        before, self._fewer = self._fewer, fewer
+        return bool(fewer) and fewer != before
 
     def _settle_silent(self, now: float) -> frozenset[Prefix]:
         reason = Reason.NO_ESTABLISHED_PEER if self.answers else Reason.BIRD_AWAY

@@ -103,6 +103,8 @@ class Agent:
             return None
         self._measures.pass_began(time.monotonic())
         disturbance = self._disturbance()
+        if time.monotonic() >= self._audit_due:
+            self.parts.bird.doubt()
         if self.parts.bird.configure(self.snapshot, doubted=self.parts.caution.doubts(self.snapshot.identity)):
             self.parts.announcements.doubt()
         touched = self._update(self.snapshot, disturbance)

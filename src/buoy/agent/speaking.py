@@ -4,7 +4,8 @@ The tricky thing: a session that ends withdraws every address of this node at on
 so while the store is doubted (`caution.py`) a configuration that ends one waits.
 """
 
-from collections.abc import Collection
+import time
+from collections.abc import Callable, Collection
 
 from buoy.dataplane.bird import BirdSpeaker
 from buoy.model.address import Address
@@ -20,10 +21,12 @@ _RETRY = 1.0
 class BirdConfiguration:
     """Brings what the documents say of BGP into force; `problems` names what could not be."""
 
-    def __init__(self, speaker: BirdSpeaker, local: LocalNode) -> None:
+    def __init__(self, speaker: BirdSpeaker, local: LocalNode, clock: Callable[[], float] = time.monotonic) -> None:
         self._speaker = speaker
         self._local = local
+        self._clock = clock
         self._due = True
+        self._not_before = 0.0
         self._nodes: dict[str, tuple[Address, ...] | None] = {}
         self.problems: tuple[BuoyError, ...] = ()
         self.held: tuple[str, ...] = ()
@@ -33,13 +36,17 @@ class BirdConfiguration:
         """Hear what changed (None: everything); of other nodes' heartbeats only their addresses matter."""
         if paths is None:
             self._nodes = {}
-            self._due = True
+            self.doubt()
             return
         for path in paths:
             if path.startswith("nodes/"):
                 self._due |= self._moved(path, snapshot.documents.get(path))
             elif path.startswith(PATHS):
-                self._due = True
+                self.doubt()
+
+    def doubt(self) -> None:
+        """Let the next `configure` look whether what is wanted is on disk and in force: others may have changed it."""
+        self._due, self._not_before = True, 0.0
 
     def _moved(self, path: str, node: object) -> bool:
         addresses = node.addresses if isinstance(node, Node) else None
@@ -55,8 +62,9 @@ class BirdConfiguration:
 
         A refused one, or one that waits, leaves the old in force.
         """
-        if not self._due:
+        if not self._due or self._clock() < self._not_before:
             return False
+        self.held = ()
         try:
             before = self._speaker.text()
             wanted = speaking(self._local, wish(snapshot, remembered(before)))
@@ -70,7 +78,8 @@ class BirdConfiguration:
             self.problems, self._due = (error,), False
             return False
         except DataplaneError as error:
-            self.problems = (error,)
+            # each try may cost a second of silence, which no other pass is to wait for
+            self.problems, self._not_before = (error,), self._clock() + _RETRY
             return False
         self.problems, self._due = wanted.refused, False
         return True

@@ -14,8 +14,8 @@ import msgspec
 
 from buoy.model.errors import DataplaneError
 
-TIMEOUT = 5.0
-"""Seconds of silence after which BIRD counts as away; a listing of 10,000 routes takes 15 ms."""
+TIMEOUT = 1.0
+"""Seconds of silence after which BIRD counts as away; a listing of 10,000 routes takes 15 ms, and the agent waits."""
 
 _LAST = re.compile(rb"(?:^|\n)(\d{4}) [^\n]*\n\Z")
 

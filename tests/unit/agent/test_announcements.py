@@ -193,3 +193,30 @@ def test_a_withdrawal_is_no_reason_to_ask_again() -> None:
     clock.now += 2
     announcements.look()
     assert [(A, B)] == bird.asked
+
+
+def test_sessions_that_share_the_prefixes_are_not_asked_about_them_each_second() -> None:
+    announcements, bird, clock = follower()
+    bird.up = (msgspec.structs.replace(UP, exported=1), msgspec.structs.replace(UP, name="peer_tor_v6", exported=1))
+    bird.known = {A: None, B: None}
+    announcements.follow({A, B}, ())
+    for _ in range(10):
+        announcements.look()
+        clock.now += 1.0
+    assert 2 == len(bird.asked)
+
+
+def test_a_bird_that_hangs_is_not_asked_again_at_once() -> None:
+    announcements, bird, clock = follower()
+    asked: list[float] = []
+
+    def hang() -> tuple[PeerSession, ...]:
+        asked.append(clock.now)
+        clock.now += 1.0
+        raise DataplaneError("birdc", "timed out")
+
+    bird.sessions = hang  # type: ignore[method-assign]  # another BIRD
+    for _ in range(12):
+        announcements.look()
+        clock.now += 0.25
+    assert [100.0, 103.0] == asked

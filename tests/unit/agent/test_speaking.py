@@ -4,6 +4,7 @@
 from buoy.agent.speaking import BirdConfiguration
 from buoy.model.address import Address
 from buoy.model.documents import Document, path
+from buoy.model.errors import DataplaneError
 from buoy.model.peer import Peer
 from buoy.model.snapshot import Identity, Snapshot
 from buoy.planner.peering import LocalNode
@@ -52,3 +53,34 @@ def test_a_doubted_store_may_add_a_session() -> None:
     configuration.changed({"peers/other"}, _snapshot(TOR, OTHER))
     configuration.configure(_snapshot(TOR, OTHER), doubted=True)
     assert ((), True, True) == (configuration.held, "peer_tor" in speaker.loaded, "peer_other" in speaker.loaded)
+
+
+def test_what_somebody_else_put_in_force_is_replaced_when_everything_is_looked_at() -> None:
+    speaker, configuration = _speaking()
+    before, speaker.loaded = speaker.loaded, "somebody else's"
+    configuration.configure(_snapshot(TOR))
+    assert "somebody else's" == speaker.loaded
+    configuration.doubt()
+    configuration.configure(_snapshot(TOR))
+    assert before == speaker.loaded
+
+
+class Silent(Speaker):
+    """A BIRD that hangs."""
+
+    tries = 0
+
+    def configure(self, text: str) -> None:
+        self.tries += 1
+        raise DataplaneError("birdc", f"timed out over {len(text)} characters")
+
+
+def test_a_bird_that_hangs_is_tried_once_a_second_however_often_something_else_happens() -> None:
+    speaker, now = Silent(), 100.0
+    configuration = BirdConfiguration(speaker, LOCAL, lambda: now)  # type: ignore[arg-type]  # a BIRD without a process
+    for _ in range(3):
+        configuration.configure(_snapshot(TOR))
+    assert (1, 1.0, 1) == (speaker.tries, configuration.retry_in(), len(configuration.problems))
+    now += 1
+    configuration.configure(_snapshot(TOR))
+    assert 2 == speaker.tries
