@@ -1,6 +1,6 @@
 """What the agent answers on its local socket, each answer from the function that decided."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import msgspec
@@ -10,7 +10,7 @@ from buoy.agent.node import Agent
 from buoy.model.address import host_prefix, parse_address
 from buoy.model.errors import StoreUnavailable
 from buoy.model.node import Node
-from buoy.model.nodestate import Class
+from buoy.model.nodestate import Class, Key, NodeState
 from buoy.model.snapshot import Snapshot
 from buoy.planner.explain import Scene, explain
 from buoy.planner.plan import make_plan
@@ -50,13 +50,13 @@ class Answers:
         untold = agent.parts.announcements.ask(host_prefix(address)) if wanted.keys else None
         seen = Seen((), outcome.failures if outcome else (), untold, agent.parts.caution.cause)
         nodes = [document for document in snapshot.documents.values() if isinstance(document, Node)]
-        scene = Scene(agent.desired, agent.parts.host.observe(wanted.keys | {announcement(address)}), seen, nodes)
+        scene = Scene(agent.desired, self._look(wanted.keys | {announcement(address)}), seen, nodes)
         return [msgspec.to_builtins(line) for line in explain(address, scene)]
 
     def plan(self, _: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Return the steps the next whole pass would do, and whether the guard holds them."""
         agent, identity = self._agent, self._snapshot().identity
-        whole = make_plan(agent.parts.host.observe(None), agent.desired.state)
+        whole = make_plan(self._look(None), agent.desired.state)
         held = {id(step) for step in agent.parts.caution.preview(whole, identity).held}
         sessions = [
             {"phase": "withdraw", "act": f"BGP session {name}", "before": "configured", "after": "-", "held": True}
@@ -77,7 +77,7 @@ class Answers:
         """Compare the host, read afresh, with what is wanted."""
         agent = self._agent
         self._snapshot()
-        wrong = mismatches(agent.desired.state, agent.parts.host.observe(None))
+        wrong = mismatches(agent.desired.state, self._look(None))
         return {
             "entries": len(agent.desired.state),
             "wrong": [
@@ -100,6 +100,11 @@ class Answers:
         self._agent.look_at_everything()
         self._wake()
         return cause
+
+    def _look(self, keys: Collection[Key] | None) -> NodeState:
+        """Observe the host; what it had to tell has left the sockets with that, so the loop is told to ask for it."""
+        self._wake()
+        return self._agent.parts.host.observe(keys)
 
     def _prefer(self, *, draining: bool) -> bool:
         # on disk first: an agent killed in between goes on where this one was

@@ -58,7 +58,8 @@ class Kernel:
     def disturbances(self) -> Disturbance:
         """Return what others did since the last call."""
         self.settle()
-        told = Disturbance(frozenset(self._keys), frozenset(self._names | self.links.noticed()), self._lost)
+        keys = self._keys | self.links.damaged() | self.routes.noticed()
+        told = Disturbance(frozenset(keys), frozenset(self._names | self.links.noticed()), self._lost)
         self._keys, self._names, self._lost = set(), set(), False
         return told
 

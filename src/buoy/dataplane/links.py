@@ -26,6 +26,7 @@ class Links:
         self._by_name: dict[str, Link] = {}
         self._right: set[str] = set()
         self._noticed: set[str] = set()
+        self._damaged: set[Key] = set()
 
     def links(self) -> Mapping[str, Link]:
         """Return every interface by name."""
@@ -45,12 +46,13 @@ class Links:
 
     def reload(self) -> set[str]:
         """Read every interface afresh; return the names that came, went or changed state."""
-        before = dict(self._by_name)
+        before, right = dict(self._by_name), self._right
         self._by_index, self._by_name, self._right = {}, {}, set()
         for _, payload in self._channel.dump(rtnl.link_dump()):
             seen = rtnl.parse_link(payload)
             if seen is not None:
                 self._put(seen)
+        self._damaged |= {Key(Table.LINK, (name,)) for name in (right - self._right) & self._by_name.keys()}
         return {name for name in before.keys() | self._by_name.keys() if before.get(name) != self._by_name.get(name)}
 
     def heard(self, event: netlink.Heard) -> set[str]:
@@ -110,12 +112,19 @@ class Links:
             except DataplaneError as error:
                 failures.append(Failure(step, str(error)))
             self._refresh(name)
+            # what we have just done ourselves is not another's damage
+            self._damaged.discard(step.act.key)
         return failures
 
     def noticed(self) -> set[str]:
         """Return, once, the names whose change we came upon while looking: the notification will find it no news."""
         noticed, self._noticed = self._noticed, set()
         return noticed
+
+    def damaged(self) -> set[Key]:
+        """Return, once, the keys whose settings we found wrong while looking, for the same reason."""
+        damaged, self._damaged = self._damaged, set()
+        return damaged
 
     def _refresh(self, name: str) -> None:
         link = self._by_name.get(name)
@@ -125,7 +134,10 @@ class Links:
             for payload in self._channel.ask(rtnl.link_request(link.index)):
                 seen = rtnl.parse_link(payload)
                 if seen is not None and seen.name == name:
+                    was_right = name in self._right
                     self._put(seen)
+                    if was_right and name not in self._right:
+                        self._damaged.add(Key(Table.LINK, (name,)))
                     if self._by_name[name] != link:
                         self._noticed.add(name)
         except netlink.Refusal:

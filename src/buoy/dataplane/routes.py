@@ -48,6 +48,7 @@ class Routes:
         self._settle = settle
         self._routes = RouteMirror(channel)
         self._neighbours: dict[tuple[int, Address], Mac | None] = {}
+        self._noticed: set[Key] = set()
         self._read = False
         """Whether everything was observed once; the first time, what was read when this was made is fresh."""
 
@@ -88,12 +89,17 @@ class Routes:
         self._neighbours.pop(at, None)
         return {key} if had else set()
 
+    def noticed(self) -> set[Key]:
+        """Return, once, the keys whose change we came upon while looking: the notification will find it no news."""
+        noticed, self._noticed = self._noticed, set()
+        return noticed
+
     def observe(self, keys: Collection[Key] | None) -> NodeState:
         """Return our entries under these keys, from the mirror; None: all, read afresh."""
         if keys is None:
             self._settle()
             if self._read:
-                self.reload()
+                self._noticed |= self.reload()
             self._read = True
             keys = {key for place in self._routes.places() for key in _keys(place)}
             keys |= {self._neighbour_key(*at) for at in self._neighbours}

@@ -140,6 +140,30 @@ def test_a_tap_that_comes_up_while_we_look_at_its_settings_is_told(world: World,
     assert frozenset({"tap1"}) == world.host.disturbances().links
 
 
+@pytest.mark.parametrize("keys", [[Key(Table.LINK, ("tap1",))], None], ids=["one", "everything"])
+def test_a_setting_found_wrong_while_we_look_is_told(world: World, guest: Guest, keys: list[Key] | None) -> None:
+    wishes = guest.wishes(None)
+    world.wish(wishes)
+    world.host.disturbances()
+    world.node.exec("sysctl", "-qw", "net.ipv4.conf.tap1.proxy_arp=0")
+    # a look at the kernel may overtake the notification, which is then no news
+    world.host._kernel.links.observe(keys)
+    assert Key(Table.LINK, ("tap1",)) in world.host.disturbances().keys
+
+
+def test_a_route_found_gone_by_a_dump_is_told(world: World, guest: Guest) -> None:
+    world.wish({ANNOUNCED: Announcement("tap1")})
+    world.host.observe(None)
+    world.host.observe(None)
+    world.host.disturbances()
+    world.node.ip("route", "del", "203.0.113.1/32", "table", "2053")
+    routes = world.host._kernel.routes
+    # as if it went between the notifications and the dump
+    routes._settle = lambda: None
+    routes.observe(None)
+    assert frozenset({ANNOUNCED}) == world.host.disturbances().keys
+
+
 def test_our_own_acts_disturb_nobody(world: World, guest: Guest) -> None:
     wishes = guest.wishes(None)
     world.wish(wishes)

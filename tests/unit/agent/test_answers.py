@@ -72,6 +72,12 @@ def test_why_looks_at_the_host_and_at_bird_this_moment(served: Person) -> None:
     assert ["not-verified", "filtered-by-export"] == reasons(served)
 
 
+def test_whoever_looks_at_the_host_wakes_the_loop_for_what_it_had_to_tell(served: Person) -> None:
+    for number, question in enumerate(("plan", "audit", "why"), 1):
+        served.ask(question, address=SERVICE)
+        assert number == served.woken
+
+
 def test_plan_and_audit_name_what_differs_and_do_nothing(served: Person) -> None:
     assert ([], []) == (served.ask("plan"), served.ask("audit")["wrong"])
     served.story.host.damage(DNAT)
@@ -93,9 +99,11 @@ def test_held_removals_are_in_the_plan_until_a_person_releases_them(served: Pers
     story.listed()
     assert True in {step["held"] for step in person.ask("plan")}
     assert "another" in person.ask("audit")["held"]
+    woken = person.woken
     assert "another" in person.ask("release-guard")
+    assert woken + 1 == person.woken
     story.look()
-    assert ([], "", 1) == (person.ask("plan"), person.ask("audit")["held"], person.woken)
+    assert ([], "") == (person.ask("plan"), person.ask("audit")["held"])
 
 
 def test_draining_is_kept_for_the_next_agent_and_taken_back(served: Person) -> None:
