@@ -46,7 +46,7 @@ def _reply(answers: Mapping[str, Answer], line: bytes) -> bytes:
         return msgspec.json.encode({"error": f"ask one of {', '.join(sorted(answers))}"})
     try:
         return msgspec.json.encode({"answer": answer(question)})
-    except BuoyError as error:
+    except (BuoyError, OSError) as error:
         return msgspec.json.encode({"error": str(error)})
 
 

@@ -100,6 +100,8 @@ class Agent:
     def run_pass(self) -> float | None:
         """Run one pass; nothing happens on the host before the store has spoken once."""
         if self.snapshot is None:
+            # sockets that are not read stay readable, and would wake the loop again and again
+            self._late = self._disturbance()
             return None
         self._measures.pass_began(time.monotonic())
         disturbance = self._disturbance()

@@ -1,5 +1,6 @@
 """Questions to an agent: each answer is looked up the moment it is asked."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 
 from buoy.agent.answers import Answers
+from buoy.agent.inspect import _reply
 from buoy.agent.kept import Draining
 from buoy.model.address import host_prefix
 from buoy.model.errors import InvalidInput, StoreUnavailable
@@ -117,3 +119,12 @@ def test_draining_is_kept_for_the_next_agent_and_taken_back(served: Person) -> N
 
 def test_sessions_are_those_bird_told_last(served: Person) -> None:
     assert ["peer_tor"] == [session["name"] for session in served.ask("sessions")]
+
+
+def test_a_disk_that_refuses_is_an_answer_and_no_traceback() -> None:
+    def refuse(_: Mapping[str, Any]) -> None:
+        raise OSError(28, "No space left on device", "/var/lib/buoy/draining")
+
+    assert {"error": "[Errno 28] No space left on device: '/var/lib/buoy/draining'"} == json.loads(
+        _reply({"drain": refuse}, b'{"ask": "drain"}')
+    )

@@ -40,6 +40,14 @@ def test_nothing_happens_before_the_store_has_spoken(story: Story) -> None:
     assert (None, []) == (story.look(), story.host.done)
 
 
+def test_what_the_kernel_tells_before_the_store_speaks_is_taken_in_and_kept(story: Story) -> None:
+    story.host.set_link("tap1")
+    story.look()
+    waiting = story.host.disturbances().links
+    story.look()
+    assert (frozenset(), frozenset({"tap1"})) == (waiting, story.agent._late.links)
+
+
 def test_a_floating_ip_is_programmed_announced_and_said(served: Story) -> None:
     assert AddressStatus(
         node=HERE, address=SERVICE, state=State.ACTIVE, programmed=True, announced=True, revision=10
