@@ -19,6 +19,7 @@ import ctypes
 import json
 import os
 import random
+import shutil
 import socket
 import struct
 import subprocess
@@ -64,6 +65,8 @@ class Layout(NamedTuple):
 
 def bench(options: Options) -> None:
     """Measure every layout and write the table."""
+    if shutil.which("iptables-nft-restore") is None:
+        sys.exit("bench nat_flow: iptables-nft-restore is missing: apt-get install iptables")
     rounds = options.times(41, 3)
     sizes = SIZES[:3] if options.quick else SIZES
     found = apart("bench.nat_flow", str(rounds), *map(str, sizes))

@@ -13,7 +13,7 @@ from xml.sax.saxutils import escape
 _WIDTH, _HEIGHT = 760, 440
 _LEFT, _RIGHT, _TOP, _BOTTOM = 80, 190, 44, 58
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-_FONT = 'font-family="sans-serif" font-size="13" fill="#222"'
+_FONT, _INK = 'font-family="sans-serif" font-size="13"', 'fill="#222"'
 
 
 class Point(NamedTuple):
@@ -74,7 +74,7 @@ class Plot(NamedTuple):
         parts = [
             f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{_HEIGHT}">',
             '<rect width="100%" height="100%" fill="white"/>',
-            _text(_LEFT, 24, self.title, bold=True),
+            _text(_LEFT, 24, self.title, style=f'{_INK} font-weight="bold"'),
             *_axes(x, y),
             *([_aim(x, y, self.aim)] if self.aim else []),
         ]
@@ -85,7 +85,9 @@ class Plot(NamedTuple):
             while any(abs(height - other) < 15 for other in names):
                 height += 3
             names.append(height)
-            parts.append(_text(x.place(line[-1].x) + 10, height, name, colour=_COLOURS[number % len(_COLOURS)]))
+            parts.append(
+                _text(x.place(line[-1].x) + 10, height, name, style=f'fill="{_COLOURS[number % len(_COLOURS)]}"')
+            )
         return "\n".join([*parts, "</svg>\n"])
 
 
@@ -102,7 +104,7 @@ def _axes(x: Axis, y: Axis) -> list[str]:
     middle = (y.start + y.end) / 2
     parts.append(_text((x.start + x.end) / 2, y.start + 44, x.title, anchor="middle"))
     turned = f'transform="rotate(-90 20 {middle})"'
-    parts.append(f'<text x="20" y="{middle}" text-anchor="middle" {_FONT} {turned}>{escape(y.title)}</text>')
+    parts.append(f'<text x="20" y="{middle}" text-anchor="middle" {_FONT} {_INK} {turned}>{escape(y.title)}</text>')
     return parts
 
 
@@ -128,7 +130,5 @@ def _line(x: Axis, y: Axis, points: Sequence[Point], number: int) -> list[str]:
     return parts
 
 
-def _text(x: float, y: float, text: str, *, anchor: str = "start", colour: str = "#222", bold: bool = False) -> str:
-    weight = ' font-weight="bold"' if bold else ""
-    font = _FONT.replace("#222", colour)
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" {font}{weight}>{escape(text)}</text>'
+def _text(x: float, y: float, text: str, anchor: str = "start", style: str = _INK) -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" {_FONT} {style}>{escape(text)}</text>'
