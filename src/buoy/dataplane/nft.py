@@ -14,7 +14,7 @@ from buoy.dataplane import netlink, nft_text, nft_wire
 from buoy.dataplane.driver import Disturbance
 from buoy.dataplane.nft_chains import CHAINS, Chains, chains_of
 from buoy.dataplane.nft_commit import Commit, prefix_set
-from buoy.dataplane.nft_elements import elements, entry_of, guard_of, kind, place
+from buoy.dataplane.nft_elements import FOREIGN, STATIC, elements, entry_of, guard_of, kind, place
 from buoy.dataplane.nft_prefixes import covered, interval, outermost, prefixes_of
 from buoy.dataplane.nft_table import NftTable, keys_of
 from buoy.dataplane.nft_wire import Kind
@@ -187,7 +187,9 @@ class Nft:
         chain = event.kind in (nft_wire.NEWCHAIN, nft_wire.DELCHAIN)
         name = nft_wire.text(found.get(3 if chain else 2, b""))
         if event.kind in (nft_wire.NEWELEMENT, nft_wire.DELELEMENT):
-            self._dirty_sets.add(name)
+            # whose taps are not ours to judge is a setting of this agent; in a set of a stranger's is nothing of ours
+            self._broken = self._broken or name == FOREIGN
+            self._dirty_sets |= {name} if name in STATIC or identity(name) is not None else set()
         elif identity(name) is None or event.kind in (nft_wire.NEWTABLE, nft_wire.DELTABLE):
             self._broken = True
         elif event.kind in (nft_wire.NEWSET, nft_wire.DELSET):

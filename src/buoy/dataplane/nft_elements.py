@@ -32,7 +32,8 @@ GUARD_SETS = (
 _NAMES = {Table.DNAT: "fip", Table.EGRESS: "egress", Table.MAPPING: "mapped", Table.RELAY: "relay"}
 _PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "dccp": 33, "icmpv6": 58, "sctp": 132, "udplite": 136}
 _NUMBERS = {number: name for name, number in _PROTOCOLS.items()}
-STATIC = tuple(name for _, name, _ in SETS if name != "foreign")
+FOREIGN = "foreign"
+STATIC = tuple(name for _, name, _ in SETS if name != FOREIGN)
 
 
 def kind(name: str) -> Kind:

@@ -223,6 +223,20 @@ def test_a_static_chain_damaged_by_hand_is_whole_again(world: World, command: st
     assert EVERYTHING == world.host.observe(None)
 
 
+def test_a_tap_declared_foreign_by_hand_is_judged_again(world: World) -> None:
+    world.node.exec("nft", "add element inet buoy foreign { tap1 }")
+    world.host.disturbances()
+    assert (1, False) == (world.host.restored, "tap1" in world.node.exec("nft", "list set inet buoy foreign"))
+
+
+def test_a_set_of_a_strangers_in_our_table_is_none_of_ours(world: World) -> None:
+    world.node.exec("nft", "add set inet buoy fip_other { type ifname; }")
+    world.host.disturbances()
+    world.node.exec("nft", "add element inet buoy fip_other { eth0 }")
+    assert frozenset() == world.host.disturbances().keys
+    assert {} == world.host.observe(None)
+
+
 def test_a_stranger_finds_a_damaged_static_chain_whole_when_it_comes(world: World) -> None:
     world.wish(EVERYTHING)
     before = world.node.exec("nft", "list", "chain", "inet", "buoy", "prerouting_policy")
