@@ -120,7 +120,7 @@ async def test_an_older_backup_shows_as_a_revision_that_went_back(etcd: EtcdServ
         after = await watching.next()
         assert after.snapshot.identity.store == before.snapshot.identity.store
         assert after.snapshot.identity.revision < before.snapshot.identity.revision
-        assert after.changed == frozenset({"pools/lost", "pools/both", "pools/old"})
+        assert (after.changed, after.listed) == (frozenset({"pools/lost", "pools/both", "pools/old"}), True)
         assert texts(after) == {"old": "", "both": "1"}
 
 

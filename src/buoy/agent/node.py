@@ -54,6 +54,7 @@ class Agent:
         """Service IPs this node has a say on."""
         self._measures = Measures(telemetry)
         self._changed: set[str] | None = None
+        self._listed = False
         self._audit_due = 0.0
         self._wrong: frozenset[Key] = frozenset()
         self._held: frozenset[Key] = frozenset()
@@ -70,6 +71,7 @@ class Agent:
         self.reports.heard(own, complete=batch.changed is None)
         self._count({path for path in paths if path.startswith(f"workloads/{node}/")}, complete=batch.changed is None)
         self.parts.bird.changed(batch.changed, batch.snapshot)
+        self._listed |= batch.listed
         if batch.changed is None:
             self._changed = None
         elif self._changed is not None:
@@ -129,13 +131,15 @@ class Agent:
 
     def _update(self, snapshot: Snapshot, disturbance: Disturbance) -> Touched:
         changed, self._changed = self._changed, set()
+        listed, self._listed = self._listed, False
         if changed == set() and not disturbance.links:
             return _NOTHING
         before = self.desired.computed
         paths = None if changed is None else frozenset(changed)
         touched = self.desired.update(snapshot, paths, self.parts.host.links(), disturbance.links)
         self.telemetry.subjects.inc(self.desired.computed - before)
-        self.parts.caution.spoken_of(touched.keys)
+        if touched.keys is None or not listed:
+            self.parts.caution.spoken_of(touched.keys)
         return touched
 
     def _keys(self, touched: Touched, disturbance: Disturbance) -> frozenset[Key] | None:

@@ -36,3 +36,5 @@ class Batch(msgspec.Struct, frozen=True):
 
     snapshot: Snapshot
     changed: frozenset[str] | None
+    listed: bool = False
+    """A new listing showed the changes: a deletion among them may be one that the store forgot, not one said."""

@@ -85,7 +85,7 @@ class Watcher:
         self._listed = True
         self._told = dict.fromkeys(range(1, len(self._prefixes) + 1), at.revision)
         if first or suspect or changed:
-            return self._batch(None if first else changed)
+            return self._batch(None if first else changed, listed=True)
         return None
 
     async def _follow(self) -> None:
@@ -168,7 +168,7 @@ class Watcher:
             stream, self._stream = self._stream, None
             await stream.close()
 
-    def _batch(self, changed: frozenset[str] | None) -> Batch:
+    def _batch(self, changed: frozenset[str] | None, *, listed: bool = False) -> Batch:
         assert self._at is not None
         identity = Identity(f"etcd:{self._at.cluster:x}", self._at.revision)
-        return Batch(self._view.snapshot(identity), changed)
+        return Batch(self._view.snapshot(identity), changed, listed)

@@ -81,18 +81,18 @@ class Story:
         self.documents = {documents.path(document): document for document in wanted}
         self._tell(None)
 
-    def changed(self, *wanted: Document, gone: Collection[Document] = ()) -> None:
-        """Let documents change in the store, and run a pass."""
+    def changed(self, *wanted: Document, gone: Collection[Document] = (), listed: bool = False) -> None:
+        """Let documents change in the store, and run a pass; `listed`: a new listing shows the difference."""
         self.revision += 1
         paths = {documents.path(document): document for document in wanted}
         left = {documents.path(document) for document in gone}
         self.documents = {**{path: old for path, old in self.documents.items() if path not in left}, **paths}
-        self._tell(frozenset(paths) | left)
+        self._tell(frozenset(paths) | left, listed=listed)
 
-    def _tell(self, paths: frozenset[str] | None) -> None:
+    def _tell(self, paths: frozenset[str] | None, *, listed: bool = False) -> None:
         identity = Identity(self.store, self.revision)
         snapshot = Snapshot(identity, self.documents, dict.fromkeys(self.documents, self.revision), {})
-        self.agent.take(Batch(snapshot, paths))
+        self.agent.take(Batch(snapshot, paths, listed))
         self.look()
 
     def look(self, seconds: float = 0.0) -> float | None:

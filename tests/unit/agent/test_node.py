@@ -197,6 +197,14 @@ def test_another_store_removes_nothing_without_a_person(served: Story) -> None:
     assert (None, False) == (said(served), served.holds(*TOLD[:1], *TOLD.name))
 
 
+@pytest.mark.parametrize(("listed", "stays"), [(True, True), (False, False)])
+def test_in_doubt_a_deletion_that_only_a_listing_shows_is_held(served: Story, listed: bool, stays: bool) -> None:
+    served.store = "another"
+    served.changed(port(hostname="doubted"), listed=True)
+    served.changed(gone=[port(), floating()], listed=listed)
+    assert stays == served.holds(*TOLD[:1], *TOLD.name)
+
+
 def test_what_is_held_is_still_said_after_a_change_of_something_else(served: Story) -> None:
     served.store = "another"
     served.start()
