@@ -164,8 +164,8 @@ class _Judge:
         if flow.status & _DNAT:
             if flow.destination in self.targets:
                 return flow.reply_source not in self.targets[flow.destination]
-            # to a guest of ours through an address that no map holds any more
-            return flow.reply_source in self.local
+            # to a guest of ours through an address that no map holds any more; the node's own an operator may lead on
+            return flow.reply_source in self.local and flow.destination not in self.node
         if not flow.status & (_SNAT | _SEEN_REPLY) and flow.source in self.egress:
             # perhaps nobody can answer it under its fixed address
             return True

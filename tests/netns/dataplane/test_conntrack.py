@@ -7,7 +7,7 @@ import pytest
 from buoy.model.address import Address
 from buoy.model.nodestate import Flush, Key, Phase, Step, Table
 from tests.netns.dataplane.place import says
-from tests.netns.dataplane.world import OUTSIDE, Guest, World, policy
+from tests.netns.dataplane.world import NODE, OUTSIDE, Guest, World, policy
 
 FIP1, FIP2 = "203.0.113.1", "203.0.113.2"
 UDP = socket.SOCK_DGRAM
@@ -133,6 +133,11 @@ def test_right_flows_and_those_of_others_survive_an_audit(world: World, guest: G
     assert says(world.outside.socket(UDP), guest.place.socket(UDP, port=5000), (FIP1, 5000))
     assert says(guest.place.socket(UDP), outside, (OUTSIDE, 5001))
     assert ("198.51.100.1", OUTSIDE) == says(two.place.socket(UDP), outside, (OUTSIDE, 5001))
+    leads_on = f"chain c {{ type nat hook prerouting priority -110; ip daddr {NODE} dnat to {two.address}; }};"
+    world.node.exec("nft", f"add table ip hers {{ {leads_on} }}")
+    through = world.outside.socket(UDP)
+    assert says(through, two.place.socket(UDP, port=5003), (NODE, 5003))
     before = flows(world)
     world.host.observe(None)
     assert before == flows(world)
+    assert NODE in before
