@@ -63,6 +63,20 @@ class Layout(NamedTuple):
         return f"{self.kind}-{self.size}-{self.used}"
 
 
+_TITLE = "Cost of the first packet of a flow (µs, median and quartiles); ratios to the same traffic without NAT"
+_HEAD = (
+    "floating IPs",
+    "Buoy, 10 used",
+    "ratio",
+    "to 10",
+    "Buoy, all used",
+    "ratio",
+    "a rule each",
+    "ratio",
+    "to Buoy",
+)
+
+
 def bench(options: Options) -> None:
     """Measure every layout and write the table."""
     if shutil.which("iptables-nft-restore") is None:
@@ -73,20 +87,7 @@ def bench(options: Options) -> None:
     each = {name: spread(sample) for name, sample in found.items()}
     few, many, bare = each[f"none-0-{FEW}"], each[f"none-0-{MANY}"], each[f"bare-0-{MANY}"]
     report = Report(
-        "nat_flow",
-        "Cost of the first packet of a flow (µs, median and quartiles); ratios to the same traffic without NAT",
-        f"{rounds} interleaved rounds of {_FLOWS:,} flows, to 10 addresses or to all",
-        (
-            "floating IPs",
-            "Buoy, 10 used",
-            "ratio",
-            "to 10",
-            "Buoy, all used",
-            "ratio",
-            "a rule each",
-            "ratio",
-            "to Buoy",
-        ),
+        "nat_flow", _TITLE, f"{rounds} interleaved rounds of {_FLOWS:,} flows, to 10 addresses or to all", _HEAD
     )
     report.row("no NAT", few, "1", "", many, "1", bare, "1", f"{bare.median / many.median:.2f}")
     for size in sizes:

@@ -89,7 +89,7 @@ class PortGuard(msgspec.Struct, frozen=True):
 
 
 class LinkSettings(msgspec.Struct, frozen=True):
-    """The sysctls of one of our interfaces are those that forwarding needs; not `complete`: only some, as after a kill."""
+    """An interface of ours has the sysctls that forwarding needs; not `complete`: only some, as after a kill."""
 
     complete: bool = True
 

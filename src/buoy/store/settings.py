@@ -4,7 +4,6 @@ Promises: what cannot work is refused here, naming field, value and remedy, befo
 any connection is tried; whether the store answers is found out later, by waiting.
 """
 
-
 import msgspec
 
 from buoy.model.errors import InvalidInput

@@ -1,8 +1,4 @@
-"""The nft table: what it holds, who may touch it, and what happens when somebody does."""
-
-import contextlib
-import subprocess
-from collections.abc import Iterator
+"""The nft table: what it holds, how it changes, and whom it leaves alone."""
 
 import pytest
 
@@ -12,65 +8,20 @@ from buoy.model.nodestate import (
     Change,
     Combination,
     Dnat,
-    Egress,
     Entry,
-    GroupMember,
     GroupRules,
-    Internal,
     Key,
     Mapping,
     Phase,
     PortGuard,
-    Relay,
     Step,
     Table,
 )
+from tests.netns.dataplane.everything import EVERYTHING, RULES
 from tests.netns.dataplane.place import says
 from tests.netns.dataplane.world import World, failed, internal, policy
 
 MAC, OTHER = Mac("fa:16:3e:00:00:01"), Mac("fa:16:3e:00:00:02")
-RULES = (
-    Rule(side=Side.INGRESS, family=4, protocol=6, first=80, last=90, prefix=Prefix("198.51.100.0/24")),
-    Rule(side=Side.EGRESS, family=6, group="g2"),
-    Rule(side=Side.INGRESS, family=6, protocol=58, first=128, last=0),
-    Rule(side=Side.INGRESS, family=4, protocol=1, first=8),
-    Rule(side=Side.INGRESS, family=4, protocol=112),
-    Rule(side=Side.EGRESS, family=4, protocol=132, first=7),
-)
-EVERYTHING: dict[Key, Entry] = {
-    Key(Table.GROUP, ("g1",)): GroupRules(RULES),
-    Key(Table.GROUP, ("g 2/ä_",)): GroupRules(()),
-    Key(Table.COMBINATION, ("c1",)): Combination(("g1", "g 2/ä_")),
-    Key(Table.COMBINATION, ("none",)): Combination(()),
-    Key(Table.MEMBER, ("g2", "198.51.100.7/32")): GroupMember(),
-    Key(Table.MEMBER, ("g2", "2001:db8::7/128")): GroupMember(),
-    Key(Table.MEMBER, ("g2", "198.51.100.0/25")): GroupMember(),
-    Key(Table.MEMBER, ("g2", "2001:db8::/64")): GroupMember(),
-    Key(Table.GUARD, ("tap1",)): PortGuard(
-        "c1",
-        (
-            (MAC, Prefix("192.0.2.0/26")),
-            (MAC, Prefix("192.0.2.1/32")),
-            (MAC, Prefix("2001:db8:2::/64")),
-            (MAC, Prefix("2001:db8:2::1/128")),
-            (OTHER, Prefix("192.0.2.0/26")),
-        ),
-    ),
-    Key(Table.GUARD, ("tap2",)): PortGuard(None, ()),
-    Key(Table.GUARD, ("tap3",)): PortGuard("none", ((MAC, Prefix("0.0.0.0/0")), (MAC, Prefix("::/0")))),
-    Key(Table.INTERNAL, ("192.0.2.0/25",)): Internal(),
-    Key(Table.INTERNAL, ("192.0.2.128/25",)): Internal(),
-    Key(Table.INTERNAL, ("2001:db8:2::/48",)): Internal(),
-    Key(Table.INTERNAL, ("240.0.0.0/4",)): Internal(),
-    Key(Table.RELAY, ("203.0.113.1", "192.0.2.9")): Relay(),
-    Key(Table.RELAY, ("2001:db8:113::1", "2001:db8:2::9")): Relay(),
-    Key(Table.MAPPING, ("203.0.113.1", "tcp", "80")): Mapping(Address("192.0.2.1"), 8080),
-    Key(Table.MAPPING, ("2001:db8:113::1", "udp", "53")): Mapping(Address("2001:db8:2::1"), 5353),
-    Key(Table.DNAT, ("203.0.113.2",)): Dnat(Address("192.0.2.1")),
-    Key(Table.DNAT, ("2001:db8:113::2",)): Dnat(Address("2001:db8:2::1")),
-    Key(Table.EGRESS, ("192.0.2.1",)): Egress(Address("203.0.113.2")),
-    Key(Table.EGRESS, ("2001:db8:2::1",)): Egress(Address("2001:db8:113::2")),
-}
 
 
 def test_everything_is_seen_as_it_was_wished_also_by_a_stranger(world: World) -> None:
@@ -143,90 +94,6 @@ def test_removing_what_is_not_there_and_adding_what_is_are_successes(world: Worl
     world.node.exec("nft", "delete element inet buoy fip4 { 203.0.113.2 }")
     assert [] == world.host.apply([Step(Phase.SWEEP, remove)])
     assert [] == world.host.apply([Step(Phase.SWEEP, remove)])
-
-
-@pytest.mark.parametrize(("command", "key"), [
-    ("delete element inet buoy fip4 { 203.0.113.2 }", Key(Table.DNAT, ("203.0.113.2",))),
-    ('delete element inet buoy to_guest { "tap1" }', Key(Table.GUARD, ("tap1",))),
-    ("delete element inet buoy internal4 { 240.0.0.0/4 }", Key(Table.INTERNAL, ("240.0.0.0/4",))),
-    ("flush chain inet buoy gi-g1", Key(Table.GROUP, ("g1",))),
-    ("flush chain inet buoy ce-c1", Key(Table.COMBINATION, ("c1",))),
-    ("add element inet buoy m4-g2 { 198.51.100.99 }", Key(Table.MEMBER, ("g2", "198.51.100.99/32"))),
-])  # fmt: skip
-def test_damage_by_hand_is_told_and_repaired(world: World, command: str, key: Key) -> None:
-    world.wish(EVERYTHING)
-    assert frozenset() == world.host.disturbances().keys
-    world.node.exec("nft", command)
-    assert frozenset({key}) == world.host.disturbances().keys
-    assert EVERYTHING.get(key) != world.host.observe([key]).get(key)
-    failures = world.wish({key: EVERYTHING[key]}) if key in EVERYTHING else world.unwish([key])
-    assert [] == failures
-    assert EVERYTHING == world.host.observe(None)
-
-
-@pytest.mark.parametrize("command", ["delete table inet buoy", "flush ruleset"])
-def test_the_table_deleted_by_hand_comes_back_and_all_that_was_in_it_is_told(world: World, command: str) -> None:
-    world.wish(EVERYTHING)
-    world.host.disturbances()
-    world.node.exec("nft", command)
-    told = world.host.disturbances()
-    assert EVERYTHING.keys() == told.keys
-    assert (1, {}) == (world.host.restored, world.host.observe(None))
-    assert [] == world.wish(EVERYTHING)
-    assert EVERYTHING == world.host.observe(None)
-
-
-def test_a_table_that_somebody_owns_is_refused_and_comes_back_when_the_owner_ends(world: World) -> None:
-    world.wish(EVERYTHING)
-    world.host.disturbances()
-    with owner(world):
-        assert EVERYTHING.keys() == world.host.disturbances().keys
-        assert {} == world.host.observe(None)
-        failures = world.wish(EVERYTHING)
-        assert (EVERYTHING.keys(), True) == (
-            {failed(each) for each in failures},
-            all("not permitted" in each.error and "\n" not in each.error for each in failures),
-        )
-    # nobody tells of this deletion: the kernel does it when the owner's socket ends
-    assert EVERYTHING.keys() == {failed(each) for each in world.wish(EVERYTHING)}
-    world.host.disturbances()
-    assert [] == world.wish(EVERYTHING)
-    assert EVERYTHING == world.host.observe(None)
-
-
-@contextlib.contextmanager
-def owner(world: World) -> Iterator[None]:
-    """Put a table of the same name in our table's place, owned by a process of another's."""
-    command = ["ip", "netns", "exec", world.node.name, "nft", "-i"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write("delete table inet buoy; add table inet buoy { flags owner; }\nlist tables inet\n")
-        process.stdin.flush()
-        try:
-            assert "table inet buoy" in process.stdout.readline().removeprefix("nft> ")
-            yield
-        finally:
-            process.kill()
-
-
-@pytest.mark.parametrize(
-    "command", ["flush chain inet buoy postrouting_nat", "delete chain inet buoy prerouting_policy"]
-)
-def test_a_static_chain_damaged_by_hand_is_whole_again(world: World, command: str) -> None:
-    world.wish(EVERYTHING)
-    world.host.disturbances()
-    before = world.node.exec("nft", "list", "table", "inet", "buoy")
-    world.node.exec("nft", command)
-    world.host.disturbances()
-    assert sorted(before.splitlines()) == sorted(world.node.exec("nft", "list", "table", "inet", "buoy").splitlines())
-    assert EVERYTHING == world.host.observe(None)
-
-
-def test_a_tap_declared_foreign_by_hand_is_judged_again(world: World) -> None:
-    world.node.exec("nft", "add element inet buoy foreign { tap1 }")
-    world.host.disturbances()
-    assert (1, False) == (world.host.restored, "tap1" in world.node.exec("nft", "list set inet buoy foreign"))
 
 
 def test_a_set_of_a_strangers_in_our_table_is_none_of_ours(world: World) -> None:

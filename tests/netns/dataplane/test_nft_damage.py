@@ -1,0 +1,96 @@
+"""What another hand does to the nft table is told, repaired, and counted."""
+
+import contextlib
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from buoy.model.nodestate import (
+    Key,
+    Table,
+)
+from tests.netns.dataplane.everything import EVERYTHING
+from tests.netns.dataplane.world import World, failed
+
+
+@pytest.mark.parametrize(("command", "key"), [
+    ("delete element inet buoy fip4 { 203.0.113.2 }", Key(Table.DNAT, ("203.0.113.2",))),
+    ('delete element inet buoy to_guest { "tap1" }', Key(Table.GUARD, ("tap1",))),
+    ("delete element inet buoy internal4 { 240.0.0.0/4 }", Key(Table.INTERNAL, ("240.0.0.0/4",))),
+    ("flush chain inet buoy gi-g1", Key(Table.GROUP, ("g1",))),
+    ("flush chain inet buoy ce-c1", Key(Table.COMBINATION, ("c1",))),
+    ("add element inet buoy m4-g2 { 198.51.100.99 }", Key(Table.MEMBER, ("g2", "198.51.100.99/32"))),
+])  # fmt: skip
+def test_damage_by_hand_is_told_and_repaired(world: World, command: str, key: Key) -> None:
+    world.wish(EVERYTHING)
+    assert frozenset() == world.host.disturbances().keys
+    world.node.exec("nft", command)
+    assert frozenset({key}) == world.host.disturbances().keys
+    assert EVERYTHING.get(key) != world.host.observe([key]).get(key)
+    failures = world.wish({key: EVERYTHING[key]}) if key in EVERYTHING else world.unwish([key])
+    assert [] == failures
+    assert EVERYTHING == world.host.observe(None)
+
+
+@pytest.mark.parametrize("command", ["delete table inet buoy", "flush ruleset"])
+def test_the_table_deleted_by_hand_comes_back_and_all_that_was_in_it_is_told(world: World, command: str) -> None:
+    world.wish(EVERYTHING)
+    world.host.disturbances()
+    world.node.exec("nft", command)
+    told = world.host.disturbances()
+    assert EVERYTHING.keys() == told.keys
+    assert (1, {}) == (world.host.restored, world.host.observe(None))
+    assert [] == world.wish(EVERYTHING)
+    assert EVERYTHING == world.host.observe(None)
+
+
+def test_a_table_that_somebody_owns_is_refused_and_comes_back_when_the_owner_ends(world: World) -> None:
+    world.wish(EVERYTHING)
+    world.host.disturbances()
+    with owner(world):
+        assert EVERYTHING.keys() == world.host.disturbances().keys
+        assert {} == world.host.observe(None)
+        failures = world.wish(EVERYTHING)
+        assert set(EVERYTHING) == {failed(each) for each in failures}
+        assert all("not permitted" in each.error and "\n" not in each.error for each in failures)
+    # nobody tells of this deletion: the kernel does it when the owner's socket ends
+    assert EVERYTHING.keys() == {failed(each) for each in world.wish(EVERYTHING)}
+    world.host.disturbances()
+    assert [] == world.wish(EVERYTHING)
+    assert EVERYTHING == world.host.observe(None)
+
+
+@contextlib.contextmanager
+def owner(world: World) -> Iterator[None]:
+    """Put a table of the same name in our table's place, owned by a process of another's."""
+    command = ["ip", "netns", "exec", world.node.name, "nft", "-i"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write("delete table inet buoy; add table inet buoy { flags owner; }\nlist tables inet\n")
+        process.stdin.flush()
+        try:
+            assert "table inet buoy" in process.stdout.readline().removeprefix("nft> ")
+            yield
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize(
+    "command", ["flush chain inet buoy postrouting_nat", "delete chain inet buoy prerouting_policy"]
+)
+def test_a_static_chain_damaged_by_hand_is_whole_again(world: World, command: str) -> None:
+    world.wish(EVERYTHING)
+    world.host.disturbances()
+    before = world.node.exec("nft", "list", "table", "inet", "buoy")
+    world.node.exec("nft", command)
+    world.host.disturbances()
+    assert sorted(before.splitlines()) == sorted(world.node.exec("nft", "list", "table", "inet", "buoy").splitlines())
+    assert EVERYTHING == world.host.observe(None)
+
+
+def test_a_tap_declared_foreign_by_hand_is_judged_again(world: World) -> None:
+    world.node.exec("nft", "add element inet buoy foreign { tap1 }")
+    world.host.disturbances()
+    assert (1, False) == (world.host.restored, "tap1" in world.node.exec("nft", "list set inet buoy foreign"))
