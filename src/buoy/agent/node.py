@@ -24,6 +24,8 @@ from buoy.planner.status import Seen, address_status, workload_status
 from buoy.runtime.telemetry import Telemetry
 
 _RETRY_FIRST, _RETRY_LAST = 0.05, 5.0
+_AUDIT_SHARE = 200
+"""A pass over everything takes at most this part of the agent's time, for no change is heard meanwhile."""
 _NOTHING = Touched(frozenset(), frozenset(), frozenset())
 
 
@@ -114,11 +116,15 @@ class Agent:
         touched = self._update(self.snapshot, disturbance)
         keys = self._keys(touched, disturbance)
         concerned = _NOTHING
+        began = time.monotonic()
         if keys is None or keys:
             concerned = self._reconcile(self.snapshot.identity, touched, keys, disturbance)
         retold = self._retold()
         self._say_addresses({*touched.addresses, *concerned.addresses, *retold})
         self._say_workloads({*touched.workloads, *concerned.workloads})
+        if keys is None:
+            now = time.monotonic()
+            self._audit_due = now + max(self.audit_interval, _AUDIT_SHARE * (now - began))
         # what the pass itself heard on the way has left the sockets, which will wake nobody for it
         self._late = self.parts.host.disturbances()
         return self._delay()
@@ -143,9 +149,7 @@ class Agent:
         return touched
 
     def _keys(self, touched: Touched, disturbance: Disturbance) -> frozenset[Key] | None:
-        now = time.monotonic()
-        if touched.keys is None or disturbance.overrun or now >= self._audit_due:
-            self._audit_due = now + self.audit_interval
+        if touched.keys is None or disturbance.overrun or time.monotonic() >= self._audit_due:
             return None
         keys = touched.keys | disturbance.keys | self._wrong
         # what is held is looked at with whatever else is: else it would seem to be gone
