@@ -2,6 +2,7 @@
 """etcd and Neutron away, killed, full, or set back to a backup: traffic goes on, and changes arrive after."""
 
 import json
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ RESTORE = (
     f"rm -rf /var/lib/etcd && etcdctl snapshot restore {BACKUP} --name lab --data-dir /var/lib/etcd"
     " --initial-cluster lab=http://127.0.0.1:2380 --initial-advertise-peer-urls http://127.0.0.1:2380"
 )
-COMPARE = "python -m buoy.neutron.compare_now --config-file /etc/neutron/neutron.conf"
+COMPARE = f"{sys.executable} -m buoy.neutron.compare_now --config-file /etc/neutron/neutron.conf"
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +151,8 @@ def set_back(cloud: Cloud, served: dict[str, list[str]]) -> Iterator[str]:
     cloud.lab.wait_ready("controller", "neutron", 90)
     # every ten minutes Neutron compares by itself; a person need not wait for it
     cloud.lab.exec("controller", *COMPARE.split(), check=False)
+    # a removal that the store never hears of waits for a person: let it hear of the address first
+    eventually(lambda: address in cloud.buoy("show", "workloads", "-o", "json"), seconds=10)
     eventually(lambda: address in cloud.routes("access"), seconds=10)
     _take(cloud, port, address)
 

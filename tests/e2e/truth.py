@@ -46,7 +46,7 @@ def says(cloud: Cloud, address: str, reason: str, node: str = "controller", seco
 def serves(cloud: Cloud, address: str, node: str) -> None:
     """Wait until Neutron shows a floating IP ACTIVE, and `buoy why` on its node has nothing to add."""
     becomes(cloud, address, "ACTIVE", 30)
-    assert set() == reasons(cloud, address, node)
+    eventually(lambda: reasons(cloud, address, node), lambda seen: not seen, 10)
 
 
 def floating(cloud: Cloud, port: str = "") -> str:

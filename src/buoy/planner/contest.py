@@ -61,7 +61,7 @@ class Contest(Generic[K, V]):
         if bids:
             self._bids[thing] = tuple(sorted(bids, key=lambda claim: claim[:2]))
             self.won[thing] = self._bids[thing][-1][2]
-        elif held is not None:
+        else:
             del self._bids[thing], self.won[thing]
         return before != self._winner(thing)
 

@@ -80,3 +80,8 @@ def test_an_old_node_that_could_not_withdraw_says_why() -> None:
     )
     reasons = [line["reason"] for line in old_nodes(SERVICE, store(floating(), held))]
     assert ["old-node-not-confirmed", "held-by-guard"] == reasons
+
+
+def test_an_old_node_that_withdrew_but_cannot_sweep_says_only_why() -> None:
+    left = AddressStatus(node=THERE, address=SERVICE, state=State.ERROR, reason=Reason.NOT_VERIFIED, details={})
+    assert ["not-verified"] == [line["reason"] for line in old_nodes(SERVICE, store(floating(), left))]
