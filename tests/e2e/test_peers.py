@@ -25,6 +25,8 @@ def cloud() -> Iterator[Cloud]:
     lab = Lab(fresh_name("peers")).up(nodes=3)
     made = Cloud(lab)
     try:
+        # to the router, and to two nodes in each family: what comes up later is no change of ours
+        eventually(lambda: [len(sessions(made, node)) for node in NODES], [5, 5, 5].__eq__, seconds=SECONDS)
         yield made
     finally:
         made.close()
