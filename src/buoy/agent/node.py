@@ -21,6 +21,7 @@ from buoy.model.nodestate import Change, Class, Key, Table
 from buoy.model.snapshot import Batch, Identity, Snapshot
 from buoy.planner.desired import Desired, Touched
 from buoy.planner.status import Seen, address_status, workload_status
+from buoy.planner.wanted import beneath
 from buoy.runtime.telemetry import Telemetry
 
 _RETRY_FIRST, _RETRY_LAST = 0.05, 5.0
@@ -152,6 +153,7 @@ class Agent:
         if touched.keys is None or disturbance.overrun or time.monotonic() >= self._audit_due:
             return None
         keys = touched.keys | disturbance.keys | self._wrong
+        keys |= beneath(self.desired.state, self._wrong)
         # what is held is looked at with whatever else is: else it would seem to be gone
         return keys | self._held if keys else keys
 

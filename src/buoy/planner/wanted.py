@@ -6,13 +6,13 @@ Members of groups are left out, for a group may have ten thousand; the guard, it
 combination and the groups' own chains are in.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Protocol
 
 import msgspec
 
 from buoy.model.address import Address, Prefix, host_prefix, is_host, split
-from buoy.model.nodestate import Dnat, Key, Mapping, Table
+from buoy.model.nodestate import Announcement, Dnat, Key, Mapping, NodeState, Route, Table
 from buoy.model.reason import Withhold
 from buoy.planner.contest import Subject
 from buoy.planner.index import Wish
@@ -60,6 +60,15 @@ def workload_keys(book: Book, subject: Subject) -> frozenset[Key]:
     wish = book.wish(subject)
     own = {key for key in wish.entries if key.table is not Table.ANNOUNCEMENT}
     return frozenset(own | _policy(book, wish))
+
+
+def beneath(state: NodeState, keys: Iterable[Key]) -> frozenset[Key]:
+    """Return the settings of the interfaces these entries lead to: what the host refuses of them may lie there."""
+    keys = frozenset(keys)
+    entries = [state.get(key) for key in keys]
+    interfaces = {entry.interface for entry in entries if isinstance(entry, Route | Announcement) and entry.interface}
+    interfaces |= {key.name[0] for key in keys if key.table is Table.NEIGHBOUR}
+    return frozenset(key for name in interfaces if (key := Key(Table.LINK, (name,))) in state)
 
 
 def announcement(address: Address) -> Key:

@@ -106,6 +106,18 @@ def test_what_the_host_refuses_is_an_error_until_it_does_not(story: Story) -> No
     assert (State.ACTIVE, None) == said(story)
 
 
+def test_a_refusal_whose_cause_lies_in_the_settings_of_the_interface_is_mended_there(story: Story) -> None:
+    story.host.set_link("tap1")
+    settings = Key(Table.LINK, ("tap1",))
+    story.listed(port(), floating())
+    story.host.damage(Key(Table.NEIGHBOUR, ("tap1", FIXED)))
+    story.host._entries.pop(settings)  # a setting of which the kernel tells nobody
+    story.host.refuse = lambda step: None if story.holds(*settings[:1], "tap1") else _unless_about(step, settings)
+    story.look()
+    story.look()
+    assert (True, (State.ACTIVE, None)) == (story.holds(Table.NEIGHBOUR, "tap1", FIXED), said(story))
+
+
 def test_a_refusal_that_goes_on_is_tried_with_growing_pauses(story: Story) -> None:
     story.host.set_link("tap1")
     story.host.refuse = lambda step: "no room" if _is_about(step, Table.DNAT) else None
@@ -253,6 +265,10 @@ def test_a_pass_that_raises_is_followed_by_one_over_everything(served: Story) ->
     computed = served.agent.desired.computed
     served.look()
     assert (True, (State.ACTIVE, None)) == (served.agent.desired.computed > computed, said(served))
+
+
+def _unless_about(step: Step, key: Key) -> str | None:
+    return None if getattr(step.act, "key", None) == key else "EINVAL: IPv6 is disabled on this device"
 
 
 def _is_about(step: Step, table: Table) -> bool:
