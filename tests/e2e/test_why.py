@@ -79,8 +79,8 @@ def test_a_host_in_order_has_nothing_to_plan_and_nothing_that_differs(cloud: Clo
 
 def test_what_differs_and_cannot_be_repaired_is_in_audit_and_plan(cloud: Cloud, red: Guest, address: str) -> None:
     v6 = next(each for each in red["addresses"] if ":" in each)
-    switch = f"net.ipv6.conf.{red['interface']}.disable_ipv6"
-    cloud.on(NODE, "sysctl", "-qw", f"{switch}=1")
+    # below 1280 octets the kernel has no IPv6 on a link (RFC 8200, 5)
+    cloud.on(NODE, "ip", "link", "set", red["interface"], "mtu", "1200")
     try:
         says(cloud, v6, "refused-by-kernel", NODE)
         says(cloud, v6, "refused-by-kernel")
@@ -92,7 +92,7 @@ def test_what_differs_and_cannot_be_repaired_is_in_audit_and_plan(cloud: Cloud, 
         assert (1, True) == (code, f"buoy why {v6}" in text)
         becomes(cloud, address, "ACTIVE")
     finally:
-        cloud.on(NODE, "sysctl", "-qw", f"{switch}=0")
+        cloud.on(NODE, "ip", "link", "set", red["interface"], "mtu", "1500")
     eventually(lambda: asked(cloud, "audit")[0], lambda code: code == 0)
 
 
@@ -110,10 +110,14 @@ def test_status_shows_nodes_and_addresses_and_fails_when_something_is_wrong(clou
     becomes(cloud, address, "ACTIVE")
     eventually(lambda: asked(cloud, "status", node="controller")[0], lambda code: code == 0, 20)
     with killed(cloud, "access", "bird"):
-        eventually(lambda: asked(cloud, "status", node="controller")[0], lambda code: code == 1)
-        text = asked(cloud, "status", node="controller")[1]
-        assert "not established: peer_access" in text
+        # sessions that fell with the BIRD of the test before are told of, too, until they are back
+        eventually(lambda: asked(cloud, "status", node="controller"), _misses_the_router, 30)
     becomes(cloud, address, "ACTIVE", 20)
+
+
+def _misses_the_router(answer: tuple[int, str]) -> bool:
+    code, text = answer
+    return (1, True) == (code, "not established: peer_access" in text)
 
 
 def test_what_the_store_asks_of_bird_in_vain_is_in_status(cloud: Cloud) -> None:
