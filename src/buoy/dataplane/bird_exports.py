@@ -62,7 +62,9 @@ def _listed(bird: Birdc, wanted: frozenset[Prefix], where: str) -> frozenset[Pre
 
 
 def _filtered(prefix: Prefix, node: str, peers: list[str]) -> Withhold:
-    return Withhold(Reason.FILTERED_BY_EXPORT, {"address": prefix, "node": node, "peers": ", ".join(peers)})
+    # the remedy is a command to paste, and BIRD takes one session in it
+    details = {"address": prefix, "node": node, "peers": ", ".join(peers), "peer": peers[0]}
+    return Withhold(Reason.FILTERED_BY_EXPORT, details)
 
 
 def _unlearned(prefix: Prefix, node: str) -> Withhold:

@@ -114,7 +114,7 @@ _TEXT = {
     ),
     Reason.FILTERED_BY_EXPORT: (
         "the export filter of {node} keeps {address} from {peers}",
-        "on {node}: birdc -s /run/buoy/bird.ctl show route for {address} noexport PEER; `buoy show filters`",
+        "on {node}: birdc -s /run/buoy/bird.ctl show route for {address} noexport {peer}; `buoy show filters`",
     ),
     Reason.BIRD_AWAY: ("BIRD on {node} does not answer on its control socket", "start BIRD on {node}"),
     Reason.HELD_BY_GUARD: (

@@ -164,9 +164,12 @@ def test_a_filtered_prefix_says_so_and_names_the_peers(cloud: Cloud) -> None:
     told = compute.speaker.exported([HOST, few, away])
 
     assert told[HOST] is None
-    assert told[few] == Withhold(
-        Reason.FILTERED_BY_EXPORT, {"address": "10.28.0.14/32", "node": "compute-1", "peers": "peer_to_r__1"}
+    filtered = Withhold(
+        Reason.FILTERED_BY_EXPORT,
+        {"address": "10.28.0.14/32", "node": "compute-1", "peers": "peer_to_r__1", "peer": "peer_to_r__1"},
     )
+    assert told[few] == filtered
+    assert "route for 10.28.0.14/32 noexport peer_to_r__1;" in filtered.remedy
     assert [each.reason for each in told.values() if each] == [Reason.FILTERED_BY_EXPORT, Reason.NOT_VERIFIED]
     assert access.sees("2001:db8::7", "via fd00:8::3"), "the filter is that peer's, the session between nodes has none"
 
