@@ -43,7 +43,7 @@ def serve(listen: str, registry: CollectorRegistry, pulse: Pulse) -> Callable[[]
     host, _, port = listen.rpartition(":")
     try:
         server = make_server(host, int(port), _application(registry, pulse), WSGIServer, _Quiet)
-    except (OSError, ValueError) as error:
+    except (OSError, OverflowError, ValueError) as error:
         raise InvalidInput("health.listen", listen, f"give a free host:port, or '' for none ({error})") from error
     threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
     return server.shutdown
