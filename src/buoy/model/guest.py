@@ -36,6 +36,8 @@ class GuestConfig(msgspec.Struct, frozen=True, kw_only=True):
     domain: str = ""
     mtu: int = 1500
     offer4: Offer4 | None = None
+    others4: tuple[Offer4, ...] = ()
+    """Given to a guest that asks for them by name only: a client keeps the address it holds when the port gets more."""
     offers6: tuple[Offer6, ...] = ()
     router: bool = True
     options: tuple[DhcpOption, ...] = ()

@@ -24,15 +24,15 @@ _ON_LINK = unpacked(bytes(4))
 def guest_config(workload: Workload, subnets: Mapping[str, Subnet], network: Network | None) -> GuestConfig | None:
     """Return all answers for the workload's interface; None where no subnet has anything to say.
 
-    `subnets` by id; an unknown one is as silent as one without DHCP. The DHCPv4 offer is the first fixed IP, in
-    the port's order, of a subnet with DHCP: the others are the guest's own to configure.
+    `subnets` by id; an unknown one is as silent as one without DHCP. The DHCPv4 offer is the lowest fixed IP of a
+    subnet with DHCP: the others are the guest's own to configure, unless one of them is what its client already holds.
     A port that is administratively down gets no answer.
     """
     if not workload.admin_up:
         return None
-    offer4 = next(_offers4(workload, subnets), None)
+    offers4 = tuple(_offers4(workload, subnets))
     offers6 = tuple(_offers6(workload, subnets))
-    if offer4 is None and not offers6:
+    if not offers4 and not offers6:
         return None
     return GuestConfig(
         interface=workload.interface,
@@ -40,7 +40,8 @@ def guest_config(workload: Workload, subnets: Mapping[str, Subnet], network: Net
         hostname=workload.hostname,
         domain=network.dns_domain.rstrip(".") if network else "",
         mtu=network.mtu if network else 1500,
-        offer4=offer4,
+        offer4=next(iter(offers4), None),
+        others4=offers4[1:],
         offers6=offers6,
         router=any(subnet.gateway for subnet, _, _ in _subnets6(workload, subnets)),
         options=workload.dhcp_options,

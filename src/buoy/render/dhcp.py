@@ -38,7 +38,9 @@ def check(config: GuestConfig) -> tuple[InvalidInput, ...]:
     if config.domain:
         _check_domain(config.domain)
     if config.offer4 is not None:
-        _check_offer4(config.offer4)
+        _check_offer4("offer4", config.offer4)
+    for number, other in enumerate(config.others4):
+        _check_offer4(f"others4[{number}]", other)
     for number, offer in enumerate(config.offers6):
         _check_offer6(f"offers6[{number}]", offer)
     return options4(config)[1] + options6(config)[1] + _other_versions(config)
@@ -59,17 +61,17 @@ def _check_domain(name: str) -> None:
         raise InvalidInput("domain", name, str(error)) from error
 
 
-def _check_offer4(offer: Offer4) -> None:
-    _check_prefix("offer4.subnet", offer.subnet, 4)
-    _check_address("offer4.address", offer.address, 4)
-    _check_address("offer4.server", offer.server, 4)
+def _check_offer4(name: str, offer: Offer4) -> None:
+    _check_prefix(f"{name}.subnet", offer.subnet, 4)
+    _check_address(f"{name}.address", offer.address, 4)
+    _check_address(f"{name}.server", offer.server, 4)
     if offer.gateway is not None:
-        _check_address("offer4.gateway", offer.gateway, 4)
+        _check_address(f"{name}.gateway", offer.gateway, 4)
     for server in offer.dns_servers:
-        _check_address("offer4.dns_servers", server, 4)
+        _check_address(f"{name}.dns_servers", server, 4)
     for route in offer.routes:
-        _check_prefix("offer4.routes.prefix", route.prefix, 4)
-        _check_address("offer4.routes.via", route.via, 4)
+        _check_prefix(f"{name}.routes.prefix", route.prefix, 4)
+        _check_address(f"{name}.routes.via", route.via, 4)
 
 
 def _check_offer6(field: str, offer: Offer6) -> None:

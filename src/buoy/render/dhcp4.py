@@ -2,15 +2,18 @@
 
 Promises: pure; a request that is malformed, from another MAC address, through a
 relay or meant for another server gets None, never an exception.
-Tricky: there are no leases. The port's document says which address the guest has,
-so a guest that remembers another one is told so (NAK) and asks again, on any node,
-at any time. The server identifier comes from the document as well, so that a guest
-which moved renews with the same server as before.
+Tricky: there are no leases. The port's document says which addresses the guest has:
+one that remembers any of them keeps it, whatever the port got since; one that
+remembers another is told so (NAK) and asks again, on any node, at any time. The server
+identifier comes from the document as well, so that a guest which moved renews with the
+same server as before.
 """
 
 import struct
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
+
+import msgspec
 
 from buoy.model.address import Address, Prefix, contains, host_prefix, packed, split, unpacked
 from buoy.model.errors import InvalidInput
@@ -54,19 +57,26 @@ class Request4(NamedTuple):
 
 def answer4(config: GuestConfig, mac: bytes, frame: bytes) -> bytes | None:
     """Return the frame to send to the guest from the interface with MAC `mac`; None where silence is the answer."""
-    offer = config.offer4
     guest = bytes.fromhex(config.mac.replace(":", ""))
     packet = received(frame)
-    if offer is None or packet is None or (packet.protocol, packet.kind) != (UDP, SERVER_PORT) or packet.mac != guest:
+    if packet is None or (packet.protocol, packet.kind) != (UDP, SERVER_PORT) or packet.mac != guest:
         return None
     request = parse4(packet.payload)
     if request is None or request.chaddr != guest:
         return None
-    kind = _reply_kind(offer, request)
-    if kind is None:
+    offer = _meant(config, request)
+    kind = None if offer is None else _reply_kind(offer, request)
+    if offer is None or kind is None:
         return None
     way = _way(offer, request, kind, Way(mac, guest, packed(offer.server), _EVERYONE))
-    return udp_frame(way, (SERVER_PORT, CLIENT_PORT), _message(config, offer, request, kind))
+    answer = _message(msgspec.structs.replace(config, offer4=offer), offer, request, kind)
+    return udp_frame(way, (SERVER_PORT, CLIENT_PORT), answer)
+
+
+def _meant(config: GuestConfig, request: Request4) -> Offer4 | None:
+    """Choose what the request is about: the address that the client names or uses, if it may have it."""
+    named = request.options.get(_REQUESTED, request.ciaddr)
+    return next((other for other in config.others4 if packed(other.address) == named), config.offer4)
 
 
 def parse4(payload: bytes) -> Request4 | None:

@@ -4,6 +4,7 @@
 import msgspec
 import pytest
 
+from buoy.model.address import Address
 from buoy.model.errors import InvalidInput
 from buoy.model.guest import GuestConfig
 from buoy.render.dhcp import check
@@ -59,6 +60,13 @@ def test_an_offer_without_a_gateway_passes() -> None:
     assert CONFIG.offer4 is not None
     offer = msgspec.structs.replace(CONFIG.offer4, gateway=None)
     assert () == check(msgspec.structs.replace(CONFIG, offer4=offer))
+
+
+def test_another_offer_is_checked_like_the_first() -> None:
+    assert CONFIG.offer4 is not None
+    wrong = msgspec.structs.replace(CONFIG.offer4, address=Address("2001:db8::1"))
+    with pytest.raises(InvalidInput, match=r"others4\[1\]\.address"):
+        check(msgspec.structs.replace(CONFIG, others4=(CONFIG.offer4, wrong)))
 
 
 def test_options_that_are_left_out_are_named() -> None:

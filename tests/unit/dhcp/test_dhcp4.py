@@ -94,6 +94,34 @@ def test_renewal_is_answered_to_the_address_in_use() -> None:
     assert int.from_bytes(OWN) == reply.bootp.ciaddr
 
 
+SECOND = packed(Address("192.0.2.3"))
+TWO_ADDRESSES = msgspec.structs.replace(
+    CONFIG, others4=(msgspec.structs.replace(OFFER4, address=Address("192.0.2.3"), server=Address("192.0.2.2")),)
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "ciaddr", "expected"),
+    [
+        pytest.param(REQUEST, {}, int.from_bytes(SECOND), (ACK, "192.0.2.3"), id="renewing"),
+        pytest.param(REQUEST, {50: SECOND}, 0, (ACK, "192.0.2.3"), id="init-reboot"),
+        pytest.param(DISCOVER, {50: SECOND}, 0, (OFFER, "192.0.2.3"), id="asking for it again"),
+        pytest.param(DISCOVER, {50: OTHER}, 0, (OFFER, ADDRESS), id="asking for what the port has not"),
+        pytest.param(DISCOVER, {}, 0, (OFFER, ADDRESS), id="asking for anything"),
+    ],
+)
+def test_a_guest_keeps_whichever_of_its_ports_addresses_it_holds(
+    kind: int, options: dict[int, bytes], ciaddr: int, expected: tuple[int, str]
+) -> None:
+    reply = Reply4(answer(request4(kind, options, ciaddr=ciaddr), TWO_ADDRESSES))
+    assert expected == (reply.kind, reply.given)
+
+
+def test_an_address_that_is_kept_is_kept_at_its_own_server() -> None:
+    reply = Reply4(answer(request4(REQUEST, ciaddr=int.from_bytes(SECOND)), TWO_ADDRESSES))
+    assert packed(Address("192.0.2.2")) == reply.options[54]
+
+
 def test_a_refusal_is_broadcast_and_carries_nothing_but_the_refusal() -> None:
     reply = Reply4(answer(request4(REQUEST, {50: OTHER})))
     assert (b"\xff" * 6, b"\xff" * 4) == (reply.ethernet.dst, reply.ip.dst)

@@ -79,6 +79,14 @@ def test_the_first_fixed_ip_of_a_subnet_with_dhcp_is_offered() -> None:
     assert "198.51.100.7" == config.offer4.address
 
 
+def test_the_ports_other_addresses_are_there_for_a_guest_that_holds_one_of_them() -> None:
+    config = guest_config(
+        port(("198.51.100.7", "bare"), ("192.0.2.7", "v4"), ("192.0.2.9", "v4")), of(V4, BARE, QUIET), NETWORK
+    )
+    assert config is not None
+    assert ["192.0.2.7", "192.0.2.9"] == [offer.address for offer in config.others4]
+
+
 def test_without_a_gateway_the_metadata_address_is_the_server_and_on_the_link() -> None:
     config = guest_config(port(("198.51.100.7", "bare")), of(BARE), None)
     assert config is not None
