@@ -60,13 +60,13 @@ class EtcdServer:
         shutil.rmtree(self.home)
 
     def back_up(self, to: Path) -> None:
-        self._etcdctl("snapshot", "save", str(to))
+        self.etcdctl("snapshot", "save", str(to))
 
     def set_back(self, backup: Path, cluster: str = "one") -> None:
         """Restore a backup over what is there, as an operator does; another name makes it another cluster."""
         self.kill()
         shutil.rmtree(self.data)
-        self._etcdctl(
+        self.etcdctl(
             "snapshot", "restore", str(backup), "--data-dir", str(self.data), "--name", "buoy",
             "--initial-cluster", f"buoy={self._peer}", "--initial-cluster-token", cluster,
             "--initial-advertise-peer-urls", self._peer,
@@ -80,11 +80,11 @@ class EtcdServer:
     def settings(self, prefix: str = "/buoy/v1/") -> StoreSettings:
         return StoreSettings(endpoints=(self.endpoint,), prefix=prefix)
 
-    def _etcdctl(self, *arguments: str) -> None:
+    def etcdctl(self, *arguments: str) -> str:
+        """Run etcdctl, as another hand would, and return what it printed."""
         command = ["etcdctl", "--endpoints", self.endpoint, *arguments]
-        subprocess.run(
-            command, check=True, capture_output=True, env={"ETCDCTL_API": "3", "PATH": "/usr/bin:/bin:/usr/local/bin"}
-        )
+        environment = {"ETCDCTL_API": "3", "PATH": "/usr/bin:/bin:/usr/local/bin"}
+        return subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
 
     def _command(self, cluster: str) -> list[str]:
         return [

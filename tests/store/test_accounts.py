@@ -7,17 +7,22 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from buoy.model.errors import InvalidInput
+from buoy.model.errors import Conflict, InvalidInput
 from buoy.model.node import Node
 from buoy.model.status import State, WorkloadStatus
+from buoy.store.accounts import Administrator
 from buoy.store.etcd import EtcdStore
-from buoy.store.roles import add_agent, add_writer, enable
+from buoy.store.roles import Kind, Right, role
 from buoy.store.settings import StoreSettings
 from buoy.store.store import Write
 from tests.store.etcd_server import EtcdServer
 from tests.store.watching import Reports, Watching, put, texts
 
 Connect = Callable[[StoreSettings], EtcdStore]
+
+AGENT = role(Kind.AGENT, "compute-1", "/buoy/v1/")
+WRITER = role(Kind.WRITER, "neutron", "/buoy/v1/")
+READER = role(Kind.READER, "watch", "/buoy/v1/")
 
 
 @pytest.fixture
@@ -39,9 +44,10 @@ def account(server: EtcdServer, name: str, password: str) -> StoreSettings:
 
 async def prepare(server: EtcdServer) -> StoreSettings:
     """Make a writer and an agent of compute-1, ask for accounts from now on; return the writer's settings."""
-    await add_writer(server.settings(), "neutron", "n")
-    await add_agent(server.settings(), "compute-1", "a")
-    await enable(server.settings(), "r")
+    async with Administrator(server.settings()) as administrator:
+        await administrator.add("neutron", WRITER, "n")
+        await administrator.add("buoy-agent-compute-1", AGENT, "a")
+        await administrator.enable("r")
     return account(server, "neutron", "n")
 
 
@@ -158,11 +164,120 @@ async def test_a_missing_password_file_is_named(guarded: EtcdServer, connect: Co
 
 async def test_adding_an_agent_again_sets_its_password(guarded: EtcdServer, connect: Connect) -> None:
     await prepare(guarded)
-    assert await add_agent(account(guarded, "root", "r"), "compute-1", "new") == "buoy-agent-compute-1"
+    async with Administrator(account(guarded, "root", "r")) as administrator:
+        assert "password set" == await administrator.add("buoy-agent-compute-1", AGENT, "new")
     await connect(account(guarded, "buoy-agent-compute-1", "new")).write([status("compute-1")])
 
 
 async def test_only_an_administrator_adds_agents(guarded: EtcdServer) -> None:
-    writer = await prepare(guarded)
-    with pytest.raises(InvalidInput, match="may not do this"):
-        await add_agent(writer, "compute-2", "x")
+    async with Administrator(await prepare(guarded)) as writer:
+        with pytest.raises(InvalidInput, match="may not do this"):
+            await writer.add("buoy-agent-compute-2", role(Kind.AGENT, "compute-2", "/buoy/v1/"), "x")
+
+
+async def test_accounts_are_listed_with_what_they_may_do(guarded: EtcdServer) -> None:
+    await prepare(guarded)
+    async with Administrator(account(guarded, "root", "r")) as root:
+        found = await root.accounts()
+    assert ["buoy-agent-compute-1", "neutron", "root"] == list(found)
+    assert (
+        Right("/buoy/v1/", "/buoy/v10", "read"),
+        Right("/buoy/v1/nodes/compute-1", "", "readwrite"),
+        Right("/buoy/v1/status/compute-1/", "/buoy/v1/status/compute-10", "readwrite"),
+    ) == found["buoy-agent-compute-1"].rights
+    assert (Right("/buoy/v1/", "/buoy/v10", "readwrite"),) == found["neutron"].rights
+    assert [frozenset({"compute-1"}), frozenset(), frozenset()] == [each.nodes for each in found.values()]
+
+
+async def test_a_reader_writes_nothing(guarded: EtcdServer, connect: Connect) -> None:
+    writer = connect(await prepare(guarded))
+    await writer.write([put("a")])
+    async with Administrator(account(guarded, "root", "r")) as root:
+        assert "created" == await root.add("watch", READER, "w")
+    reader = connect(account(guarded, "watch", "w"))
+    assert (await reader.read("pools/a")).revision > 0
+    with pytest.raises(InvalidInput, match="permission denied"):
+        await reader.write([put("b")])
+
+
+async def test_adding_what_is_there_changes_nothing(guarded: EtcdServer) -> None:
+    await prepare(guarded)
+    async with Administrator(account(guarded, "root", "r")) as root:
+        before = await root.accounts()
+        assert "unchanged" == await root.add("buoy-agent-compute-1", AGENT)
+        assert before == await root.accounts()
+
+
+async def test_a_role_that_another_hand_widened_is_seen_and_put_right(guarded: EtcdServer) -> None:
+    async with Administrator(guarded.settings()) as administrator:
+        await administrator.add("buoy-agent-compute-1", AGENT, "a")
+        guarded.etcdctl("role", "grant-permission", AGENT.name, "--prefix=true", "readwrite", "/buoy/v1/service-ips/")
+        guarded.etcdctl("role", "grant-permission", AGENT.name, "--prefix=true", "readwrite", "/buoy/v1/")
+        assert (await administrator.accounts())["buoy-agent-compute-1"].drift
+        assert "rights corrected" == await administrator.add("buoy-agent-compute-1", AGENT)
+        corrected = (await administrator.accounts())["buoy-agent-compute-1"]
+    assert (AGENT.rights, False) == (corrected.rights, corrected.drift)
+
+
+async def test_an_addition_that_was_killed_halfway_is_finished_by_the_next(guarded: EtcdServer) -> None:
+    guarded.etcdctl("role", "add", AGENT.name)
+    guarded.etcdctl("user", "add", "buoy-agent-compute-1:a")
+    async with Administrator(guarded.settings()) as administrator:
+        done = await administrator.add("buoy-agent-compute-1", AGENT)
+        assert f"rights corrected, role {AGENT.name} granted" == done
+        assert AGENT.rights == (await administrator.accounts())["buoy-agent-compute-1"].rights
+
+
+async def test_an_account_that_is_for_something_else_is_left_alone(guarded: EtcdServer) -> None:
+    async with Administrator(guarded.settings()) as administrator:
+        await administrator.add("neutron", WRITER, "n")
+        with pytest.raises(Conflict, match="has the role buoy-writer"):
+            await administrator.add("neutron", READER)
+        with pytest.raises(Conflict, match="etcd's own"):
+            await administrator.add("root", WRITER)
+        assert WRITER.rights == (await administrator.accounts())["neutron"].rights
+
+
+async def test_a_removed_agent_leaves_neither_account_nor_role_and_may_be_removed_again(guarded: EtcdServer) -> None:
+    async with Administrator(guarded.settings()) as administrator:
+        await administrator.add("buoy-agent-compute-1", AGENT, "a")
+        await administrator.add("host-1.example.org", AGENT)
+        found = await administrator.accounts()
+        await administrator.remove(found["buoy-agent-compute-1"])
+        assert AGENT.rights == (await administrator.accounts())["host-1.example.org"].rights
+        await administrator.remove(found["host-1.example.org"])
+        await administrator.remove(found["host-1.example.org"])
+        assert {} == await administrator.accounts()
+    assert "" == guarded.etcdctl("role", "list")
+
+
+async def test_a_cluster_says_whether_it_asks_for_accounts(guarded: EtcdServer) -> None:
+    async with Administrator(guarded.settings()) as administrator:
+        assert not await administrator.asks()
+    await prepare(guarded)
+    async with Administrator(account(guarded, "root", "r")) as root:
+        assert await root.asks()
+        await root.disable()
+        assert not await root.asks()
+
+
+async def test_enabling_again_changes_nothing_not_even_roots_password(guarded: EtcdServer) -> None:
+    await prepare(guarded)
+    async with Administrator(account(guarded, "root", "r")) as root:
+        assert not await root.enable("new")
+    async with Administrator(account(guarded, "root", "r")) as root:
+        assert "root" in await root.accounts()
+
+
+async def test_enabling_that_was_killed_halfway_is_finished_by_the_next(guarded: EtcdServer) -> None:
+    guarded.etcdctl("user", "add", "root:forgotten")
+    async with Administrator(guarded.settings()) as administrator:
+        assert await administrator.enable("r")
+    async with Administrator(account(guarded, "root", "r")) as root:
+        assert ("root",) == (await root.accounts())["root"].roles
+
+
+@pytest.mark.parametrize("name", ["", "compute/1", "../neutron", "-1", "a" * 129])
+def test_a_name_that_could_reach_other_keys_is_refused(name: str) -> None:
+    with pytest.raises(InvalidInput, match="NAME"):
+        role(Kind.AGENT, name, "/buoy/v1/")

@@ -8,8 +8,9 @@ import msgspec
 import pytest
 
 from buoy.model.errors import InvalidInput, StoreUnavailable
+from buoy.store.accounts import Administrator
 from buoy.store.etcd import EtcdStore
-from buoy.store.roles import add_agent, add_writer, enable
+from buoy.store.roles import Kind, role
 from buoy.store.settings import StoreSettings
 from tests.store.certificates import Authority
 from tests.store.etcd_server import EtcdServer
@@ -92,9 +93,11 @@ async def test_a_renewed_certificate_is_shown_on_the_next_call_while_the_server_
     secured: EtcdServer, authority: Authority, connect: Connect
 ) -> None:
     settings = identified(secured, authority, "neutron")
-    await add_writer(settings, "neutron")
-    await add_agent(settings, "compute-1")
-    await enable(identified(secured, authority, "root"), "r")
+    async with Administrator(settings) as administrator:
+        await administrator.add("neutron", role(Kind.WRITER, "neutron", settings.prefix))
+        await administrator.add("buoy-agent-compute-1", role(Kind.AGENT, "compute-1", settings.prefix))
+    async with Administrator(identified(secured, authority, "root")) as administrator:
+        await administrator.enable("r")
     store = connect(settings)
     await store.write([put("a")])
     cert, key = authority.issue("buoy-agent-compute-1")

@@ -1,100 +1,91 @@
-"""Accounts in etcd: who may write what, so that one node's agent cannot speak for another.
+"""Roles in etcd: which keys an account may read and write, so that one node's agent cannot speak for another.
 
-Promises: each call may be repeated and ends in the same state. An agent reads
-everything under the prefix and writes only its own status and heartbeat; a writer
-(Neutron, an operator) writes everything under it. An account's name may be the
-common name of a client certificate; then it needs no password.
+Promises nothing of a connection: what is said here is data, and `accounts.py` makes it
+so. An agent reads everything under the prefix and writes only its own status and
+heartbeat; a writer (Neutron, an operator) writes everything under it; a reader nothing.
 """
 
-from collections.abc import Sequence
-from typing import Self
+import enum
 
-from google.protobuf.message import Message
+import msgspec
 
-from buoy.model.errors import Conflict
-from buoy.store.etcd_channel import Connection
+from buoy.model import validate
+from buoy.model.errors import InvalidInput
+from buoy.model.node import Node
 from buoy.store.etcd_listing import range_end
-from buoy.store.proto import etcd_pb2 as pb
-from buoy.store.settings import StoreSettings, check
 
-WRITER = "buoy-writer"
-"""The role of Neutron and of operators."""
+_AGENT = "buoy-agent-"
+
+
+class Kind(enum.StrEnum):
+    """Who an account is for."""
+
+    AGENT = "agent"
+    WRITER = "writer"
+    READER = "reader"
+
+
+class Right(msgspec.Struct, frozen=True, order=True):
+    """``read`` or ``readwrite`` of the keys from `key` to before `end`; with `end` empty, of that one key."""
+
+    key: str
+    end: str
+    access: str
+
+    @property
+    def keys(self) -> str:
+        """The keys as a person writes them: a tree ends in ``*``."""
+        return f"{self.key}*" if self.end else self.key
+
+
+class Role(msgspec.Struct, frozen=True):
+    """A role by its name in etcd, with all of its rights, sorted."""
+
+    name: str
+    rights: tuple[Right, ...]
+
+
+def role(kind: Kind, name: str, prefix: str) -> Role:
+    """Return the role of an account; `name` is an agent's node. Raises `InvalidInput` for what can be no name."""
+    try:
+        validate.check("", Node(name=name))
+    except InvalidInput as error:
+        raise InvalidInput("NAME", name, error.remedy) from error
+    return _role(kind, name, prefix)
+
+
+def intended(name: str, prefix: str) -> Role | None:
+    """Return what the role of that name should be, None if it is not Buoy's."""
+    found = kind_of(name)
+    return _role(*found, prefix) if found else None
+
+
+def _role(kind: Kind, node: str, prefix: str) -> Role:
+    match kind:
+        case Kind.AGENT:
+            own = (_tree(prefix, "read"), _one(f"{prefix}nodes/{node}"), _tree(f"{prefix}status/{node}/", "readwrite"))
+            return Role(agent_name(node), tuple(sorted(own)))
+        case Kind.WRITER:
+            return Role("buoy-writer", (_tree(prefix, "readwrite"),))
+        case Kind.READER:
+            return Role("buoy-reader", (_tree(prefix, "read"),))
 
 
 def agent_name(node: str) -> str:
-    """Return the name of a node's role and account."""
-    return f"buoy-agent-{node}"
+    """Return the name of a node's role and, unless it is told otherwise, of its account."""
+    return f"{_AGENT}{node}"
 
 
-async def add_agent(settings: StoreSettings, node: str, password: str = "") -> str:
-    """Create a node's role and account, or set its password anew; return the account's name.
-
-    `settings` are an administrator's. Raises `InvalidInput` without the right to it, `StoreUnavailable`.
-    """
-    permissions = (
-        _permission(settings, pb.Permission.READ, "", tree=True),
-        _permission(settings, pb.Permission.READWRITE, f"status/{node}/", tree=True),
-        _permission(settings, pb.Permission.READWRITE, f"nodes/{node}", tree=False),
-    )
-    name = agent_name(node)
-    async with _Administrator(settings) as administrator:
-        await administrator.role(name, permissions)
-        await administrator.user(name, name, password)
-    return name
+def kind_of(name: str) -> tuple[Kind, str] | None:
+    """Return whose a role is by its name, with an agent's node; None if it is not Buoy's."""
+    if name.startswith(_AGENT):
+        return Kind.AGENT, name.removeprefix(_AGENT)
+    return next(((kind, "") for kind in (Kind.WRITER, Kind.READER) if name == f"buoy-{kind}"), None)
 
 
-async def add_writer(settings: StoreSettings, name: str, password: str = "") -> None:
-    """Create an account that writes everything under the prefix; see `add_agent`."""
-    everything = (_permission(settings, pb.Permission.READWRITE, "", tree=True),)
-    async with _Administrator(settings) as administrator:
-        await administrator.role(WRITER, everything)
-        await administrator.user(name, WRITER, password)
+def _tree(key: str, access: str) -> Right:
+    return Right(key, range_end(key.encode()).decode(), access)
 
 
-async def enable(settings: StoreSettings, root_password: str) -> None:
-    """Create etcd's account ``root`` and let the cluster ask for accounts from now on; see `add_agent`."""
-    async with _Administrator(settings) as administrator:
-        await administrator.role("root", ())
-        await administrator.user("root", "root", root_password)
-        await administrator.ask("AuthEnable", pb.AuthEnableRequest())
-
-
-class _Administrator:
-    """A connection for etcd's Auth service."""
-
-    def __init__(self, settings: StoreSettings) -> None:
-        check(settings)
-        self._connection = Connection(settings)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._connection.close()
-
-    async def role(self, name: str, permissions: Sequence[pb.Permission]) -> None:
-        await self._add("RoleAdd", pb.AuthRoleAddRequest(name=name))
-        for permission in permissions:
-            await self.ask("RoleGrantPermission", pb.AuthRoleGrantPermissionRequest(name=name, perm=permission))
-
-    async def user(self, name: str, role: str, password: str) -> None:
-        options = pb.UserAddOptions(no_password=not password)
-        added = await self._add("UserAdd", pb.AuthUserAddRequest(name=name, password=password, options=options))
-        if not added and password:
-            await self.ask("UserChangePassword", pb.AuthUserChangePasswordRequest(name=name, password=password))
-        await self.ask("UserGrantRole", pb.AuthUserGrantRoleRequest(user=name, role=role))
-
-    async def ask(self, method: str, request: Message) -> None:
-        await self._connection.call(f"Auth/{method}", request, pb.AuthResponse)
-
-    async def _add(self, method: str, request: Message) -> bool:
-        try:
-            await self.ask(method, request)
-        except Conflict:
-            return False
-        return True
-
-
-def _permission(settings: StoreSettings, kind: pb.Permission.Type, path: str, *, tree: bool) -> pb.Permission:
-    key = (settings.prefix + path).encode()
-    return pb.Permission(permType=kind, key=key, range_end=range_end(key) if tree else b"")
+def _one(key: str) -> Right:
+    return Right(key, "", "readwrite")
