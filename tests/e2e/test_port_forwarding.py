@@ -68,6 +68,7 @@ def test_ports_lead_to_guests_on_one_node_and_on_another(cloud: Cloud, guests: G
         eventually(partial(look, 8001), _seen(guests["green"], OUTSIDE).__eq__)
         eventually(partial(look, 8002), _seen(guests["blue"], address).__eq__)
     assert f"{address} via 192.168.8.3 dev eth0 proto bird" in cloud.routes("access")[address]
+    assert "ACTIVE" == eventually(partial(_status, cloud, address), "ACTIVE".__eq__)
 
 
 def test_guests_reach_forwarded_ports_too(cloud: Cloud, guests: Guests, address: str) -> None:

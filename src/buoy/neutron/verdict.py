@@ -11,10 +11,11 @@ import msgspec
 
 from buoy.model.address import Address
 from buoy.model.node import Node
-from buoy.model.service_ip import Endpoint, ServiceIP
+from buoy.model.service_ip import ServiceIP
 from buoy.model.snapshot import Batch, Snapshot
 from buoy.model.status import AddressStatus, State, WorkloadStatus
 from buoy.model.workload import Workload
+from buoy.planner.placement import serving
 
 PREFIXES = ("service-ips/", "workloads/", "nodes/", "status/")
 """What has to be watched to judge."""
@@ -63,17 +64,20 @@ def _served_by(snapshot: Snapshot, names: Collection[str]) -> set[Address]:
 
 
 def address_state(snapshot: Snapshot, claim: ServiceIP) -> State:
-    """Judge a floating IP: as bad as the worst of its endpoints, DOWN without any."""
+    """Judge a floating IP: as bad as the worst of the nodes that are to serve it, DOWN without any.
+
+    Of forwarded ports only one node has the address and speaks of it, wherever the guests are.
+    """
     revision = snapshot.revisions[f"service-ips/{claim.address}"]
-    states = {_endpoint_state(snapshot, claim.address, endpoint, revision) for endpoint in claim.endpoints}
+    states = {_state_on(snapshot, claim.address, node, revision) for node in serving(claim)}
     if State.ERROR in states:
         return State.ERROR
     return State.ACTIVE if states == {State.ACTIVE} else State.DOWN
 
 
-def _endpoint_state(snapshot: Snapshot, address: Address, endpoint: Endpoint, revision: int) -> State:
-    status = snapshot.documents.get(f"status/{endpoint.node}/address/{address}")
-    alive = isinstance(snapshot.documents.get(f"nodes/{endpoint.node}"), Node)
+def _state_on(snapshot: Snapshot, address: Address, node: str, revision: int) -> State:
+    status = snapshot.documents.get(f"status/{node}/address/{address}")
+    alive = isinstance(snapshot.documents.get(f"nodes/{node}"), Node)
     if not alive or not isinstance(status, AddressStatus) or status.revision < revision:
         return State.DOWN
     return status.state

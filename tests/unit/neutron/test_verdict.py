@@ -1,11 +1,12 @@
 """ACTIVE is said only of what a living node reported of the present wish."""
 
+import msgspec
 import pytest
 
 from buoy.model.address import Address
 from buoy.model.documents import Document, path
 from buoy.model.node import Node
-from buoy.model.service_ip import Endpoint, ServiceIP
+from buoy.model.service_ip import Endpoint, PortMapping, ServiceIP
 from buoy.model.snapshot import Batch, Identity, Snapshot
 from buoy.model.status import AddressStatus, State, WorkloadStatus
 from buoy.model.workload import Workload
@@ -55,6 +56,14 @@ def test_a_floating_ip_is(expected: State, documents: list[Document]) -> None:
     wish = documents[0]
     assert isinstance(wish, ServiceIP)
     assert expected == address_state(snapshot(*documents), wish)
+
+
+@pytest.mark.parametrize(("alive", "expected"), [("c2", State.ACTIVE), ("c1", State.DOWN)])
+def test_forwarded_ports_are_judged_by_the_one_node_that_announces_them(alive: str, expected: State) -> None:
+    ports = {node: PortMapping(protocol="tcp", first=p, last=p, target_first=p) for node, p in (("c2", 80), ("c1", 90))}
+    ends = [msgspec.structs.replace(end, mapping=ports[end.node]) for end in claim("c1", "c2").endpoints]
+    wish = ServiceIP(address=X, endpoints=tuple(ends))
+    assert expected == address_state(snapshot(wish, Node(name=alive), said("c2", State.ACTIVE)), wish)
 
 
 def workload(revision: int) -> Workload:
