@@ -7,6 +7,7 @@ arguments only. Nothing is to be done at the end: kill it.
 """
 
 import argparse
+import contextlib
 import importlib
 import sys
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from collections.abc import Sequence
 from oslo_config import cfg
 from oslo_db import options as database_options
 
-from buoy.neutron import database, sqlite
+from buoy.neutron import database, disk, sqlite
 
 THREADS = 8
 """Requests served at once; more only wait for the database's write lock and Python's."""
@@ -27,14 +28,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Serve until killed; exits with a message if the configuration or the database is wrong."""
     options = _parser().parse_args(arguments)
     neutron_arguments = [word for name in options.config_file for word in ("--config-file", name)]
-    database.prepare(_database_url(neutron_arguments))
+    url = _database_url(neutron_arguments)
+    database.prepare(url)
     sqlite.install()
     sys.argv = ["neutron-api", *neutron_arguments]
     application = importlib.import_module("neutron.wsgi.api").application
     # the first request would load it, and others beside it would meet half of the rules and be forbidden
     importlib.import_module("neutron.policy").init()
     start_periodic_jobs()
-    _serve(application, options)
+    file = disk.file_of(url)
+    if file is None:
+        _serve(application, options)
+        return
+    with contextlib.closing(disk.keep_open(file)):
+        _serve(disk.guarded(application, file.parent), options)
 
 
 def start_periodic_jobs() -> None:
