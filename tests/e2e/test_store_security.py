@@ -21,16 +21,13 @@ SECURE = "https://192.168.8.2:2379"
 TOKEN_SECONDS = 3
 ACCOUNTS = f"""
 set -e
-e() {{ ETCDCTL_API=3 etcdctl --endpoints={SECURE} --cacert=/etc/etcd/ca.pem "$@"; }}
-e role add buoy-agent-{NODE}
-e role grant-permission buoy-agent-{NODE} --prefix=true read /buoy/v1/
-e role grant-permission buoy-agent-{NODE} --prefix=true readwrite /buoy/v1/status/{NODE}/
-e role grant-permission buoy-agent-{NODE} readwrite /buoy/v1/nodes/{NODE}
-e user add buoy-agent-{NODE}:secret
-e user grant-role buoy-agent-{NODE} buoy-agent-{NODE}
-e user add root:root
-e user grant-role root root
-e auth enable
+cd /run; umask 077
+unset BUOY_ETCD; export BUOY_CONFIG=/run/admin.toml
+printf '[store]\\nendpoints = ["{SECURE}"]\\nca = "/etc/etcd/ca.pem"\\n' > admin.toml
+echo secret > agent.password; echo root > root.password
+buoy store account add agent {NODE} --password-file agent.password
+buoy store account add writer neutron --certificate
+buoy store auth enable --root-password-file root.password
 """
 
 

@@ -72,11 +72,11 @@ def settings() -> Settings:
     return load()
 
 
-def with_store(act: Callable[[Store], Awaitable[Result]]) -> Result:
-    """Open the store, run one coroutine on it, close it."""
+def with_store(act: Callable[[Store], Awaitable[Result]], chosen: StoreSettings | None = None) -> Result:
+    """Open the store (by default this host's), run one coroutine on it, close it."""
 
     async def opened() -> Result:
-        store = open_store(store_settings())
+        store = open_store(chosen or store_settings())
         try:
             return await act(store)
         finally:

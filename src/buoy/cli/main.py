@@ -22,6 +22,7 @@ _GROUPS = {
     "peer": ("buoy.cli.peers:peer", "BGP neighbours."),
     "filter": ("buoy.cli.filters", "Filters of what peers are told and what is taken from them."),
     "bgp": ("buoy.cli.bgp", "The cluster's own BGP settings."),
+    "store": ("buoy.cli.store", "etcd: whether it answers, and who may do what in it."),
     "show": ("buoy.cli.show", "What the store and the nodes hold."),
     "node": ("buoy.cli.nodes", "Nodes: list them, and say of a silent one that it is off."),
 }

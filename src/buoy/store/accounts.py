@@ -22,6 +22,9 @@ from buoy.store.settings import StoreSettings, check
 ROOT = "root"
 """etcd's own administrator; a cluster that asks for accounts must have it."""
 
+_PATIENCE = 10.0
+"""Seconds a call may take: a password is hashed on each member, and a person waits."""
+
 _ACCESS = {pb.Permission.READ: "read", pb.Permission.WRITE: "write", pb.Permission.READWRITE: "readwrite"}
 _TYPES = {access: kind for kind, access in _ACCESS.items()}
 
@@ -60,7 +63,7 @@ class Administrator:
         try:
             # nobody's name: only a cluster that asks looks at it
             nobody = pb.AuthenticateRequest(name="-", password="-")  # noqa: S106  nobody's password
-            await self._connection.call("Auth/Authenticate", nobody, pb.AuthenticateResponse)
+            await self._call("Authenticate", nobody, pb.AuthenticateResponse)
         except Conflict:
             return False
         except InvalidInput:
@@ -69,7 +72,7 @@ class Administrator:
 
     async def accounts(self) -> dict[str, Account]:
         """Return every account of the cluster by name, also those that are not Buoy's."""
-        listed = await self._connection.call("Auth/UserList", pb.AuthUserListRequest(), pb.AuthUserListResponse)
+        listed = await self._call("UserList", pb.AuthUserListRequest(), pb.AuthUserListResponse)
         roles: dict[str, frozenset[Right]] = {}
         found = {}
         for name in sorted(listed.users):
@@ -156,12 +159,15 @@ class Administrator:
         return None if answer is None else frozenset(_right(permission) for permission in answer.perm)
 
     async def _ask(self, method: str, request: Message) -> None:
-        await self._connection.call(f"Auth/{method}", request, pb.AuthResponse)
+        await self._call(method, request, pb.AuthResponse)
+
+    async def _call(self, method: str, request: Message, reply: type[Reply]) -> Reply:
+        return await self._connection.call(f"Auth/{method}", request, reply, _PATIENCE)
 
     async def _find(self, method: str, request: Message, reply: type[Reply]) -> Reply | None:
         """Return the answer, None if what it is about does not exist."""
         try:
-            return await self._connection.call(f"Auth/{method}", request, reply)
+            return await self._call(method, request, reply)
         except Conflict as error:
             if "not found" in str(error):
                 return None

@@ -112,7 +112,8 @@ class Connection:
                 return InvalidInput("username", self._settings.username, remedy)
             case grpc.StatusCode.INVALID_ARGUMENT | grpc.StatusCode.UNAUTHENTICATED:
                 if "auth" in text or "user name" in text:
-                    remedy = f"check username and password_file ({text})"
+                    what = "check" if self._settings.username else "etcd asks for accounts: in [store], give"
+                    remedy = f"{what} username and password_file ({text})"
                     return InvalidInput("username", self._settings.username, remedy)
                 return InvalidInput("request", text, "write smaller documents, or fewer at once")
             case grpc.StatusCode.NOT_FOUND | grpc.StatusCode.FAILED_PRECONDITION:
