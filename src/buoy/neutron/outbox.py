@@ -28,6 +28,7 @@ from neutron.db.models.tag import Tag
 from neutron.db.models_v2 import DNSNameServer, IPAllocation, Network, Port, Subnet, SubnetRoute
 from neutron.db.port_security.models import PortSecurityBinding
 from neutron.plugins.ml2.models import PortBinding, PortBindingLevel
+from neutron_lib.api.definitions import portbindings
 from oslo_utils import timeutils
 from sqlalchemy import orm
 
@@ -75,10 +76,21 @@ class _Notes:
         self.subjects: dict[str, set[str]] = defaultdict(set)
         self.paths: set[str] = set()
         self.written = False
+        self.awaited: set[str] = set()
+        """Ports that Neutron is about to bind: the same request commits once more."""
+
+    @property
+    def half(self) -> bool:
+        """Whether the other half follows at once: nobody reads a port that is not bound yet."""
+        return bool(self.awaited) and not any(ids for kind, ids in self.subjects.items() if kind != "port")
 
 
 def install(woken: Callable[[], None]) -> None:
-    """Listen to every database session of the process; `woken` is called after a commit that left rows. Call once."""
+    """Listen to every database session of the process; `woken` is called after a commit that left rows. Call once.
+
+    Not after one that leaves a port to be bound: its rows are taken with those of the binding, or found when the
+    worker looks by itself. Draining in between would do all work twice, and beside a request that still runs.
+    """
     sa.event.listen(orm.Session, "before_flush", _before_flush)
     sa.event.listen(orm.Session, "after_flush", _after_flush)
     sa.event.listen(orm.Session, "do_orm_execute", _before_bulk)
@@ -89,7 +101,7 @@ def install(woken: Callable[[], None]) -> None:
         if session.in_nested_transaction():
             return
         notes = session.info.pop(_NOTES, None)
-        if notes is not None and notes.written:
+        if notes is not None and notes.written and not notes.half:
             woken()
 
     sa.event.listen(orm.Session, "after_commit", after_commit)
@@ -110,12 +122,14 @@ def _before_flush(session: orm.Session, context: object, instances: object) -> N
     for row in session.dirty:
         if type(row) in WATCHED and _changed(row):
             _touch_row(session, row)
+            _await_binding(session, row)
 
 
 def _after_flush(session: orm.Session, context: object) -> None:  # noqa: ARG001
     """New rows have their ids only now; what they belong to has lost no document by them."""
     for row in session.new:
         _touch_row(session, row)
+        _await_binding(session, row)
 
 
 def _changed(row: Any) -> bool:
@@ -136,6 +150,16 @@ def _touch_row(session: orm.Session, row: Any) -> None:
     _touch(session, kind, [subject])
     if isinstance(row, Network) and "admin_state_up" in sa.inspect(row).committed_state:
         _touch(session, "network-ports", [subject])
+
+
+def _await_binding(session: orm.Session, row: Any) -> None:
+    if not isinstance(row, PortBinding):
+        return
+    awaited = session.info.setdefault(_NOTES, _Notes()).awaited
+    if row.host and row.vif_type == portbindings.VIF_TYPE_UNBOUND:
+        awaited.add(row.port_id)
+    else:
+        awaited.discard(row.port_id)
 
 
 def _touch(session: orm.Session, kind: str, ids: Iterable[Any]) -> None:
