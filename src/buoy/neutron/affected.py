@@ -6,7 +6,7 @@ and the new ones. Too many is allowed: the drainer writes only what differs.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import sqlalchemy as sa
 from neutron.db.models.address_group import AddressAssociation
@@ -20,12 +20,13 @@ from neutron.plugins.ml2.models import PortBinding
 from buoy.model.address import parse_address
 from buoy.neutron.translate import as_prefix
 
+T = TypeVar("T")
 Ids: TypeAlias = Collection[str]
 Subjects: TypeAlias = Mapping[str, Ids]
 """Kind of subject, a key of `_BY_KIND`, → ids."""
 
-CHUNK = 500
-"""Ids in one query: SQLite takes 999 parameters at least."""
+CHUNK = 200
+"""Ids in one query, where they may stand four times: SQLite takes 999 parameters at least."""
 
 _MARK = "?"
 """Begins a row that names a subject: no path of the store does."""
@@ -47,7 +48,7 @@ def paths(connection: sa.Connection, subjects: Subjects) -> set[str]:
     """Return the paths of all documents that depend on these subjects now."""
     found: set[str] = set()
     for kind, ids in subjects.items():
-        for chunk in _chunks(ids):
+        for chunk in chunks(ids):
             found.update(_BY_KIND[kind](connection, chunk))
     return found
 
@@ -69,7 +70,8 @@ def expand(connection: sa.Connection, rows: Iterable[str]) -> list[str]:
     return list(ordered)
 
 
-def _chunks(ids: Ids) -> Iterable[list[str]]:
+def chunks(ids: Iterable[T]) -> Iterable[list[T]]:
+    """Return ids in lists as long as one query takes."""
     ordered = list(ids)
     return (ordered[start : start + CHUNK] for start in range(0, len(ordered), CHUNK))
 
@@ -111,8 +113,11 @@ def _of_floating_ips(connection: sa.Connection, ids: Ids) -> Iterable[str]:
 def _of_routers(connection: sa.Connection, ids: Ids) -> Iterable[str]:
     if not ids:
         return ()
-    of_router = sa.select(_fip.c.id).where(_fip.c.router_id.in_(ids))
-    return _of_floating_ips(connection, [row.id for row in connection.execute(of_router)])
+    found: set[str] = set()
+    of_router = connection.execute(sa.select(_fip.c.id).where(_fip.c.router_id.in_(ids))).scalars().all()
+    for chunk in chunks(of_router):
+        found.update(_of_floating_ips(connection, chunk))
+    return found
 
 
 def _of_subnets(connection: sa.Connection, ids: Ids) -> Iterable[str]:

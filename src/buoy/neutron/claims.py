@@ -14,6 +14,7 @@ from neutron.db.models.port_forwarding import PortForwarding
 from neutron.db.models_v2 import IPAllocation, Network, Subnet
 from neutron_lib.db.standard_attr import StandardAttribute
 
+from buoy.neutron.affected import chunks
 from buoy.neutron.rows import Rows, read_bindings, read_tags
 
 FixedIPKey: TypeAlias = tuple[str, str]
@@ -103,7 +104,7 @@ def _attach_endpoints(connection: sa.Connection, fips: list[dict[str, Any]]) -> 
     forwardings = [dict(row._mapping) for row in connection.execute(query)]  # noqa: SLF001
     ids = {fip["fixed_port_id"] for fip in fips if fip["fixed_port_id"]}
     ids |= {row["internal_neutron_port_id"] for row in forwardings}
-    bindings = read_bindings(connection, ids) if ids else {}
+    bindings = {one: row for chunk in chunks(ids) for one, row in read_bindings(connection, chunk).items()}
     by_fip: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in forwardings:
         row["port"] = bindings[row["internal_neutron_port_id"]]

@@ -6,7 +6,7 @@ odd row hinders no other. All of one call is seen by one transaction.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
@@ -60,7 +60,7 @@ class Reader:
             by_kind[kind].append(tuple(names))
         wanted: Wanted = dict.fromkeys(paths)
         for kind, all_names in by_kind.items():
-            for chunk in _chunks(all_names):
+            for chunk in affected.chunks(all_names):
                 wanted.update(self._of_kind(kind)(connection, chunk))
         return wanted
 
@@ -167,8 +167,3 @@ def _everything(connection: sa.Connection) -> Mapping[str, Collection[str]]:
         "group": ids(SecurityGroup),
         "address-group": ids(AddressGroup),
     }
-
-
-def _chunks(names: list[tuple[str, ...]]) -> Iterable[list[tuple[str, ...]]]:
-    size = affected.CHUNK
-    return (names[start : start + size] for start in range(0, len(names), size))

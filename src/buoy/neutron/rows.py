@@ -21,6 +21,8 @@ from neutron.db.port_security.models import PortSecurityBinding
 from neutron.plugins.ml2.models import PortBinding, PortBindingLevel
 from neutron_lib.db.standard_attr import StandardAttribute
 
+from buoy.neutron.affected import chunks
+
 Ids: TypeAlias = Collection[str]
 Rows: TypeAlias = dict[str, dict[str, Any]]
 """Dicts by id."""
@@ -173,6 +175,7 @@ def read_groups(connection: sa.Connection, ids: Ids) -> Rows:
 def read_tags(connection: sa.Connection, attributes: Iterable[int]) -> dict[int, list[str]]:
     """Return the tags of resources by their standard attribute."""
     found: dict[int, list[str]] = defaultdict(list)
-    for row in connection.execute(sa.select(_tag).where(_tag.c.standard_attr_id.in_(list(attributes)))):
-        found[row.standard_attr_id].append(row.tag)
+    for chunk in chunks(attributes):
+        for row in connection.execute(sa.select(_tag).where(_tag.c.standard_attr_id.in_(chunk))):
+            found[row.standard_attr_id].append(row.tag)
     return found

@@ -53,7 +53,8 @@ def delete(ids: Collection[int]) -> None:
     """Delete exactly these rows: a row with a lower id may still be committed by a slower transaction."""
     admin = neutron_context.get_admin_context()
     with db_api.CONTEXT_WRITER.using(admin):
-        admin.session.connection().execute(sa.delete(_dirty).where(_dirty.c.id.in_(ids)))
+        for chunk in affected.chunks(ids):
+            admin.session.connection().execute(sa.delete(_dirty).where(_dirty.c.id.in_(chunk)))
 
 
 @db_api.retry_db_errors

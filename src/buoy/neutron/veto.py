@@ -15,6 +15,7 @@ from neutron_lib import exceptions
 from sqlalchemy import orm
 
 from buoy.model.pool import Direction
+from buoy.neutron import affected
 from buoy.neutron.translate import DIRECTION_TAG
 
 FAN_IN = 1024
@@ -53,12 +54,11 @@ def check(session: orm.Session) -> None:
 
 def check_tags(connection: sa.Connection, ids: Collection[str]) -> None:
     """Look at all tags of resources whose tags changed; `ids` are standard attributes."""
-    if not ids:
-        return
-    where = (_tag.c.standard_attr_id.in_(ids), _tag.c.tag.startswith(DIRECTION_TAG, autoescape=True))
     found: dict[int, list[str]] = defaultdict(list)
-    for row in connection.execute(sa.select(_tag).where(*where)):
-        found[row.standard_attr_id].append(row.tag)
+    for chunk in affected.chunks(ids):
+        where = (_tag.c.standard_attr_id.in_(chunk), _tag.c.tag.startswith(DIRECTION_TAG, autoescape=True))
+        for row in connection.execute(sa.select(_tag).where(*where)):
+            found[row.standard_attr_id].append(row.tag)
     for tags in found.values():
         if len(tags) > 1:
             raise TwoDirections(tags=", ".join(sorted(tags)))
