@@ -22,6 +22,7 @@ import msgspec
 import typer
 
 from buoy.cli.main import app
+from buoy.cli.status_writers import gauges
 from buoy.model import documents
 from buoy.model.reason import Reason
 from buoy.runtime.settings import Settings
@@ -111,7 +112,7 @@ def _settings() -> Iterator[str]:
 def _documents() -> Iterator[str]:
     yield from ("# Documents", "", _PRINTED, "")
     yield "One key in etcd per fact: `/buoy/v1/` and the path. Neutron writes networks, subnets, workloads, service"
-    yield "IPs, groups, members and its pools; agents write nodes and statuses; operators write the rest, by"
+    yield "IPs, groups, members, its pools and its heartbeat; agents write nodes and statuses; operators write the rest, by"
     yield from (
         "`buoy peer`, `buoy filter`, `buoy bgp`, `buoy node` and `buoy apply -f FILE` (`kind:` is the heading here).",
         "",
@@ -153,6 +154,8 @@ def _metrics() -> Iterator[str]:
     found = [*Telemetry().registry.collect(), *AddressStates(list).collect()]
     rows = ((f"`{_exposed(each.name, each.type)}`", each.type, each.documentation) for each in found)
     yield from _table(("name", "type", "meaning"), rows)
+    yield from ("", "`buoy status --metrics` prints, for a textfile collector, what Neutron last said:", "")
+    yield from _table(("name", "type", "meaning"), ((f"`{name}`", "gauge", text) for name, text in gauges()))
 
 
 def _exposed(name: str, kind: str) -> str:

@@ -1,10 +1,12 @@
 """`buoy status`: the cloud in one screen, for a person and for a script."""
 
+import datetime as dt
 from collections import Counter
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
+from buoy.cli import status_writers
 from buoy.cli.context import Output, OutputOption, show, with_store
 from buoy.cli.reading import listing
 from buoy.model.node import Node
@@ -13,14 +15,22 @@ from buoy.model.snapshot import Snapshot
 from buoy.model.status import AddressStatus, State
 from buoy.model.workload import Workload
 
+MetricsOption = Annotated[
+    bool, typer.Option("--metrics", help="Print what is known of Neutron as Prometheus reads it, and end with 0.")
+]
+
 app = typer.Typer(rich_markup_mode=None)
 
 
 @app.command()
-def status(output: OutputOption = Output.TABLE) -> None:
-    """Print nodes, addresses by state and what is wrong; end with 1 if anything is."""
+def status(*, output: OutputOption = Output.TABLE, metrics: MetricsOption = False) -> None:
+    """Print Neutron, nodes, addresses by state and what is wrong; end with 1 if anything is."""
     snapshot = with_store(listing)
-    rows = [*_nodes(snapshot), *_addresses(snapshot), *_broken(snapshot)]
+    if metrics:
+        print(status_writers.metrics(snapshot), end="")
+        return
+    writers = [_row(*line) for line in status_writers.lines(snapshot, dt.datetime.now(dt.UTC))]
+    rows = [*writers, *_nodes(snapshot), *_addresses(snapshot), *_broken(snapshot)]
     show(rows, output, ["what", "value", "ok", "note"])
     if not all(row["ok"] for row in rows):
         raise typer.Exit(1)

@@ -19,6 +19,7 @@ from buoy.model.pool import Pool
 from buoy.model.service_ip import ServiceIP
 from buoy.model.status import AddressStatus, WorkloadStatus
 from buoy.model.workload import Workload
+from buoy.model.writer import Writer
 
 SCHEMA = 1
 """The version written; one version back and one forward is read."""
@@ -33,6 +34,7 @@ Document: TypeAlias = (
     | Member
     | Node
     | Fence
+    | Writer
     | Peer
     | Filter
     | BGPSettings
@@ -50,6 +52,7 @@ _KINDS: dict[str, type[Document]] = {
     "members": Member,
     "nodes": Node,
     "fences": Fence,
+    "writers": Writer,
     "peers": Peer,
     "filters": Filter,
     "settings": BGPSettings,
@@ -81,6 +84,8 @@ def path(document: Document) -> str:
             return f"nodes/{name}"
         case Fence(node=node):
             return f"fences/{node}"
+        case Writer(name=name):
+            return f"writers/{name}"
         case Peer(name=name):
             return f"peers/{name}"
         case Filter(name=name):

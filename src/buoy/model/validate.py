@@ -35,6 +35,7 @@ from buoy.model.service_ip import Endpoint
 from buoy.model.status import AddressStatus, WorkloadStatus
 from buoy.model.validate_rules import RULES
 from buoy.model.workload import FixedIP, Workload
+from buoy.model.writer import Writer
 
 Check = Callable[[Any], None]
 """Raises `InvalidInput` if a value cannot be; its field is relative to the value, so a good one builds no text."""
@@ -113,6 +114,7 @@ _NAMES: dict[type, dict[str, Check]] = {
     Pool: {"name": _name},
     Node: {"name": _name},
     Fence: {"node": _name},
+    Writer: {"name": _name},
     Peer: {"name": _name, "nodes": _each(_name), "export_filter": _name_or_empty, "import_filter": _name_or_empty},
     Filter: {"name": _name},
     AddressStatus: {"node": _name},

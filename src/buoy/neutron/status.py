@@ -1,12 +1,14 @@
 """Write what nodes report into Neutron: port status, floating IP status, agents.
 
-Promises: writes only what differs, so any number of API workers may do it at
-once; a floating IP that was associated anew while a report was on its way is
-not set ACTIVE by it. Reasons stay in the store and the log: Neutron has no
-field for them, and a description belongs to its user.
+Promises: writes only what differs, one thing in one call, so any number of API
+workers may do it at once and one refusal concerns nothing else. A port bound or
+a floating IP associated anew while a report was on its way is not set ACTIVE by
+it. Reasons stay in the store and the log: Neutron has no field for them, and a
+description belongs to its user.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 from neutron.db import provisioning_blocks
@@ -14,6 +16,7 @@ from neutron.db.models.agent import Agent
 from neutron.db.models.l3 import FloatingIP
 from neutron.db.models_v2 import Port
 from neutron.objects.agent import Agent as AgentObject
+from neutron.plugins.ml2.models import PortBinding
 from neutron_lib import constants
 from neutron_lib import context as neutron_context
 from neutron_lib.callbacks import resources
@@ -28,6 +31,7 @@ from buoy.model.node import Node
 from buoy.model.service_ip import ServiceIP
 from buoy.model.status import State
 from buoy.neutron import sqlite
+from buoy.neutron.affected import chunks
 
 LOG = log.getLogger(__name__)
 
@@ -41,22 +45,30 @@ _FLOATING = {
     State.ERROR: constants.FLOATINGIP_STATUS_ERROR,
 }
 _port = Port.__table__
+_binding = PortBinding.__table__
 _fip = FloatingIP.__table__
+_agent = Agent.__table__
+
+PortStates: TypeAlias = Mapping[tuple[str, str], State]
+"""By node and port id."""
 
 
-def write_ports(states: Mapping[tuple[str, str], State]) -> None:
-    """Write the states of ports, by node and port id."""
-    shown = _shown_ports({port for _, port in states})
-    for (node, port), state in states.items():
-        if shown.get(port) is not None and shown[port] != _port_status(state):
-            _write_port(node, port, state)
+@db_api.retry_db_errors
+def unlike_ports(states: PortStates) -> dict[tuple[str, str], State]:
+    """Return those of the states that Neutron does not show, of ports that are still bound to the node."""
+    query = sa.select(_port.c.id, _port.c.status, _binding.c.host).join(
+        _binding, sa.and_(_binding.c.port_id == _port.c.id, _binding.c.status == constants.ACTIVE)
+    )
+    found = _rows(query, _port.c.id, {port for _, port in states})
+    shown = {(row.host, row.id): row.status for row in found}
+    return {key: state for key, state in states.items() if key in shown and shown[key] != _port_status(state)}
 
 
-def _shown_ports(ids: Iterable[str]) -> dict[str, str]:
+def _rows(query: sa.Select[Any], column: Any, ids: Iterable[str]) -> list[Any]:
     admin = neutron_context.get_admin_context()
     with sqlite.reading(), db_api.CONTEXT_READER.using(admin):
-        query = sa.select(_port.c.id, _port.c.status).where(_port.c.id.in_(list(ids)))
-        return {row.id: row.status for row in admin.session.connection().execute(query)}
+        connection = admin.session.connection()
+        return [row for chunk in chunks(ids) for row in connection.execute(query.where(column.in_(chunk)))]
 
 
 def _port_status(state: State) -> str:
@@ -67,8 +79,8 @@ def _port_status(state: State) -> str:
     }[state]
 
 
-def _write_port(node: str, port: str, state: State) -> None:
-    """Through ML2, which ignores a host that is not the port's and tells Nova."""
+def write_port(node: str, port: str, state: State) -> None:
+    """Show a port's state through ML2, which tells Nova; raises what Neutron, its drivers or its database raise."""
     admin = neutron_context.get_admin_context()
     LOG.info("port %s is %s on %s", port, state, node)
     if state is State.ACTIVE:
@@ -78,20 +90,16 @@ def _write_port(node: str, port: str, state: State) -> None:
 
 
 @db_api.retry_db_errors
-def write_floating_ips(states: Iterable[tuple[ServiceIP, State]]) -> None:
-    """Write the states of floating IPs where the database still says what the claim says."""
+def unlike_floating_ips(states: Iterable[tuple[ServiceIP, State]]) -> list[tuple[ServiceIP, State]]:
+    """Return those of the states that Neutron does not show."""
     by_id = {claim.id: (claim, state) for claim, state in states}
-    admin = neutron_context.get_admin_context()
-    with sqlite.reading(), db_api.CONTEXT_READER.using(admin):
-        query = sa.select(_fip.c.id, _fip.c.status).where(_fip.c.id.in_(list(by_id)))
-        shown = {row.id: row.status for row in admin.session.connection().execute(query)}
-    for one, status in shown.items():
-        claim, state = by_id[one]
-        if status != _FLOATING[state]:
-            _write_floating_ip(claim, state)
+    found = _rows(sa.select(_fip.c.id, _fip.c.status), _fip.c.id, by_id)
+    return [by_id[row.id] for row in found if row.status != _FLOATING[by_id[row.id][1]]]
 
 
-def _write_floating_ip(claim: ServiceIP, state: State) -> None:
+@db_api.retry_db_errors
+def write_floating_ip(claim: ServiceIP, state: State) -> None:
+    """Show a floating IP's state, if the database still says what the claim says."""
     admin = neutron_context.get_admin_context()
     with db_api.CONTEXT_WRITER.using(admin):
         query = sa.select(_fip.c.fixed_port_id, _fip.c.fixed_ip_address).where(_fip.c.id == claim.id)
@@ -117,17 +125,36 @@ def write_agent(node: Node) -> None:
         "binary": AGENT_BINARY,
         "host": node.name,
         "topic": AGENT_TOPIC,
-        "configurations": {
-            "version": node.version,
-            "addresses": list(node.addresses),
-            "workloads": node.workloads,
-            "service_ips": node.service_ips,
-            "sessions": {session.name: session.state for session in node.sessions},
-            "held": node.held,
-        },
+        "configurations": configuration(node),
     }
     admin = neutron_context.get_admin_context()
     directory.get_plugin().create_or_update_agent(admin, state, timeutils.utcnow())
+
+
+def configuration(node: Node) -> dict[str, Any]:
+    """Return what `openstack network agent show` shows of a node."""
+    return {
+        "version": node.version,
+        "addresses": list(node.addresses),
+        "workloads": node.workloads,
+        "service_ips": node.service_ips,
+        "sessions": {session.name: session.state for session in node.sessions},
+        "held": node.held,
+    }
+
+
+@db_api.retry_db_errors
+def touch_agents(hosts: Collection[str]) -> set[str]:
+    """Show agents alive that are shown already, some hundred in one statement; return the hosts of those that are."""
+    admin = neutron_context.get_admin_context()
+    known: set[str] = set()
+    with db_api.CONTEXT_WRITER.using(admin):
+        connection = admin.session.connection()
+        for chunk in chunks(hosts):
+            ours = (_agent.c.agent_type == AGENT_TYPE, _agent.c.host.in_(chunk))
+            known.update(connection.execute(sa.select(_agent.c.host).where(*ours)).scalars())
+            connection.execute(sa.update(_agent).where(*ours).values(heartbeat_timestamp=timeutils.utcnow()))
+    return known
 
 
 @db_api.retry_db_errors

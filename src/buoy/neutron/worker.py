@@ -7,20 +7,18 @@ work runs beside the loop, for it blocks.
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from oslo_log import log
 
 from buoy.model.errors import StoreUnavailable
-from buoy.model.node import Node
-from buoy.model.service_ip import ServiceIP
-from buoy.model.snapshot import Batch, Snapshot
-from buoy.model.status import State
-from buoy.neutron import compare, status, table, verdict
+from buoy.neutron import compare, table
 from buoy.neutron.drainer import Drainer
 from buoy.neutron.options import store_settings
+from buoy.neutron.pulse import Pulse, Rhythm
 from buoy.neutron.reader import Reader
+from buoy.neutron.showing import Showing
 from buoy.store.opening import open_store
 from buoy.store.store import Store
 
@@ -48,10 +46,7 @@ class Worker:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._woken = asyncio.Event()
         self._away = False
-        self._nodes: dict[str, Node] = {}
-        self._snapshot: Snapshot | None = None
-        self._unchanged: dict[str, int] = {}
-        self._showing = asyncio.Lock()
+        self._showing = Showing()
 
     def start(self) -> None:
         """Start the thread; it ends with the process, which may be killed at any moment."""
@@ -66,12 +61,15 @@ class Worker:
         self._loop = asyncio.get_running_loop()
         store = open_store(store_settings(self._conf), self._heard)
         reader = Reader(self._conf.buoy.network_types)
-        drainer = Drainer(store, table, reader.read, self._unchanged.update)
+        drainer = Drainer(store, table, reader.read, self._showing.unchanged.update)
+        rhythm = Rhythm(self._conf.buoy.heartbeat_interval, self._conf.buoy.outbox_patience)
+        pulse = Pulse(store, rhythm, table.waiting)
         await asyncio.gather(
             _forever("drainer", lambda: self._drain(drainer)),
             _forever("comparison", lambda: self._compare(store, reader)),
-            _forever("status", lambda: self._show(store)),
-            _forever("heartbeat", self._beat),
+            _forever("status", lambda: self._showing.follow(store)),
+            _forever("refused statuses", self._showing.retry),
+            _forever("heartbeat", lambda: self._beat(pulse)),
             _forever("outbox watch", self._watch_outbox),
         )
 
@@ -85,7 +83,7 @@ class Worker:
         while True:
             self._woken.clear()
             await drainer.drain()
-            await self._show_unchanged()
+            await self._showing.show_unchanged()
             try:
                 await asyncio.wait_for(self._woken.wait(), POLL)
             except TimeoutError:
@@ -99,53 +97,14 @@ class Worker:
                 LOG.error("orphans are kept; look, then: python -m buoy.neutron.compare_now --config-file … --confirm")
             await asyncio.to_thread(table.mark, difference.repairs)
             self._woken.set()
+            await self._showing.show_all()
             await asyncio.sleep(self._conf.buoy.compare_interval)
 
-    async def _show(self, store: Store) -> None:
-        async for batch in store.watch(verdict.PREFIXES):
-            self._snapshot = batch.snapshot
-            await self._show_batch(batch)
-
-    async def _show_unchanged(self) -> None:
-        """Show again what Neutron touched and the store had all along: it may have set a status, and no event follows.
-
-        Where our view is of another revision, the event is still on its way.
-        """
-        if self._snapshot is not None:
-            revisions = self._snapshot.revisions
-            same = frozenset(path for path, revision in self._unchanged.items() if revisions.get(path) == revision)
-            await self._show_batch(Batch(self._snapshot, same))
-        self._unchanged.clear()
-
-    async def _show_batch(self, batch: Batch) -> None:
-        async with self._showing:
-            snapshot, seen = batch.snapshot, verdict.touched(batch, self._nodes)
-            claims = [snapshot.documents.get(f"service-ips/{address}") for address in seen.addresses]
-            floating = [(c, verdict.address_state(snapshot, c)) for c in claims if isinstance(c, ServiceIP) and c.id]
-            ports = {(n, w): state for n, w in seen.workloads if (state := verdict.workload_state(snapshot, n, w))}
-            await self._show_nodes(verdict.nodes(batch, self._nodes))
-            if ports or floating:
-                await asyncio.to_thread(_write, ports, floating)
-
-    async def _show_nodes(self, nodes: Mapping[str, Node | None]) -> None:
-        """Show who came and went; what the database refuses is not noted, and so done again."""
-        for name, node in nodes.items():
-            if node is not None:
-                if name not in self._nodes:
-                    await asyncio.to_thread(status.write_agent, node)
-                self._nodes[name] = node
-            elif name in self._nodes:
-                await asyncio.to_thread(status.bury_agent, name)
-                del self._nodes[name]
-
-    async def _beat(self) -> None:
+    async def _beat(self, pulse: Pulse) -> None:
         while True:
+            if not self._away:
+                await pulse.beat(self._showing.beat)
             await asyncio.sleep(self._conf.buoy.heartbeat_interval)
-            for name in [] if self._away else list(self._nodes):
-                async with self._showing:
-                    # one buried meanwhile must not be raised again
-                    if name in self._nodes:
-                        await asyncio.to_thread(status.write_agent, self._nodes[name])
 
     async def _watch_outbox(self) -> None:
         late, patience = False, self._conf.buoy.outbox_patience
@@ -158,11 +117,6 @@ class Worker:
             elif late:
                 LOG.info("outbox: the store has all changes again")
             late = waiting.seconds > patience
-
-
-def _write(ports: dict[tuple[str, str], State], floating: list[tuple[ServiceIP, State]]) -> None:
-    status.write_ports(ports)
-    status.write_floating_ips(floating)
 
 
 async def look(store: Store, reader: Reader) -> compare.Difference:

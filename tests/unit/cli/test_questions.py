@@ -1,6 +1,7 @@
 """`buoy why`, `status`, `show` and `node` as a person types them, on a store in memory without any agent."""
 
 import asyncio
+import datetime as dt
 import json
 from collections.abc import Callable
 
@@ -15,8 +16,10 @@ from buoy.model.documents import Document
 from buoy.model.errors import BuoyError
 from buoy.model.node import Node, PeerSession
 from buoy.model.peer import Peer
+from buoy.model.pool import Pool, Registry
 from buoy.model.reason import Reason
 from buoy.model.status import AddressStatus, State
+from buoy.model.writer import Writer
 from buoy.store.memory import MemoryStore
 from buoy.store.store import Write
 from tests.unit.planner.cloud import FIXED, HERE, SERVICE, THERE, floating, port
@@ -111,6 +114,56 @@ def test_status_ends_with_1_and_names_what_is_wrong(store: MemoryStore, buoy: Bu
     hold(store, wrong)
     code, text = buoy("status", "-o", "json")
     assert (1, [note]) == (code, [row["note"] for row in json.loads(text) if not row["ok"]])
+
+
+def beat(*, ago: float = 0, **said: float) -> Writer:
+    """What Neutron said so many seconds ago."""
+    beaten = dt.datetime.now(dt.UTC).replace(microsecond=0) - dt.timedelta(seconds=ago)
+    return Writer(name="neutron", beaten=beaten, interval=15.0, patience=10.0, **said)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("said", "code", "value"),
+    [
+        (beat(), 0, "0 changes wait"),
+        (beat(ago=20, waiting=7, oldest=9.9), 0, "7 changes wait"),
+        (beat(waiting=7, oldest=34.2), 1, "7 changes wait, the oldest for 34 s"),
+        (Pool(name="public", prefixes=(), registry=Registry.NEUTRON), 1, "no heartbeat"),
+    ],
+)
+def test_status_says_what_of_neutron_waits(
+    store: MemoryStore, buoy: Buoy, said: Document, code: int, value: str
+) -> None:
+    hold(store, said)
+    ended, text = buoy("status", "-o", "json")
+    assert (code, ["neutron", value, code == 0]) == (
+        ended,
+        [json.loads(text)[0][key] for key in ("what", "value", "ok")],
+    )
+
+
+def test_status_says_since_when_neutron_is_silent(store: MemoryStore, buoy: Buoy) -> None:
+    last = beat(ago=60)
+    hold(store, last)
+    code, text = buoy("status", "-o", "json")
+    since = last.beaten.strftime("%Y-%m-%dT%H:%M:%SZ")
+    assert (1, f"no heartbeat since {since}") == (code, json.loads(text)[0]["value"])
+    assert "systemctl status neutron-server" in json.loads(text)[0]["note"]
+
+
+def test_status_says_nothing_of_neutron_where_there_is_none(store: MemoryStore, buoy: Buoy) -> None:
+    hold(store, Pool(name="own", prefixes=()))
+    assert ["addresses"] == [row["what"] for row in json.loads(buoy("status", "-o", "json")[1])]
+
+
+def test_status_gives_prometheus_what_waits(store: MemoryStore, buoy: Buoy) -> None:
+    hold(store, beat(waiting=7, oldest=34.2))
+    code, text = buoy("status", "--metrics")
+    samples = [line for line in text.splitlines() if not line.startswith("#")]
+    assert (0, ['buoy_outbox_rows{writer="neutron"} 7', 'buoy_outbox_oldest_seconds{writer="neutron"} 34.2']) == (
+        code,
+        samples[:2],
+    )
 
 
 def test_a_document_nobody_can_read_is_in_status(store: MemoryStore, buoy: Buoy) -> None:

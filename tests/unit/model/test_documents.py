@@ -1,5 +1,7 @@
 """Every document survives the way through JSON and stands where it says; whatever else comes is refused by name."""
 
+import datetime as dt
+
 import pytest
 
 from buoy.model import documents
@@ -14,8 +16,10 @@ from buoy.model.pool import Pool
 from buoy.model.service_ip import Endpoint, PortMapping, ServiceIP
 from buoy.model.status import AddressStatus, State, WorkloadStatus
 from buoy.model.workload import FixedIP, Workload
+from buoy.model.writer import Writer
 
 ADDRESS, PREFIX = Address("192.0.2.7"), Prefix("192.0.2.0/24")
+MOMENT = dt.datetime(2026, 11, 21, 12, 30, tzinfo=dt.UTC)
 MAPPING = PortMapping(protocol="tcp", first=22, last=23, target_first=1022)
 ALL: list[tuple[str, Document]] = [
     ("pools/public", Pool(name="public", prefixes=(PREFIX,))),
@@ -55,6 +59,7 @@ ALL: list[tuple[str, Document]] = [
         Node(name="n1", sessions=(PeerSession(name="p", address=ADDRESS, asn=64512, state="Established"),)),
     ),
     ("fences/n1", Fence(node="n1")),
+    ("writers/neutron", Writer(name="neutron", beaten=MOMENT, interval=15.0, patience=10.0, waiting=2, oldest=1.5)),
     ("peers/tor", Peer(name="tor", address=ADDRESS, asn=64512, bfd=Bfd())),
     ("filters/out", Filter(name="out", rules=(FilterRule(action=Action.ACCEPT, prefix=PREFIX, low=24, high=32),))),
     ("settings/bgp", BGPSettings(originate=(PREFIX,))),
