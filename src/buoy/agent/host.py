@@ -3,11 +3,10 @@
 import contextlib
 import shutil
 import socket
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from buoy.dataplane import dhcp_directory, nft_text, sysctls
+from buoy.dataplane import dhcp_directory, nft_text
 from buoy.dataplane.dhcp import DhcpDriver
 from buoy.dataplane.host import LinuxHost
 from buoy.model import ownership
@@ -32,9 +31,10 @@ _FILES = (
 """What the agent wrote; settings are the operator's and stay."""
 
 
-def open_host(settings: Settings) -> LinuxHost:
+def open_host(settings: Settings, *, prepared: bool = True) -> LinuxHost:
     """Return the drivers of the network namespace we are in; raises `DataplaneError` without the rights."""
-    return LinuxHost(DhcpDriver(), metadata_port=settings.metadata.port, foreign=frozenset(settings.foreign_interfaces))
+    foreign = frozenset(settings.foreign_interfaces)
+    return LinuxHost(DhcpDriver(), metadata_port=settings.metadata.port, foreign=foreign, prepared=prepared)
 
 
 def load_skeleton(settings: Settings) -> None:
@@ -50,7 +50,7 @@ def clean(settings: Settings, *, act: bool) -> Iterator[str]:
     """
     if act and agent_listens():
         raise InvalidInput("agent", ownership.AGENT_SOCKET, "stop the agent of this host first, or it repairs it all")
-    with _host_as_it_is(settings) as host:
+    with contextlib.closing(open_host(settings, prepared=False)) as host:
         nothing: NodeState = {}
         plan = make_plan(host.observe(None), nothing)
         yield from (entry_name(change.key) for change in plan.changes)
@@ -69,20 +69,6 @@ def agent_listens() -> bool:
     """Tell whether an agent of this host is running."""
     with socket.socket(socket.AF_UNIX) as probe:
         return probe.connect_ex(ownership.AGENT_SOCKET) == 0
-
-
-@contextlib.contextmanager
-def _host_as_it_is(settings: Settings) -> Iterator[LinuxHost]:
-    """Open the host, and take back what opening it made: who only asks what would be removed changes nothing."""
-    tables = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=False).stdout
-    host = open_host(settings)
-    try:
-        yield host
-        if _MARKS[0] not in tables.splitlines():
-            host.remove()
-            sysctls.turn_off(host.turned_on)
-    finally:
-        host.close()
 
 
 def _delete(path: Path) -> None:

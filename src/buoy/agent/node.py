@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 from buoy.agent.announcements import Announcements
 from buoy.agent.caution import Caution
+from buoy.agent.flows import FlowAudit
 from buoy.agent.measures import Measures
 from buoy.agent.reconcile import Outcome, reconcile
 from buoy.agent.reports import Reports
@@ -56,6 +57,7 @@ class Agent:
         self.service_ips: set[Address] = set()
         """Service IPs this node has a say on."""
         self._measures = Measures(telemetry)
+        self._flows = FlowAudit(parts.host.flows)
         self._changed: set[str] | None = None
         self._listed = False
         self._audit_due = 0.0
@@ -133,6 +135,7 @@ class Agent:
     def _disturbance(self) -> Disturbance:
         late, self._late = self._late, Disturbance()
         now = self.parts.host.disturbances()
+        self._flows.turn(self.desired, whole=keys is None)
         self._measures.restored(late.restored + now.restored)
         return Disturbance(late.keys | now.keys, late.links | now.links, late.overrun or now.overrun)
 
@@ -236,7 +239,7 @@ class Agent:
                 self.reports.say(status)
 
     def _delay(self) -> float:
-        if self._late != Disturbance():
+        if self._late != Disturbance() or self._flows.going_on:
             return 0.0
         waits = [self.parts.announcements.due(), self._audit_due - time.monotonic()]
         if self._wrong:

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import msgspec
 
-from buoy.model.address import Prefix
+from buoy.model.address import Address, Prefix
 from buoy.model.node import PeerSession
 from buoy.model.nodestate import Failure, Key, Link, NodeState, Step
 from buoy.model.reason import Withhold
@@ -40,8 +40,20 @@ class Disturbance(msgspec.Struct, frozen=True):
     """How often static parts, which are no entries, had to be put back."""
 
 
+class Flows(Protocol):
+    """The connections a host tracks, apart from those that a plan ends."""
+
+    def judge(self, service_ips: Collection[Address]) -> None:
+        """Begin to end what is to or from these and is translated otherwise than the host would do it now."""
+
+    def go_on(self) -> bool:
+        """Judge as many as take some milliseconds; return whether there are more, False if nothing was begun."""
+
+
 class Host(Protocol):
-    """All drivers of one node as one."""
+    """All drivers of one node as one; whoever observes changes nothing by that."""
+
+    flows: Flows
 
     def links(self) -> Mapping[str, Link]:
         """Return every interface by name, from the mirror that notifications keep."""
@@ -53,7 +65,7 @@ class Host(Protocol):
         """Perform the steps phase by phase; stop before a phase that would break the promise."""
 
     def disturbances(self) -> Disturbance:
-        """Drain the kernel's notifications without blocking."""
+        """Drain the kernel's notifications without blocking; put static parts back that another's hand changed."""
 
 
 class Speaker(Protocol):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 import msgspec
 
-from buoy.dataplane.driver import Disturbance
+from buoy.dataplane.driver import Disturbance, Flows
 from buoy.dataplane.fake_packet import (
     UPLINK,
     WITH_HANDSHAKE,
@@ -22,6 +22,7 @@ from buoy.dataplane.fake_packet import (
     route,
     translate,
 )
+from buoy.model.address import Address
 from buoy.model.group import Side
 from buoy.model.nodestate import Announcement, Change, Entry, Failure, Flush, Key, Link, NodeState, Route, Step, Table
 from buoy.planner.plan import endangered
@@ -50,6 +51,21 @@ class Fake:
         self._replies: dict[Packet, Packet] = {}
         self._answered: set[Packet] = set()
         self._disturbed = Disturbance()
+        self.flows: Flows = self
+        self.judged: list[frozenset[Address]] = []
+        """The service IPs whose flows were to be judged, each time."""
+
+    def judge(self, service_ips: Collection[Address]) -> None:
+        """End, at once, the flows of these that would be translated otherwise now."""
+        ours = frozenset(service_ips)
+        self.judged.append(ours)
+        for packet, seen in tuple(self._flows.items()):
+            if not ours.isdisjoint((packet.dst, seen.src)) and self._translated(packet) != seen:
+                del self._flows[packet], self._replies[_tuple(seen.reply)]
+
+    def go_on(self) -> bool:
+        """Judge no more: all was judged at once."""
+        return False
 
     def links(self) -> Mapping[str, Link]:
         """Return every interface by name."""

@@ -12,24 +12,32 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from buoy.dataplane import sysctls
 from buoy.dataplane.conntrack import Conntrack
-from buoy.dataplane.driver import Disturbance, Driver
+from buoy.dataplane.driver import Disturbance, Driver, Flows
 from buoy.dataplane.kernel import Kernel
 from buoy.dataplane.nft import TABLES as NFT_TABLES
 from buoy.dataplane.nft import Nft
 from buoy.dataplane.refused import Refused
+from buoy.dataplane.stale import StaleFlows
 from buoy.model.nodestate import Change, Entry, Failure, Flush, Key, Link, NodeState, Phase, Step, Table
 
 
 class LinuxHost:
-    """The host whose network namespace the calling thread is in."""
+    """The host whose network namespace the calling thread is in.
 
-    def __init__(self, dhcp: Driver, *, metadata_port: int = 8775, foreign: Iterable[str] = ()) -> None:
+    Made to be looked at or cleaned (not `prepared`), it is left as it is until something is applied to it.
+    """
+
+    def __init__(
+        self, dhcp: Driver, *, metadata_port: int = 8775, foreign: Iterable[str] = (), prepared: bool = True
+    ) -> None:
         foreign = frozenset(foreign)
-        self._nft = Nft(metadata_port, foreign)
+        self._nft = Nft(metadata_port, foreign, load=prepared)
         self._kernel = Kernel(foreign)
         self._conntrack = Conntrack()
-        self.turned_on = sysctls.prepare(self._kernel.channel)
-        """Settings of the node as a whole that were off and that we turned on."""
+        self._stale = StaleFlows(self._conntrack, self._nft.content)
+        self.flows: Flows = self._stale
+        if prepared:
+            sysctls.prepare(self._kernel.channel)
         self._drivers: dict[Table, Driver] = dict.fromkeys(NFT_TABLES, self._nft)
         self._drivers |= dict.fromkeys((Table.ROUTE, Table.NEIGHBOUR, Table.DISCARD), self._kernel.routes)
         self._drivers |= {
@@ -54,7 +62,7 @@ class LinuxHost:
 
     def close(self) -> None:
         """Close the sockets; the host keeps everything."""
-        for part in (self._nft, self._kernel, self._conntrack):
+        for part in (self._nft, self._kernel, self._stale, self._conntrack):
             part.close()
 
     def remove(self) -> None:
@@ -68,13 +76,11 @@ class LinuxHost:
         return self._kernel.links.links()
 
     def observe(self, keys: Collection[Key] | None) -> NodeState:
-        """Return our entries; None: all, read afresh, and connections that no map explains are ended."""
+        """Return our entries; None: all, read afresh."""
         self._kernel.settle()
         state: dict[Key, Entry] = {}
         for driver, asked in self._by_driver(keys):
             state.update(driver.observe(asked))
-        if keys is None:
-            self._conntrack.flush_stale(state, self._kernel.node_addresses())
         return state
 
     def apply(self, steps: Sequence[Step]) -> list[Failure]:
@@ -107,6 +113,8 @@ class LinuxHost:
         unanswered = {address for _, act in flushes for address in act.unanswered}
         said = self._conntrack.flush(addresses) + self._conntrack.flush_connectionless(connectionless)
         said += self._conntrack.flush_unanswered(unanswered)
+        if said:
+            self._stale.not_flushed(addresses | connectionless | unanswered)
         return [Failure(step, "; ".join(said)) for step, _ in flushes] if said else []
 
     def _by_driver(self, keys: Collection[Key] | None) -> list[tuple[Driver, Collection[Key] | None]]:

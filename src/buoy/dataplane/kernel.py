@@ -6,14 +6,12 @@ are no disturbance. The tricky thing: one socket carries links and routes, so
 their order is the kernel's.
 """
 
-import socket
 from collections.abc import Collection
 
 from buoy.dataplane import netlink, rtnl
 from buoy.dataplane.driver import Disturbance
 from buoy.dataplane.links import Links
 from buoy.dataplane.routes import Routes
-from buoy.model.address import Address
 from buoy.model.nodestate import Key
 
 _GROUPS = (
@@ -62,15 +60,6 @@ class Kernel:
         told = Disturbance(frozenset(keys), frozenset(self._names | self.links.noticed()), self._lost)
         self._keys, self._names, self._lost = set(), set(), False
         return told
-
-    def node_addresses(self) -> set[Address]:
-        """Return the addresses the node itself has."""
-        return {
-            address
-            for family in (socket.AF_INET, socket.AF_INET6)
-            for _, payload in self.channel.dump(rtnl.address_dump(family))
-            for address in rtnl.parse_address(payload)
-        }
 
     def close(self) -> None:
         """Close both sockets; the kernel keeps everything."""

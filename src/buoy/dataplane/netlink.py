@@ -203,25 +203,43 @@ class Channel:
         raise DataplaneError("netlink dump", "was interrupted eight times by changes")
 
     def _dump_once(self, request: bytes) -> tuple[list[tuple[int, bytes]], bool]:
+        collected: list[tuple[int, bytes]] = []
+        consistent = True
+        for page in self._datagrams(request):
+            for kind, flags, payload in page:
+                consistent = consistent and not flags & DUMP_INTERRUPTED
+                if kind != _DONE:
+                    collected.append((kind, payload))
+        return collected, consistent
+
+    def pages(self, request: bytes) -> Iterator[list[bytes]]:
+        """Yield the payloads of a dump as they come, for the kernel reads on only when the next are asked for.
+
+        What changes meanwhile may be missing or told twice. Nothing else can be asked of this channel before the end.
+        """
+        for page in self._datagrams(request):
+            yield [payload for kind, _, payload in page if kind != _DONE]
+
+    def _datagrams(self, request: bytes) -> Iterator[list[tuple[int, int, bytes]]]:
+        """Yield (kind, flags, payload) of what each datagram of a dump says; raise `Refusal` if it ends with one."""
         self._sequence += 1
         self.sent += 1
         packet = bytearray(request)
         struct.pack_into("=HI", packet, 6, REQUEST | DUMP, self._sequence)
         self._socket.send(packet)
-        collected: list[tuple[int, bytes]] = []
-        consistent = True
-        while True:
+        ended = False
+        while not ended:
+            page: list[tuple[int, int, bytes]] = []
             for kind, flags, sequence, _, payload in split(self._socket.recv(_DATAGRAM)):
                 if sequence != self._sequence:
                     continue
-                consistent = consistent and not flags & DUMP_INTERRUPTED
-                if kind not in (_DONE, _ERROR):
-                    collected.append((kind, payload))
-                    continue
-                number = -struct.unpack_from("=i", payload)[0] if len(payload) >= 4 else 0
-                if number:
-                    raise Refusal(number, _extended(flags, payload) if kind == _ERROR else "")
-                return collected, consistent
+                if kind in (_DONE, _ERROR):
+                    number = -struct.unpack_from("=i", payload)[0] if len(payload) >= 4 else 0
+                    if number:
+                        raise Refusal(number, _extended(flags, payload) if kind == _ERROR else "")
+                    ended, kind = True, _DONE  # noqa: PLW2901  both end a dump
+                page.append((kind, flags, payload))
+            yield page
 
 
 def _extended(flags: int, payload: bytes) -> str:

@@ -8,13 +8,13 @@ The tricky thing: equality is by footprint, since a set knows neither the order
 of sources nor networks nested in others.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from buoy.dataplane import netlink, nft_text, nft_wire
 from buoy.dataplane.driver import Disturbance
 from buoy.dataplane.nft_chains import CHAINS, Chains, chains_of
 from buoy.dataplane.nft_commit import Commit, prefix_set
-from buoy.dataplane.nft_elements import FOREIGN, STATIC, elements, entry_of, guard_of, kind, place
+from buoy.dataplane.nft_elements import FOREIGN, STATIC, elements, entry_of, guard_of, ifname, kind, place
 from buoy.dataplane.nft_prefixes import covered, interval, outermost, prefixes_of
 from buoy.dataplane.nft_table import NftTable, keys_of
 from buoy.dataplane.nft_wire import Kind
@@ -59,10 +59,11 @@ _DAMAGED_COMBINATION = Combination(("(damaged)",))
 
 
 class Nft:
-    """Driver of the nft tables of `TABLES`; the static part is loaded when it is made."""
+    """Driver of the nft tables of `TABLES`; the static part is loaded when it is made, unless it is only looked at."""
 
-    def __init__(self, metadata_port: int = 8775, foreign: Iterable[str] = ()) -> None:
+    def __init__(self, metadata_port: int = 8775, foreign: Iterable[str] = (), *, load: bool = True) -> None:
         self._skeleton = text.skeleton(metadata_port, foreign)
+        self._foreign = frozenset(ifname(name) for name in foreign)
         self.monitor = netlink.Monitor(netlink.NETFILTER, (nft_wire.GROUP,))
         self.channel = netlink.Channel(netlink.NETFILTER)
         self._table = NftTable(self.channel)
@@ -75,9 +76,11 @@ class Nft:
         self._keys: set[Key] = set()
         self._told = self.restored = 0
         """How often the static part had to be loaded again because another's hand had changed it."""
-        self._load_skeleton()
+        if load:
+            self._load_skeleton()
         self._reload()
-        self._chains.sweep()
+        if load:
+            self._chains.sweep()
         self._just_read = True
         """The first full observation needs no second reading: notifications have kept what was read."""
 
@@ -93,7 +96,7 @@ class Nft:
     def disturbances(self) -> Disturbance:
         """Return the keys that others changed since the last call; the static part is whole again if it can be."""
         self._refused = False
-        self._settle()
+        self._mend()
         told = Disturbance(frozenset(self._keys), frozenset(), self._lost, self.restored - self._told)
         self._keys, self._lost, self._told = set(), False, self.restored
         return told
@@ -109,15 +112,18 @@ class Nft:
         found = ((key, self._entry(key)) for key in keys)
         return {key: entry for key, entry in found if entry is not None}
 
+    def content(self, name: str) -> Mapping[tuple[bytes, bytes], bytes]:
+        """Return the data of a map of ours by key and end, from the mirror."""
+        return self._table.content(name)
+
     def _audit(self) -> None:
         before = self._table.fingerprint
         self._keys |= self._reload()
-        if self._table.fingerprint != before:
-            self._restore()
+        self._broken |= self._table.fingerprint != before or self._table.keys_now(FOREIGN) != self._foreign
 
     def apply(self, steps: Sequence[Step]) -> list[Failure]:
         """Chains that come, then elements, then chains that go."""
-        self._settle()
+        self._mend()
         failures = self._chains.come(steps)
         refused = {id(failure.step) for failure in failures}
         failures += self._commit.apply([s for s in steps if _table(s) not in CHAINS and id(s) not in refused])
@@ -149,11 +155,15 @@ class Nft:
             fresh = f"add table {NFT_FAMILY} {NFT_TABLE}\ndelete table {NFT_FAMILY} {NFT_TABLE}\n"
             self._load(fresh + self._skeleton)
 
-    def _settle(self) -> None:
-        self._take_in({self.channel.port})
+    def _mend(self) -> None:
+        self._settle()
         if self._broken and not self._refused:
             self._restore()
-        elif self._deaf:
+
+    def _settle(self) -> None:
+        """Bring the mirror up to date; nothing is put back here, for whoever only looks comes this way."""
+        self._take_in({self.channel.port})
+        if self._deaf:
             self._audit()
         self._deaf = False
         for name in self._dirty_sets:
@@ -191,7 +201,8 @@ class Nft:
             self._broken = self._broken or name == FOREIGN
             self._dirty_sets |= {name} if name in STATIC or identity(name) is not None else set()
         elif identity(name) is None or event.kind in (nft_wire.NEWTABLE, nft_wire.DELTABLE):
-            self._broken = True
+            # whatever went with it is told by nobody
+            self._broken = self._deaf = True
         elif event.kind in (nft_wire.NEWSET, nft_wire.DELSET):
             self._dirty_sets.add(name)
         else:

@@ -68,8 +68,7 @@ class NftTable:
 
     def reload(self) -> set[Key]:
         """Read everything afresh; return the keys whose elements or chains changed."""
-        dumped = self._channel.dump(nft_wire.set_dump())
-        names = {nft_wire.text(netlink.attributes(payload, 4)[2]) for _, payload in dumped}
+        names = {nft_wire.text(netlink.attributes(payload, 4)[2]) for payload in self._dump(nft_wire.set_dump())}
         ours = {name for name in names if name in STATIC or identity(name) is not None}
         changed = {key for name in ours | self._sets.keys() for key in self.reload_set(name)}
         for name in self._sets.keys() - ours:
@@ -81,13 +80,7 @@ class NftTable:
 
     def reload_set(self, name: str) -> set[Key]:
         """Read one set afresh; return the keys whose elements changed."""
-        try:
-            payloads = [payload for _, payload in self._channel.dump(nft_wire.element_dump(name))]
-        except netlink.Refusal as refusal:
-            if refusal.number != _ENOENT:
-                raise
-            payloads = []
-        fresh = nft_wire.parse_elements(kind(name), payloads)
+        fresh = nft_wire.parse_elements(kind(name), self._dump(nft_wire.element_dump(name)))
         before = self._sets.get(name, {})
         if fresh == before:
             self._sets[name] = before
@@ -104,17 +97,25 @@ class NftTable:
 
     def reload_chain(self, name: str) -> set[Key]:
         """Read the rules of one group's or combination's chain afresh."""
-        try:
-            payloads = [payload for _, payload in self._channel.dump(nft_wire.rule_dump(name))]
-        except netlink.Refusal as refusal:
-            if refusal.number != _ENOENT:
-                raise
-            payloads = []
-        seen = [nft_wire.parse_rule(payload).comment for payload in payloads]
+        seen = [nft_wire.parse_rule(payload).comment for payload in self._dump(nft_wire.rule_dump(name))]
         before = self._chains.pop(name, [])
         if seen:
             self._chains[name] = seen
         return _chain_keys(name) if seen != before else set()
+
+    def keys_now(self, name: str) -> set[bytes]:
+        """Return the keys of a set that is not mirrored, read afresh."""
+        elements = nft_wire.parse_elements(Kind.HASH, self._dump(nft_wire.element_dump(name)))
+        return {key for key, _ in elements}
+
+    def _dump(self, request: bytes) -> list[bytes]:
+        """Return what a dump tells; what is not there tells nothing."""
+        try:
+            return [payload for _, payload in self._channel.dump(request)]
+        except netlink.Refusal as refusal:
+            if refusal.number != _ENOENT:
+                raise
+            return []
 
     def written(self, verb: int, name: str, element: Element) -> None:
         """Note an element that the kernel has taken or let go."""
@@ -133,7 +134,7 @@ class NftTable:
     def _reload_rules(self) -> set[Key]:
         fresh: dict[str, list[str]] = {}
         digest = hashlib.sha256()
-        for _, payload in self._channel.dump(nft_wire.rule_dump()):
+        for payload in self._dump(nft_wire.rule_dump()):
             rule = nft_wire.parse_rule(payload)
             if identity(rule.chain) is None:
                 digest.update(rule.chain.encode() + b"\0" + rule.body)

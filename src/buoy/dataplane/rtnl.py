@@ -148,17 +148,6 @@ def parse_neighbour(payload: bytes) -> NeighbourSeen | None:
     return NeighbourSeen(index, unpacked(found[1]), mac, ours)
 
 
-def address_dump(family: int) -> bytes:
-    """Return a dump of the addresses of all interfaces."""
-    return netlink.message(22, netlink.DUMP, struct.pack("=BBBBI", family, 0, 0, 0, 0))
-
-
-def parse_address(payload: bytes) -> list[Address]:
-    """Return the local addresses a message tells of."""
-    found = netlink.attributes(payload, 8)
-    return [unpacked(found[kind]) for kind in (2, 1) if kind in found][:1]
-
-
 class LinkSeen(NamedTuple):
     """An interface as the kernel told it; `settings` are IPv4 and IPv6 devconf arrays, empty if not told."""
 

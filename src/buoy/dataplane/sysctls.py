@@ -11,7 +11,7 @@ Sources: ip-sysctl (kernel), net/ipv4/arp.c `arp_process`.
 """
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from buoy.dataplane import netlink, rtnl
@@ -70,22 +70,13 @@ def let_go(interface: str) -> None:
             _put(path, 0)
 
 
-def prepare(channel: netlink.Channel) -> tuple[str, ...]:
-    """Turn on what the node as a whole needs, only where it is off; return what was turned on."""
-    turned = []
+def prepare(channel: netlink.Channel) -> None:
+    """Turn on what the node as a whole needs, only where it is off."""
     for path in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
         if (_ROOT / path).exists() and (_ROOT / path).read_text().strip() == "0":
             _put(path, 1)
-            turned.append(f"net.{path.replace('/', '.')}")
     answer_all = rtnl.route_message(rtnl.NEWROUTE, netlink.CREATE, ARP_TABLE, *_ALL_BY_LOOPBACK)
     _insist(channel, [answer_all, rtnl.arp_rule_message(rtnl.NEWRULE)], _EEXIST)
-    return tuple(turned)
-
-
-def turn_off(names: Iterable[str]) -> None:
-    """Take back what `prepare` has turned on."""
-    for name in names:
-        _put(name.removeprefix("net.").replace(".", "/"), 0)
 
 
 def remove(channel: netlink.Channel) -> None:

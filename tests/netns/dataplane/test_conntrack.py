@@ -4,8 +4,9 @@ import socket
 
 import pytest
 
-from buoy.model.address import Address
-from buoy.model.nodestate import Flush, Key, Phase, Step, Table
+from buoy.dataplane.driver import Host
+from buoy.model.address import Address, Prefix
+from buoy.model.nodestate import Flush, Key, Mapping, Phase, PortGuard, Step, Table
 from tests.netns.dataplane.place import says
 from tests.netns.dataplane.world import NODE, OUTSIDE, Guest, World, policy
 
@@ -23,6 +24,13 @@ def guest(world: World) -> Guest:
 def flush(world: World, *addresses: str) -> None:
     act = Flush(tuple(Address(address) for address in addresses))
     assert [] == world.host.apply([Step(Phase.FLUSH_OLD, act)])
+
+
+def judge(host: Host, *service_ips: str) -> None:
+    """Do what follows a pass over everything."""
+    host.flows.judge([Address(address) for address in service_ips])
+    while host.flows.go_on():
+        continue
 
 
 def flows(world: World) -> list[str]:
@@ -98,7 +106,7 @@ def test_after_a_move_no_packet_of_an_old_flow_reaches_the_old_guest(world: Worl
     assert (OUTSIDE, FIP1) == says(client, new, (FIP1, 5000))
 
 
-def test_a_crash_between_nat_and_flush_is_healed_when_everything_is_observed(world: World, guest: Guest) -> None:
+def test_a_crash_between_nat_and_flush_is_healed_by_an_act_and_not_by_looking(world: World, guest: Guest) -> None:
     two = world.guest(2)
     world.wish(two.wishes())
     server, client = guest.place.socket(UDP, port=5000), world.outside.socket(UDP)
@@ -109,8 +117,68 @@ def test_a_crash_between_nat_and_flush_is_healed_when_everything_is_observed(wor
     assert [two.address, FIP1] == flows(world)
     stranger = world.fresh_host()
     stranger.observe(None)
+    assert [two.address, FIP1] == flows(world)
+    judge(stranger, FIP1)
     stranger.close()
     assert [two.address] == flows(world)
+
+
+def test_a_flow_that_left_with_a_service_ip_ends_when_that_is_no_more(world: World, guest: Guest) -> None:
+    outside = world.outside.socket(UDP, port=5001)
+    assert (FIP1, OUTSIDE) == says(guest.place.socket(UDP), outside, (OUTSIDE, 5001))
+    judge(world.host, FIP1)
+    assert [OUTSIDE] == flows(world)
+    world.unwish([Key(Table.EGRESS, (guest.address,))])
+    judge(world.host, FIP2)
+    assert [OUTSIDE] == flows(world)
+    judge(world.host, FIP1)
+    assert [] == flows(world)
+
+
+def test_a_flow_of_one_port_ends_with_its_mapping_though_another_leads_to_the_same_guest(world: World) -> None:
+    guest = world.guest(1)
+    both = {Key(Table.MAPPING, (FIP1, "udp", str(port))): Mapping(guest.address, port) for port in (5000, 5001)}
+    announced = {key: entry for key, entry in guest.floating(FIP1).items() if key.table is Table.ANNOUNCEMENT}
+    assert [] == world.wish(policy(), guest.wishes(), both, announced)
+    for port in (5000, 5001):
+        assert says(world.outside.socket(UDP), guest.place.socket(UDP, port=port), (FIP1, port))
+    world.unwish([Key(Table.MAPPING, (FIP1, "udp", "5000"))])
+    judge(world.host, FIP1)
+    assert [FIP1] == flows(world)
+    assert "dport=5001" in world.node.exec("conntrack", "-L", "-p", "udp")
+
+
+def test_what_was_answered_untranslated_is_looked_for_by_a_new_agent_and_after_a_refused_flush(
+    world: World, guest: Guest
+) -> None:
+    world.node.ip("route", "add", "203.0.113.9/32", "dev", guest.tap)
+    guest.place.ip("addr", "add", "203.0.113.9/32", "dev", "eth0")
+    sources = tuple((guest.mac, Prefix(f"{each}/32")) for each in (guest.address, "203.0.113.9"))
+    world.wish({Key(Table.GUARD, (guest.tap,)): PortGuard("all", sources)})
+    server = guest.place.socket(UDP, "203.0.113.9", 5000)
+    assert says(world.outside.socket(UDP), server, ("203.0.113.9", 5000))
+    judge(world.host, "203.0.113.9")
+    world.wish(guest.floating("203.0.113.9", egress=False))
+    assert ["203.0.113.9"] == flows(world)
+    stranger = world.fresh_host()
+    judge(stranger, "203.0.113.9")
+    stranger.close()
+    assert [] == flows(world)
+
+
+def test_ten_thousand_connections_are_judged_in_several_steps(world: World, guest: Guest) -> None:
+    sockets = world.outside.socket(UDP)
+    client = guest.place.socket(UDP)
+    for port in range(10_000, 20_000):
+        sockets.sendto(b"?", (FIP1, port))
+        client.sendto(b"?", (OUTSIDE, port))
+    world.unwish([Key(Table.DNAT, (FIP1,))])
+    world.host.flows.judge([Address(FIP1)])
+    steps = 1
+    while world.host.flows.go_on():
+        steps += 1
+    assert (True, set()) == (steps > 2, set(flows(world)) - {OUTSIDE})
+    assert not world.host.flows.go_on()
 
 
 def test_a_flow_begun_before_its_association_is_not_left_untranslated(world: World, guest: Guest) -> None:
@@ -118,7 +186,7 @@ def test_a_flow_begun_before_its_association_is_not_left_untranslated(world: Wor
     world.node.ip("route", "add", "203.0.113.9/32", "via", OUTSIDE)
     assert None is says(client, server, ("203.0.113.9", 5000))
     world.wish(guest.floating("203.0.113.9", egress=False))
-    world.host.observe(None)
+    judge(world.host, "203.0.113.9")
     assert (OUTSIDE, "203.0.113.9") == says(client, server, ("203.0.113.9", 5000))
 
 
@@ -133,11 +201,12 @@ def test_right_flows_and_those_of_others_survive_an_audit(world: World, guest: G
     assert says(world.outside.socket(UDP), guest.place.socket(UDP, port=5000), (FIP1, 5000))
     assert says(guest.place.socket(UDP), outside, (OUTSIDE, 5001))
     assert ("198.51.100.1", OUTSIDE) == says(two.place.socket(UDP), outside, (OUTSIDE, 5001))
-    leads_on = f"chain c {{ type nat hook prerouting priority -110; ip daddr {NODE} dnat to {two.address}; }};"
-    world.node.exec("nft", f"add table ip hers {{ {leads_on} }}")
-    through = world.outside.socket(UDP)
-    assert says(through, two.place.socket(UDP, port=5003), (NODE, 5003))
+    leads_on = f"type nat hook prerouting priority -110; ip daddr {{ {NODE}, 203.0.113.77 }} dnat to {two.address};"
+    world.node.exec("nft", f"add table ip hers {{ chain c {{ {leads_on} }}; }}")
+    server = two.place.socket(UDP, port=5003)
+    for led in (NODE, "203.0.113.77"):
+        assert says(world.outside.socket(UDP), server, (led, 5003))
     before = flows(world)
-    world.host.observe(None)
+    judge(world.host, FIP1, FIP2)
     assert before == flows(world)
-    assert NODE in before
+    assert {NODE, "203.0.113.77"} <= set(before)

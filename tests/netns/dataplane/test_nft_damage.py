@@ -1,6 +1,7 @@
 """What another hand does to the nft table is told, repaired, and counted."""
 
 import contextlib
+import socket
 import subprocess
 from collections.abc import Iterator
 
@@ -88,6 +89,31 @@ def test_a_static_chain_damaged_by_hand_is_whole_again(world: World, command: st
     world.host.disturbances()
     assert sorted(before.splitlines()) == sorted(world.node.exec("nft", "list", "table", "inet", "buoy").splitlines())
     assert EVERYTHING == world.host.observe(None)
+
+
+def test_whoever_only_looks_sees_the_damage_and_leaves_it(world: World) -> None:
+    world.wish(EVERYTHING)
+    world.node.exec("nft", "flush chain inet buoy postrouting_nat; delete chain inet buoy prerouting_policy")
+    damaged = world.node.exec("nft", "list", "ruleset")
+    assert EVERYTHING == world.host.observe(EVERYTHING) == world.host.observe(None)
+    assert damaged == world.node.exec("nft", "list", "ruleset")
+    world.node.exec("nft", "delete table inet buoy")
+    assert {} == world.host.observe(EVERYTHING) == world.host.observe(None)
+    assert "inet buoy" not in world.node.exec("nft", "list", "tables")
+    told = world.host.disturbances()
+    assert (frozenset(EVERYTHING), 1) == (told.keys, told.restored)
+    assert "inet buoy" in world.node.exec("nft", "list", "tables")
+
+
+def test_a_tap_declared_foreign_while_notifications_were_lost_is_judged_again(world: World) -> None:
+    listening = socket.socket(fileno=socket.dup(world.host.filenos()[1]))
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    elements = ", ".join(f"10.9.{number // 256}.{number % 256} : 192.0.2.1" for number in range(3000))
+    world.node.exec("nft", "-f", "-", text=f"add element inet buoy fip4 {{ {elements} }}\n")
+    world.node.exec("nft", "add element inet buoy foreign { tap1 }")
+    assert world.host.disturbances().overrun
+    listening.close()
+    assert (1, False) == (world.host.restored, "tap1" in world.node.exec("nft", "list set inet buoy foreign"))
 
 
 def test_a_tap_declared_foreign_by_hand_is_judged_again(world: World) -> None:

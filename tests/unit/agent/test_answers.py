@@ -91,6 +91,17 @@ def test_plan_and_audit_name_what_differs_and_do_nothing(served: Person) -> None
     assert not served.story.holds(*DNAT[:1], *DNAT.name)
 
 
+def test_a_question_ends_no_flow_and_a_pass_over_everything_judges_those_of_service_ips(served: Person) -> None:
+    assert [frozenset({SERVICE})] == served.story.host.judged
+    for question in ("plan", "audit", "why"):
+        served.ask(question, address=SERVICE)
+    served.story.look()
+    assert 1 == len(served.story.host.judged)
+    served.ask("release-guard")
+    served.story.look()
+    assert 2 == len(served.story.host.judged)
+
+
 def test_held_removals_are_in_the_plan_until_a_person_releases_them(served: Person) -> None:
     story = served.story
     story.store = "another"
