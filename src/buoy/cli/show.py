@@ -18,6 +18,7 @@ from buoy.model.snapshot import Snapshot
 from buoy.model.status import AddressStatus
 from buoy.model.workload import Workload
 from buoy.planner.peering_rules import HIDDEN
+from buoy.planner.placement import serving, unbound
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
@@ -54,8 +55,8 @@ def addresses(output: OutputOption = Output.TABLE, node: NodeOption = "") -> Non
         match document:
             case AddressStatus() as status if not node or status.node == node:
                 return _address_row(status, snapshot)
-            case ServiceIP() as claim if not claim.endpoints and not node:
-                return {"address": claim.address, "mode": claim.mode, "state": "down", "reason": "unbound"}
+            case ServiceIP() as claim if not serving(claim) and not node:
+                return {"address": claim.address, "mode": claim.mode, "state": "down", "reason": unbound(claim).reason}
         return None
 
     columns = ["address", "mode", "target", "node", "state", "announced", "reason"]

@@ -14,6 +14,7 @@ from buoy.model.service_ip import ServiceIP
 from buoy.model.snapshot import Snapshot
 from buoy.model.status import AddressStatus, State
 from buoy.model.workload import Workload
+from buoy.planner.placement import serving
 
 MetricsOption = Annotated[
     bool, typer.Option("--metrics", help="Print what is known of Neutron as Prometheus reads it, and end with 0.")
@@ -61,7 +62,7 @@ def _nodes(snapshot: Snapshot) -> list[dict[str, Any]]:
 def _addresses(snapshot: Snapshot) -> list[dict[str, Any]]:
     found = [document for document in snapshot.documents.values() if isinstance(document, AddressStatus)]
     counts = Counter(str(document.state) for document in found)
-    unbound = sum(isinstance(claim, ServiceIP) and not claim.endpoints for claim in snapshot.documents.values())
+    unbound = sum(isinstance(claim, ServiceIP) and not serving(claim) for claim in snapshot.documents.values())
     rows = [_row("addresses", f"{counts[State.ACTIVE]} active, {counts[State.DOWN]} down, {unbound} unbound")]
     rows += [
         _row(f"address {wrong.address}", wrong.state, f"{wrong.reason} on {wrong.node}: buoy why {wrong.address}")

@@ -51,7 +51,7 @@ class Reason(enum.StrEnum):
 _TEXT = {
     Reason.UNKNOWN_ADDRESS: (
         "{address} is in no document of the store",
-        "check the address; `buoy show addresses` lists what is known",
+        "check the address; a fixed IP is known once its port is on a node: `buoy show addresses`",
     ),
     Reason.UNBOUND: (
         "{address} is bound to no workload",

@@ -10,6 +10,7 @@ from typing import TypeAlias
 import msgspec
 
 from buoy.model.address import Address, packed
+from buoy.model.node import Fence
 from buoy.model.reason import Reason, Withhold
 from buoy.model.service_ip import Endpoint, Mode, ServiceIP
 from buoy.model.workload import Workload
@@ -53,7 +54,7 @@ def service_ip_placed(service: ServiceIP, node: str, reader: Reader) -> Served |
     if service.mode is not Mode.TRANSLATED:
         return _withhold(Reason.MODE_NOT_SERVED, service, mode=service.mode.value)
     if not bound:
-        return _unbound(service)
+        return unbound(service)
     candidates = _candidates(sorted(bound, key=_order), node)
     if not any(endpoint.node == node for endpoint in candidates):
         return _withhold(Reason.OTHER_NODE, service, node=min(bound, key=_order).node, workload=bound[0].workload)
@@ -67,6 +68,26 @@ def serving(service: ServiceIP) -> frozenset[str]:
     """Return the nodes that are to serve a service IP: each endpoint's, or for mapped ones the anchor's alone."""
     bound = sorted((endpoint for endpoint in service.endpoints if endpoint.node), key=_order)
     return frozenset(endpoint.node for endpoint in bound if _candidates(bound, endpoint.node))
+
+
+def unbound(service: ServiceIP) -> Withhold:
+    """Return why a service IP that no node is to serve leads nowhere."""
+    if not service.endpoints:
+        return _withhold(Reason.UNBOUND, service)
+    foreign = [endpoint for endpoint in service.endpoints if endpoint.driver]
+    endpoint = (foreign or service.endpoints)[0]
+    reason = Reason.OTHER_DRIVER if foreign else Reason.PORT_UNBOUND
+    return _withhold(reason, service, workload=endpoint.workload, driver=endpoint.driver)
+
+
+def unconfirmed(address: Address, reader: Reader) -> bool:
+    """Tell whether a node that is to serve an address no more may still announce it, and nobody has fenced it."""
+    others = reader.announcers(address)
+    if not others:
+        return False
+    service = reader.document(f"service-ips/{address}", ServiceIP)
+    rightful = serving(service) if service else frozenset()
+    return any(reader.document(f"fences/{node}", Fence) is None for node in others if node not in rightful)
 
 
 def _order(endpoint: Endpoint) -> tuple[str, int, bytes, str]:
@@ -118,15 +139,6 @@ def _interface(service: ServiceIP, endpoint: Endpoint, reader: Reader) -> str | 
     if withheld is not None:
         return Withhold(withheld.reason, {"address": service.address, **withheld.details})
     return workload.interface
-
-
-def _unbound(service: ServiceIP) -> Withhold:
-    if not service.endpoints:
-        return _withhold(Reason.UNBOUND, service)
-    foreign = [endpoint for endpoint in service.endpoints if endpoint.driver]
-    endpoint = (foreign or service.endpoints)[0]
-    reason = Reason.OTHER_DRIVER if foreign else Reason.PORT_UNBOUND
-    return _withhold(reason, service, workload=endpoint.workload, driver=endpoint.driver)
 
 
 def _withhold(reason: Reason, service: ServiceIP, **details: str) -> Withhold:

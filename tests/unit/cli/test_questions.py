@@ -18,11 +18,12 @@ from buoy.model.node import Node, PeerSession
 from buoy.model.peer import Peer
 from buoy.model.pool import Pool, Registry
 from buoy.model.reason import Reason
+from buoy.model.service_ip import Endpoint
 from buoy.model.status import AddressStatus, State
 from buoy.model.writer import Writer
 from buoy.store.memory import MemoryStore
 from buoy.store.store import Write
-from tests.unit.planner.cloud import FIXED, HERE, SERVICE, THERE, floating, port
+from tests.unit.planner.cloud import FIXED, HERE, SERVICE, THERE, endpoint, floating, port
 
 UP = PeerSession(name="peer_tor", address=Address("192.0.2.254"), asn=64511, state="Established")
 DOWN = PeerSession(name="peer_tor", address=Address("192.0.2.254"), asn=64511, state="Active")
@@ -81,6 +82,23 @@ def test_json_has_topic_text_and_reason_of_each_line(store: MemoryStore, buoy: B
         code,
         [(line["topic"], line["ok"], line["reason"]) for line in json.loads(text)],
     )
+
+
+@pytest.mark.parametrize(
+    ("ends", "reason"),
+    [
+        ((), Reason.UNBOUND),
+        ((endpoint(node=""),), Reason.PORT_UNBOUND),
+        ((endpoint(node="", driver="ovn"),), Reason.OTHER_DRIVER),
+    ],
+)
+def test_a_service_ip_that_is_on_no_node_is_listed_and_counted(
+    store: MemoryStore, buoy: Buoy, ends: tuple[Endpoint, ...], reason: Reason
+) -> None:
+    hold(store, floating(endpoints=ends))
+    listed = json.loads(buoy("show", "addresses", "-o", "json")[1])
+    assert [(SERVICE, "down", reason)] == [(row["address"], row["state"], row["reason"]) for row in listed]
+    assert "0 active, 0 down, 1 unbound" in buoy("status")[1]
 
 
 def test_a_silent_store_ends_with_3(store: MemoryStore, buoy: Buoy) -> None:
