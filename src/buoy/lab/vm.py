@@ -106,7 +106,10 @@ def _bind(neutron: NeutronApi, wish: Wish, host: str, undo: ExitStack) -> dict[s
     else:
         raise LabError("give --network NET or --port PORT")
     if port["binding:vif_type"] in ("binding_failed", "unbound"):
-        raise LabError(f"no driver could bind the port on {host}: does its agent live? `openstack network agent list`")
+        raise LabError(
+            f"no driver could bind the port on {host}: has it a fixed IP? does the agent live? "
+            "`openstack network agent list`; `buoy lab logs controller neutron`"
+        )
     return port
 
 
