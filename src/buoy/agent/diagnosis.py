@@ -54,7 +54,7 @@ def _sysctls() -> Iterator[Finding]:
         value = _read(f"/proc/sys/{name}")
         dotted = name.replace("/", ".")
         yield Finding(
-            dotted, value, "" if value == wanted else f"sysctl -w {dotted}={wanted} (the agent does at start)"
+            dotted, value, "" if value == wanted else f"sysctl -w {dotted}={wanted} (a running agent does by itself)"
         )
     strict = _read("/proc/sys/net/ipv4/conf/all/rp_filter")
     remedy = "sysctl -w net.ipv4.conf.all.rp_filter=0: it overrides our taps and drops allowed address pairs"

@@ -37,7 +37,7 @@ class LinuxHost:
         self._stale = StaleFlows(self._conntrack, self._nft.content)
         self.flows: Flows = self._stale
         if prepared:
-            sysctls.prepare(self._kernel.channel)
+            self._kernel.links.foundation.lay()
         self._drivers: dict[Table, Driver] = dict.fromkeys(NFT_TABLES, self._nft)
         self._drivers |= dict.fromkeys((Table.ROUTE, Table.NEIGHBOUR, Table.DISCARD), self._kernel.routes)
         self._drivers |= {

@@ -21,6 +21,7 @@ _GROUPS = (
     rtnl.GROUP_ROUTE6,
     rtnl.GROUP_NETCONF4,
     rtnl.GROUP_NETCONF6,
+    rtnl.GROUP_RULE4,
 )
 
 
@@ -73,9 +74,9 @@ class Kernel:
                 down.add(seen.ifindex)
             self._names |= self.links.heard(event)
         elif event.kind == rtnl.NEWNETCONF:
-            key = self.links.settings_heard(event)
-            if key is not None:
-                self._keys.add(key)
+            self._keys |= self.links.settings_heard(event)
+        elif event.kind in (rtnl.NEWRULE, rtnl.DELRULE):
+            self._keys |= self.links.foundation_heard()
         else:
             changed = self.routes.heard(event)
             if event.port != self.channel.port:

@@ -2,7 +2,7 @@
 
 Promises: `links()` is every interface by name; an entry of table LINK is
 observed where the kernel says that a setting of ours is there, and as complete
-where all are; `foreign` interfaces are never looked at. The tricky thing: a setting
+where all are, the node's own among them; `foreign` interfaces are never looked at. The tricky thing: a setting
 changed by hand is told only by netconf notifications without the value, so the
 interface is read again.
 """
@@ -10,6 +10,7 @@ interface is read again.
 from collections.abc import Collection, Mapping, Sequence
 
 from buoy.dataplane import netlink, rtnl, sysctls
+from buoy.dataplane.foundation import Foundation
 from buoy.dataplane.rtnl import LinkSeen
 from buoy.model.errors import DataplaneError
 from buoy.model.nodestate import Change, Failure, Key, Link, LinkSettings, NodeState, Step, Table
@@ -21,6 +22,7 @@ class Links:
 
     def __init__(self, channel: netlink.Channel, foreign: Collection[str] = ()) -> None:
         self._channel = channel
+        self.foundation = Foundation(channel)
         self._foreign = foreign
         self._by_index: dict[int, LinkSeen] = {}
         self._by_name: dict[str, Link] = {}
@@ -53,6 +55,7 @@ class Links:
             if seen is not None:
                 self._put(seen)
         self._damaged |= {Key(Table.LINK, (name,)) for name in (right - self._right) & self._by_name.keys()}
+        self._damaged |= self.foundation_heard()
         return {name for name in before.keys() | self._by_name.keys() if before.get(name) != self._by_name.get(name)}
 
     def heard(self, event: netlink.Heard) -> set[str]:
@@ -70,15 +73,21 @@ class Links:
             self._put(seen._replace(conf4=conf[0], conf6=conf[1]))
         return {name for name in names if before[name] != self._by_name.get(name)}
 
-    def settings_heard(self, event: netlink.Heard) -> Key | None:
-        """Take one netconf notification; return the key if settings of ours are no longer right."""
+    def settings_heard(self, event: netlink.Heard) -> set[Key]:
+        """Take one netconf notification; return the keys whose settings are no longer right."""
         raw = netlink.attributes(event.payload, 4).get(1, b"")
         index = int.from_bytes(raw, "little", signed=True)
+        if index == rtnl.EVERY_INTERFACE:
+            return self.foundation_heard()
         seen = self._by_index.get(index)
         if seen is None or seen.name not in self._right:
-            return None
+            return set()
         self._refresh(seen.name)
-        return None if seen.name in self._right else Key(Table.LINK, (seen.name,))
+        return set() if seen.name in self._right else {Key(Table.LINK, (seen.name,))}
+
+    def foundation_heard(self) -> set[Key]:
+        """Look at the node's own settings; return the keys of all our interfaces if these are no longer right."""
+        return {Key(Table.LINK, (name,)) for name in self._right} if self.foundation.look() else set()
 
     def observe(self, keys: Collection[Key] | None) -> NodeState:
         """Return our entries of table LINK under these keys; None: all."""
@@ -92,7 +101,7 @@ class Links:
         return {Key(Table.LINK, (name,)): entry for name in names if (entry := self._entry(name))}
 
     def _entry(self, name: str) -> LinkSettings | None:
-        if name in self._right:
+        if name in self._right and self.foundation.right:
             return LinkSettings()
         link = self._by_name.get(name)
         return LinkSettings(complete=False) if link and sysctls.marked(self._by_index[link.index]) else None
@@ -108,6 +117,8 @@ class Links:
                     sysctls.let_go(name)
                 else:
                     self.index(name)
+                    if not self.foundation.right:
+                        self.foundation.lay()
                     sysctls.write(name)
             except DataplaneError as error:
                 failures.append(Failure(step, str(error)))

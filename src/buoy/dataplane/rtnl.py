@@ -18,8 +18,12 @@ from buoy.model.ownership import ARP_MARK, ARP_TABLE, ROUTE_PROTOCOL
 NEWLINK, DELLINK, GETLINK = 16, 17, 18
 NEWROUTE, DELROUTE, GETROUTE = 24, 25, 26
 NEWNEIGH, DELNEIGH, GETNEIGH = 28, 29, 30
-NEWRULE, DELRULE = 32, 33
+NEWRULE, DELRULE, GETRULE = 32, 33, 34
+RULE_MARK, RULE_TABLE = 10, 15
 GROUP_LINK, GROUP_NEIGH, GROUP_ROUTE4, GROUP_ROUTE6, GROUP_NETCONF4, GROUP_NETCONF6 = 1, 3, 7, 11, 24, 25
+GROUP_RULE4 = 8
+EVERY_INTERFACE = -1
+"""In netconf notifications: the setting of the node as a whole."""
 NEWNETCONF = 80
 UNICAST, BLACKHOLE, UNREACHABLE = 1, 6, 7
 IFF_UP = 1
@@ -171,11 +175,16 @@ def link_request(index: int) -> bytes:
 def arp_rule_message(kind: int) -> bytes:
     """Return a request about the rule that leads marked packets, and only those, to our ARP table."""
     header = struct.pack("=BBBBBBBBI", socket.AF_INET, 0, 0, 0, 0, 0, 0, 1, 0)
-    values = ((6, _ARP_PRIORITY), (10, ARP_MARK), (15, ARP_TABLE), (16, 0xFFFFFFFF))
+    values = ((6, _ARP_PRIORITY), (RULE_MARK, ARP_MARK), (RULE_TABLE, ARP_TABLE), (16, 0xFFFFFFFF))
     parts = [netlink.attribute(kind, _U32.pack(value)) for kind, value in values]
     parts.append(netlink.attribute(21, bytes([ROUTE_PROTOCOL])))
     flags = netlink.CREATE | netlink.EXCL if kind == NEWRULE else 0
     return netlink.message(kind, flags, header + b"".join(parts))
+
+
+def rule_dump() -> bytes:
+    """Return a dump of all IPv4 rules."""
+    return netlink.message(GETRULE, netlink.DUMP, struct.pack("=B11x", socket.AF_INET))
 
 
 def parse_link(payload: bytes) -> LinkSeen | None:

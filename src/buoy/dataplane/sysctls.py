@@ -11,7 +11,7 @@ Sources: ip-sysctl (kernel), net/ipv4/arp.c `arp_process`.
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from buoy.dataplane import netlink, rtnl
@@ -70,11 +70,21 @@ def let_go(interface: str) -> None:
             _put(path, 0)
 
 
-def prepare(channel: netlink.Channel) -> None:
-    """Turn on what the node as a whole needs, only where it is off."""
+def forwards() -> bool:
+    """Tell whether the node forwards, by each family it has."""
+    return not any(_off())
+
+
+def _off() -> Iterator[str]:
     for path in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
         if (_ROOT / path).exists() and (_ROOT / path).read_text().strip() == "0":
-            _put(path, 1)
+            yield path
+
+
+def prepare(channel: netlink.Channel) -> None:
+    """Turn on what the node as a whole needs, only where it is off."""
+    for path in _off():
+        _put(path, 1)
     answer_all = rtnl.route_message(rtnl.NEWROUTE, netlink.CREATE, ARP_TABLE, *_ALL_BY_LOOPBACK)
     _insist(channel, [answer_all, rtnl.arp_rule_message(rtnl.NEWRULE)], _EEXIST)
 

@@ -192,6 +192,35 @@ def test_a_setting_changed_by_hand_is_told_and_repaired(world: World, guest: Gue
     assert "0" == world.node.exec("sysctl", "-n", "net.ipv4.conf.tap1.rp_filter").strip()
 
 
+@pytest.mark.parametrize(
+    "act",
+    [
+        ("sysctl", "-qw", "net.ipv4.ip_forward=0"),
+        ("sysctl", "-qw", "net.ipv6.conf.all.forwarding=0"),
+        ("ip", "rule", "del", "fwmark", "0x205"),
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("overtaken", [False, True], ids=["heard", "found"])
+def test_what_the_node_as_a_whole_needs_is_told_and_repaired(
+    world: World, guest: Guest, act: tuple[str, ...], *, overtaken: bool
+) -> None:
+    key = Key(Table.LINK, ("tap1",))
+    wishes = guest.wishes(None)
+    world.wish(wishes)
+    world.host.disturbances()
+    before = world.node.exec("sysctl", "net.ipv4.conf", "net.ipv6.conf", "-a", "-r", "forwarding")
+    world.node.exec(*act)
+    if overtaken:
+        world.host._kernel.links.observe(None)
+    assert key in world.host.disturbances().keys
+    assert {key: LinkSettings(complete=False)} == world.host.observe([key])
+    assert [] == world.wish(wishes)
+    assert wishes == world.host.observe(wishes.keys())
+    assert before == world.node.exec("sysctl", "net.ipv4.conf", "net.ipv6.conf", "-a", "-r", "forwarding")
+    assert "fwmark 0x205" in world.node.ip("rule")
+
+
 def test_a_missing_interface_is_refused_and_the_rest_goes_on(world: World, guest: Guest) -> None:
     missing = Key(Table.ROUTE, ("192.0.2.9/32",))
     good = Key(Table.ROUTE, ("192.0.2.1/32",))
