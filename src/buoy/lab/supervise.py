@@ -129,7 +129,9 @@ class Supervisor:
 
     async def _keep(self, unit: Unit) -> None:
         delay = _FIRST_DELAY
-        await _until(partial(self._may_begin, unit))
+        # only once: who starts it again wants to see it alone
+        if not unit.group:
+            await _until(partial(self._may_begin, unit))
         while True:
             began = time.monotonic()
             exit_code = await self._run_once(unit)
