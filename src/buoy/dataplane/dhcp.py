@@ -23,9 +23,9 @@ class DhcpDriver:
         self._directory = directory
 
     def observe(self, keys: Collection[Key] | None) -> NodeState:
-        """Return each interface's configuration; raise `OSError` if the directory cannot be read."""
+        """Return each interface's configuration; of a directory that cannot be listed, none."""
         if keys is None:
-            names: Collection[str] = sorted(dhcp_directory.interfaces(self._directory))
+            names: Collection[str] = self._interfaces()
         else:
             names = [key.name[0] for key in keys if key.table is Table.DHCP]
         found: dict[Key, Entry] = {}
@@ -54,8 +54,15 @@ class DhcpDriver:
             case _:
                 return
 
+    def _interfaces(self) -> list[str]:
+        try:
+            return sorted(dhcp_directory.interfaces(self._directory))
+        except OSError:
+            # what is wished is then missing, and the attempt to write it tells why
+            return []
+
     def _read(self, name: str) -> GuestConfig | None:
         try:
             return dhcp_directory.read(self._directory, name)
-        except InvalidInput:
+        except (InvalidInput, OSError):
             return GuestConfig(interface=name, mac=Mac("00:00:00:00:00:00"))

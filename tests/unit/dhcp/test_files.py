@@ -57,6 +57,24 @@ def test_an_unreadable_file_is_a_difference(tmp_path: Path) -> None:
     assert {KEY: CONFIG} == driver.observe(None)
 
 
+def test_what_the_disk_refuses_to_show_is_a_difference_whose_repair_fails_alone(tmp_path: Path) -> None:
+    (tmp_path / "tap1.json").mkdir()
+    driver = DhcpDriver(tmp_path)
+    assert {KEY} == set(driver.observe(None)) == set(driver.observe([KEY]))
+    other = Step(
+        Phase.BUILD, Change(Key(Table.DHCP, ("tap2",)), None, msgspec.structs.replace(CONFIG, interface="tap2"))
+    )
+    failures = driver.apply([ADD, other])
+    assert ([ADD], True) == ([failure.step for failure in failures], "directory" in failures[0].error.lower())
+
+
+def test_a_directory_that_cannot_be_listed_holds_nothing_and_refuses_each_step(tmp_path: Path) -> None:
+    (tmp_path / "dhcp").write_text("a file stands where the directory was")
+    driver = DhcpDriver(tmp_path / "dhcp")
+    assert {} == driver.observe(None)
+    assert [ADD] == [failure.step for failure in driver.apply([ADD])]
+
+
 def test_what_a_killed_writer_leaves_is_neither_read_nor_in_the_way(tmp_path: Path) -> None:
     (tmp_path / ".tap1.json.new").write_text("{")
     driver = DhcpDriver(tmp_path)
