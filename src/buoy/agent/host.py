@@ -27,6 +27,7 @@ _FILES = (
     dhcp_directory.DIRECTORY,
     Path(ownership.STATE_DIRECTORY),
     Path(ownership.AGENT_SOCKET),
+    Path(ownership.AGENT_LOCK),
 )
 """What the agent wrote; settings are the operator's and stay."""
 

@@ -24,6 +24,7 @@ from buoy.agent.inspect import listen
 from buoy.agent.kept import Draining, Kept
 from buoy.agent.node import Agent, Parts
 from buoy.agent.reports import Reports
+from buoy.agent.sole import sole_agent
 from buoy.agent.speaking import BirdConfiguration
 from buoy.dataplane.bird import BirdSpeaker
 from buoy.dataplane.host import LinuxHost
@@ -62,12 +63,21 @@ _COLLECT_AT_START = 200_000
 
 
 async def run_agent(settings: Settings) -> None:
-    """Run until a signal; raises `InvalidInput` for settings no agent can run with, `DataplaneError` without rights."""
+    """Run until a signal.
+
+    Raises `InvalidInput` for settings no agent can run with, `Conflict` where another runs, `DataplaneError` without
+    rights.
+    """
     if not settings.addresses:
         raise InvalidInput(
             "addresses", "", "name this node's own address in the settings, such as addresses = ['192.0.2.3']"
         )
     telemetry, pulse = Telemetry(), Pulse()
+    with sole_agent():
+        await _run_alone(settings)
+
+
+async def _run_alone(settings: Settings) -> None:
     store = open_store(settings.store, _reporter(telemetry))
     host = open_host(settings)
     agent = build(settings, host, store, telemetry)
