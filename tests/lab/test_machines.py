@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -141,3 +142,59 @@ def test_logs_are_files_of_the_host(lab: Lab) -> None:
     [log] = lab.log_files("access", "bird")
     assert "Started" in log.read_text()
     assert os.getuid() == log.stat().st_uid
+
+
+@pytest.fixture
+def off(lab: Lab) -> Iterator[str]:
+    """A node that was switched off; it is on again afterwards."""
+    lab.exec("compute-2", "sh", "-c", "echo kept > /etc/mark; echo kept > /var/lib/mark; echo lost > /run/mark")
+    lab.exec("compute-2", "ip", "route", "add", "198.51.100.0/24", "via", "192.168.8.1")
+    lab.node("stop", "compute-2")
+    yield "compute-2"
+    lab.node("start", "compute-2")
+
+
+def state(lab: Lab, node: str) -> str:
+    [found] = [one["state"] for one in lab.status()["nodes"] if one["name"] == node]
+    return str(found)
+
+
+def test_a_node_that_is_off_answers_nobody_and_runs_nothing(lab: Lab, off: str) -> None:
+    assert ("off", "on") == (state(lab, off), state(lab, "compute-1"))
+    assert 0 != lab.exec("access", "ping", "-c1", "-W1", off, check=False).returncode
+    assert {"killed"} == {str(one["stage"]) for one in lab.services() if one["node"] == off}
+    with pytest.raises(LabError, match="node compute-2 is off: `buoy lab node start compute-2`"):
+        lab.exec(off, "true")
+    with pytest.raises(LabError, match="is off"):
+        lab.service("start", off, "ssh")
+    with pytest.raises(LabError, match="is off"):
+        lab.plug(name="late", node=off, interface="tap0", mac="fa:16:3e:00:00:01")
+
+
+def test_a_power_cut_ends_also_what_somebody_runs_there(lab: Lab) -> None:
+    with subprocess.Popen(lab.command("compute-2", ["sleep", "1000"])) as somebody:
+        time.sleep(0.2)
+        lab.node("stop", "compute-2")
+        assert 0 != somebody.wait(timeout=5)
+    lab.node("start", "compute-2")
+
+
+def test_a_node_that_is_on_again_has_its_disk_and_nothing_of_its_memory(lab: Lab, off: str) -> None:
+    assert "on" == lab.node("start", off)["state"]
+    wait_for(lab, off, "ssh", "ready")
+    lab.exec("access", "ping", "-c1", "-W5", off)
+    shown = lab.exec(off, "sh", "-c", "cat /etc/mark /var/lib/mark; ls /run/mark", check=False)
+    assert "kept\nkept\n" == shown.stdout
+    assert "198.51.100.0/24" not in lab.exec(off, "ip", "route").stdout
+    assert f"{off}\n" == lab.exec(off, "hostname").stdout
+
+
+def test_switching_twice_is_switching_once(lab: Lab, off: str) -> None:
+    assert "off" == lab.node("stop", off)["state"]
+    assert ["on", "on"] == [lab.node("start", off)["state"] for _ in range(2)]
+    wait_for(lab, off, "ssh", "ready")
+
+
+def test_a_node_that_is_not_there_is_refused_with_those_there_are(lab: Lab) -> None:
+    with pytest.raises(LabError, match="no node compute-9; there are access, controller, compute-1, compute-2"):
+        lab.node("stop", "compute-9")

@@ -86,7 +86,7 @@ def status(name: NameOption = DEFAULT_NAME, output: OutputOption = Output.TABLE)
     """Show nodes, services and guests; exit code 1 if a service is not ready."""
     now = Lab(name).status()
     if output is Output.TABLE:
-        show(now["nodes"], output, ("name", "address4", "address6"))
+        show(now["nodes"], output, _NODE_COLUMNS)
         print()
         show(now["services"], output, _SERVICE_COLUMNS)
         print()
@@ -158,6 +158,39 @@ _service_command("stop", "End a service with SIGTERM; it stays down.")
 _service_command("start", "Start a service that was stopped or killed.")
 _service_command("kill", "End a service with kill -9; it stays down until `start`.")
 
+node_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The lab's machines: switch them off and on.")
+app.add_typer(node_app, name="node")
+
+
+@node_app.command("list")
+def node_list(name: NameOption = DEFAULT_NAME, output: OutputOption = Output.TABLE) -> None:
+    """List nodes with their addresses and whether they are on."""
+    show(Lab(name).status()["nodes"], output, _NODE_COLUMNS)
+
+
+def _node_command(action: str, text: str) -> None:
+    def act(
+        node: Annotated[str, typer.Argument(metavar="NODE", help="A node, such as compute-1.")],
+        name: NameOption = DEFAULT_NAME,
+        output: OutputOption = Output.TABLE,
+    ) -> None:
+        show([Lab(name).node(action, node)], output, _NODE_COLUMNS)
+
+    node_app.command(action, help=text)(act)
+
+
+_node_command(
+    "stop",
+    "Switch a node off as a power cut does: its uplink goes, then every process, its guests too.\n\n"
+    "/etc and /var/lib stay; what the kernel and /run held is lost. A node that is off is a success.",
+)
+_node_command(
+    "start",
+    "Switch a node on again: first its guests, then its services, as at a boot.\n\n"
+    "On a compute node the nft skeleton comes before the guests. Returns before the services are ready: "
+    "`buoy lab status`. A node that is on is a success.",
+)
+
 vm_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Guests, as Nova would boot them.")
 app.add_typer(vm_app, name="vm")
 
@@ -210,6 +243,7 @@ def vm_list(name: NameOption = DEFAULT_NAME, output: OutputOption = Output.TABLE
     show(vm.listing(Lab(name)), output, _GUEST_COLUMNS)
 
 
+_NODE_COLUMNS = ("name", "state", "address4", "address6")
 _SERVICE_COLUMNS = ("node", "service", "stage", "restarts", "process")
 _GUEST_COLUMNS = ("name", "node", "state", "interface", "mac", "addresses", "port")
 

@@ -89,6 +89,10 @@ class Lab:
         """``stop``, ``start`` or ``kill`` (kill -9, no restart) a service; return its status."""
         return dict(self._ask("service", action=action, node=node, name=name))
 
+    def node(self, action: str, name: str) -> dict[str, Any]:
+        """``stop`` (as a power cut) or ``start`` a node, its guests before its services; return its status."""
+        return dict(self._ask("node", action=action, name=name))
+
     def services(self) -> list[dict[str, Any]]:
         """Return the status of every service."""
         return list(self.status()["services"])

@@ -8,6 +8,7 @@ a user namespace nobody may write into a directory that belongs to the real root
 
 import os
 import select
+import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -86,8 +87,7 @@ def prepare(root: Path, name: str, hosts: str, files: Mapping[str, str]) -> None
     """Write the machine's private files below `root`."""
     for directory in _DIRECTORIES:
         (root / directory).mkdir(parents=True)
-    (root / "run/tmp").mkdir()
-    (root / "run/tmp").chmod(0o1777)  # what mkdir is told, the umask takes from
+    _make_tmp(root)
     everywhere = {
         "/etc/hostname": f"{name}\n", "/etc/hosts": hosts, "/etc/passwd": _PASSWORDS,
         "/etc/group": "root:x:0:\nnogroup:x:65534:\n", "/etc/shadow": "",
@@ -103,6 +103,25 @@ def prepare(root: Path, name: str, hosts: str, files: Mapping[str, str]) -> None
         place.parent.mkdir(exist_ok=True)
         place.write_text(text)
         place.chmod(0o755)
+
+
+def empty_run(root: Path) -> None:
+    """Leave of /run what a boot finds there: the programs and homes that the lab keeps in it, and empty directories."""
+    for entry in (root / "run").iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            if entry.name not in {"bin", "home"}:
+                shutil.rmtree(entry)
+        else:
+            entry.unlink()
+    shutil.rmtree(root / "etc.work")  # of the overlay that went with the mount namespace
+    for directory in _DIRECTORIES:
+        (root / directory).mkdir(parents=True, exist_ok=True)
+    _make_tmp(root)
+
+
+def _make_tmp(root: Path) -> None:
+    (root / "run/tmp").mkdir()
+    (root / "run/tmp").chmod(0o1777)  # what mkdir is told, the umask takes from
 
 
 def located(root: Path, path: str) -> Path:

@@ -136,4 +136,6 @@ def _compute(index: int) -> Node:
         Service(name="dhcp", command=(*buoy, "dhcp", "run")),
         Service(name="metadata", command=("{python}", "-m", "buoy.lab.echo", str(METADATA_PORT)), optional=True),
     )  # fmt: skip
-    return replace(_node(name, number, {"/etc/buoy/agent.toml": settings}, services), guests=True)
+    # of the systemd units, buoy-skeleton alone comes before the guests
+    skeleton = (*buoy, "agent", "skeleton")
+    return replace(_node(name, number, {"/etc/buoy/agent.toml": settings}, services), guests=True, boot=skeleton)

@@ -14,6 +14,7 @@ import socket
 from buoy.lab.command import ip_batch
 from buoy.lab.machine import Machine
 from buoy.lab.topology import Node
+from buoy.model.address import Address, packed
 
 BRIDGE = "switch"
 _CHUNK = 65536
@@ -32,12 +33,17 @@ def build(address: str) -> None:
     )
 
 
+def disconnect(node: Node) -> None:
+    """Take a machine's eth0 away; raise `DataplaneError` if it has none."""
+    ip_batch([f"link delete {_port(node)}"])
+
+
 def connect(node: Node, machine: Machine) -> None:
     """Give a machine its eth0 with its addresses, plugged into the bridge."""
-    port = f"sw-{node.name}"[:15]
+    port = _port(node)
     ip_batch(
         [
-            f"link add {port} type veth peer name eth0 netns {machine.holder}",
+            f"link add {port} type veth peer name eth0 address {_mac(node)} netns {machine.holder}",
             f"link set {port} master {BRIDGE} up",
         ]
     )
@@ -49,6 +55,16 @@ def connect(node: Node, machine: Machine) -> None:
         ],
         machine.holder,
     )
+
+
+def _port(node: Node) -> str:
+    return f"sw-{node.name}"[:15]
+
+
+def _mac(node: Node) -> str:
+    """Return a MAC made of the address: a machine that was off has it again, as others remember it."""
+    address = packed(Address(node.address4.partition("/")[0]))
+    return ":".join(f"{byte:02x}" for byte in (0x02, 0xB0, *address))
 
 
 async def answers(address: str, port: int) -> bool:

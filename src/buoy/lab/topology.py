@@ -48,6 +48,8 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     services: tuple[Service, ...] = ()
     guests: bool = False
     """Whether guests may be booted here."""
+    boot: tuple[str, ...] = ()
+    """Command that runs to its end before the guests whenever the node is switched on again."""
 
 
 class Topology(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -115,7 +115,9 @@ def _bind(neutron: NeutronApi, wish: Wish, host: str, undo: ExitStack) -> dict[s
 
 def _host(status: dict[str, Any], wanted: str) -> str:
     """Return the wanted node, else the one with the fewest guests."""
-    hosts: list[str] = [node["name"] for node in status["nodes"] if node["guests"]]
+    hosts: list[str] = [node["name"] for node in status["nodes"] if node["guests"] and node["state"] == "on"]
+    if not hosts:
+        raise LabError("no node is on where guests can be: `buoy lab node start NODE`")
     if wanted:
         if wanted not in hosts:
             raise LabError(f"--host {wanted}: guests can be on {', '.join(hosts)}")

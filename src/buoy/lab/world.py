@@ -8,13 +8,13 @@ its parameters are the question's arguments.
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from buoy.lab import guest, machine, switch
+from buoy.lab import guest, machine, power, switch
 from buoy.lab.command import into
 from buoy.lab.control import Entrance, Handler, LabError
 from buoy.lab.guest import Guest, Plug
@@ -22,6 +22,7 @@ from buoy.lab.machine import Machine
 from buoy.lab.place import logs
 from buoy.lab.supervise import Supervisor, Unit
 from buoy.lab.topology import Node, Service, Topology
+from buoy.model.errors import BuoyError
 
 _ROUTER = """
 for family in ipv4/ip_forward ipv6/conf/all/forwarding ipv4/fib_multipath_hash_policy; do
@@ -89,7 +90,7 @@ class World:
     def handlers(self) -> Mapping[str, Handler]:
         """Return what may be asked, by the word it is asked with."""
         return {
-            "status": self.status, "enter": self.enter, "service": self.service,
+            "status": self.status, "enter": self.enter, "service": self.service, "node": self.node,
             "plug": self.plug, "start": self.start, "unplug": self.unplug,
         }  # fmt: skip
 
@@ -100,7 +101,13 @@ class World:
             "kind": self.topology.kind,
             "environment": self.topology.environment,
             "nodes": [
-                {"name": node.name, "address4": node.address4, "address6": node.address6, "guests": node.guests}
+                {
+                    "name": node.name,
+                    "address4": node.address4,
+                    "address6": node.address6,
+                    "guests": node.guests,
+                    "state": "on" if node.name in self._machines else "off",
+                }
                 for node in self.topology.nodes
             ],
             "services": [_unit_status(unit) for unit in self.supervisor.units.values()],
@@ -122,6 +129,7 @@ class World:
         if key not in self.supervisor.units:
             known = ", ".join(sorted(self.supervisor.units))
             raise LabError(f"there is no service {key}; there are {known}")
+        self._machine(node)
         match action:
             case "stop":
                 await self.supervisor.stop(key)
@@ -133,13 +141,65 @@ class World:
                 raise LabError(f"a service can be stopped, started or killed, not {action!r}")
         return _unit_status(self.supervisor.units[key])
 
+    async def node(self, action: str, name: str) -> dict[str, Any]:
+        """Switch a node off or on with all that runs there, and return its status."""
+        if name not in self._nodes:
+            raise LabError(f"there is no node {name}; there are {', '.join(self._nodes)}")
+        match action:
+            case "stop" if name in self._machines:
+                await self._switch_off(self._nodes[name])
+            case "start" if name not in self._machines:
+                await self._switch_on(self._nodes[name])
+            case "stop" | "start":
+                pass
+            case _:
+                raise LabError(f"a node can be stopped or started, not {action!r}")
+        [found] = [one for one in (await self.status())["nodes"] if one["name"] == name]
+        return dict(found)
+
+    async def _switch_off(self, node: Node) -> None:
+        power.cut_uplink(node)
+        made = self._machines.pop(node.name)
+        for one in self._of(node):
+            one.process.kill()
+        for service in node.services:
+            await self.supervisor.kill(f"{node.name}/{service.name}")
+        power.kill(made)
+
+    async def _switch_on(self, node: Node) -> None:
+        """Boot as a compute node does: what must be there before a guest, the guests, then every service."""
+        root = self._store / "nodes" / node.name
+        made = self._machines[node.name] = power.boot(node, root, self._log(node.name, "console"), _ROUTER)
+        try:
+            if node.boot:
+                power.prepare_for_guests(node, made, _words(node.boot), self._log(node.name, "boot"))
+            self._start_guests(node, made)
+        except BuoyError:
+            await self._switch_off(node)
+            raise
+        for service in node.services:
+            self.supervisor.start(f"{node.name}/{service.name}")
+
+    def _start_guests(self, node: Node, made: Machine) -> None:
+        for one in self._of(node):
+            again = guest.plug(one.plug, self._guest_root(one.plug.name), self._log(one.plug.name, "console"), made)
+            self._guests[one.plug.name] = again
+            if one.started:
+                guest.start(again)
+
+    def _of(self, node: Node) -> list[Guest]:
+        return [one for one in self._guests.values() if one.plug.node == node.name]
+
+    def _guest_root(self, name: str) -> Path:
+        return self._store / "guests" / f"{name}.{os.urandom(4).hex()}"
+
     async def plug(self, **wanted: Any) -> dict[str, Any]:
         """Make a guest and its tap, silent still."""
         asked = msgspec.convert(wanted, Plug)
-        if asked.name in self._guests or asked.name in self._machines:
+        if asked.name in self._guests or asked.name in self._nodes:
             raise LabError(f"there is already a machine called {asked.name}; choose another name or delete it")
-        root = self._store / "guests" / f"{asked.name}.{os.urandom(4).hex()}"
-        made = guest.plug(asked, root, self._log(asked.name, "console"), self._machine(asked.node))
+        node = self._machine(asked.node)
+        made = guest.plug(asked, self._guest_root(asked.name), self._log(asked.name, "console"), node)
         self._guests[asked.name] = made
         return _guest_status(made)
 
@@ -156,8 +216,10 @@ class World:
         return _guest_status(one)
 
     def _machine(self, name: str) -> Machine:
+        if name not in self._nodes:
+            raise LabError(f"there is no node {name}; there are {', '.join(self._nodes)}")
         if name not in self._machines:
-            raise LabError(f"there is no node {name}; there are {', '.join(self._machines)}")
+            raise LabError(f"node {name} is off: `buoy lab node start {name}`")
         return self._machines[name]
 
     def _guest(self, name: str) -> Guest:
@@ -172,7 +234,7 @@ class World:
 
     def _spawn(self, node: str, service: Service) -> int:
         inside = into(self._machines[node].holder, "net", "mount", "uts", "ipc")
-        command = [word.replace("{python}", sys.executable) for word in service.command]
+        command = _words(service.command)
         environment = {**os.environ, **service.environment, "TMPDIR": "/run/tmp"}
         with self._log(node, service.name).open("ab") as log:
             started = subprocess.Popen(
@@ -195,6 +257,10 @@ class World:
         if ready.port:
             return await switch.answers(address, ready.port)
         return inside(ready.file).exists()
+
+
+def _words(command: Sequence[str]) -> list[str]:
+    return [word.replace("{python}", sys.executable) for word in command]
 
 
 def _unit_status(unit: Unit) -> dict[str, Any]:
