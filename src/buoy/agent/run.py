@@ -72,13 +72,13 @@ async def run_agent(settings: Settings) -> None:
         raise InvalidInput(
             "addresses", "", "name this node's own address in the settings, such as addresses = ['192.0.2.3']"
         )
-    telemetry, pulse = Telemetry(), Pulse()
     with sole_agent():
         await _run_alone(settings)
 
 
 async def _run_alone(settings: Settings) -> None:
     store = open_store(settings.store, _reporter(telemetry))
+    telemetry, pulse = Telemetry(), Pulse()
     host = open_host(settings)
     agent = build(settings, host, store, telemetry)
     process = Process(settings, agent, store, pulse)
