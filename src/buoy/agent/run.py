@@ -77,8 +77,8 @@ async def run_agent(settings: Settings) -> None:
 
 
 async def _run_alone(settings: Settings) -> None:
-    store = open_store(settings.store, _reporter(telemetry))
     telemetry, pulse = Telemetry(), Pulse()
+    store = open_store(settings.store, _reporter(telemetry))
     host = open_host(settings)
     agent = build(settings, host, store, telemetry)
     process = Process(settings, agent, store, pulse)
