@@ -122,6 +122,7 @@ class Agent:
         began = time.monotonic()
         if keys is None or keys:
             concerned = self._reconcile(self.snapshot.identity, touched, keys, disturbance)
+        self._flows.turn(self.desired, whole=keys is None)
         retold = self._retold()
         self._say_addresses({*touched.addresses, *concerned.addresses, *retold})
         self._say_workloads({*touched.workloads, *concerned.workloads})
@@ -135,7 +136,6 @@ class Agent:
     def _disturbance(self) -> Disturbance:
         late, self._late = self._late, Disturbance()
         now = self.parts.host.disturbances()
-        self._flows.turn(self.desired, whole=keys is None)
         self._measures.restored(late.restored + now.restored)
         return Disturbance(late.keys | now.keys, late.links | now.links, late.overrun or now.overrun)
 
