@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Other people's routers: a BIRD of its own on the access node for each, with its own address and port 1790."""
 
+import json
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from tests.e2e.cloud import Cloud
 
@@ -14,11 +16,12 @@ BUOY = "/run/buoy/bird.ctl"
 class Router:
     """A router that any of `neighbours` (by name: address) may speak with; `options` are BIRD's own words."""
 
-    def __init__(self, cloud: Cloud, name: str, address: str, asn: int) -> None:
+    def __init__(self, cloud: Cloud, name: str, address: str, asn: int, nodes_asn: int = 64512) -> None:
         self.cloud = cloud
         self.name = name
         self.address = address
         self.asn = asn
+        self.nodes_asn = nodes_asn
         self._control = f"/run/tmp/{name}.ctl"
 
     def start(self, options: str = "", neighbours: Mapping[str, str] = NODES) -> "Router":
@@ -38,7 +41,7 @@ class Router:
     def _session(self, name: str, address: str, options: str) -> str:
         symbol = name.replace("-", "_")
         return f"""protocol bgp {symbol} {{
-  local {self.address} port {PORT} as {self.asn}; neighbor {address} port 179 as 64512; strict bind yes;
+  local {self.address} port {PORT} as {self.asn}; neighbor {address} port 179 as {self.nodes_asn}; strict bind yes;
   connect delay time 1; connect retry time 1; error wait time 1, 2;
   {options}
   ipv4 {{ import all; export none; }};
@@ -84,3 +87,18 @@ def sessions(cloud: Cloud, node: str) -> dict[str, str]:
         r"^(\w+) +BGP +\S+ +up +(\S+ \S+) +Established", birdc(cloud, node, "show", "protocols"), re.MULTILINE
     )
     return dict(found)
+
+
+def peer(cloud: Cloud, name: str) -> dict[str, Any]:
+    """Return what `buoy peer show` says."""
+    return dict(json.loads(cloud.buoy("peer", "show", name, "-o", "json"))[0])
+
+
+def states(cloud: Cloud, name: str) -> dict[str, str]:
+    """Return the state of a peer's session by node, as an operator sees it."""
+    return {one["node"]: one["state"] for one in peer(cloud, name)["sessions"]}
+
+
+def on_node(cloud: Cloud, node: str, name: str) -> str:
+    """Return all that BIRD on a node says of a peer."""
+    return birdc(cloud, node, "show", "protocols", "all", f"peer_{name}")

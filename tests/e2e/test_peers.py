@@ -11,7 +11,7 @@ import pytest
 
 from buoy.lab.lab import Lab
 from tests.e2e.cloud import Cloud, eventually, fresh_name
-from tests.e2e.routers import NODES, PORT, Router, birdc, reconfigured, sessions
+from tests.e2e.routers import NODES, PORT, Router, birdc, on_node, peer, reconfigured, sessions, states
 
 AT = ("--port", str(PORT), "--connect-retry", "1")
 EVERYWHERE = set(NODES)
@@ -45,21 +45,6 @@ def port(cloud: Cloud) -> dict[str, Any]:
     cloud.on("compute-3", "ip", "link", "set", "guest", "up")
     eventually(lambda: "10.44.0.10" in cloud.routes("access"), seconds=SECONDS)
     return made
-
-
-def peer(cloud: Cloud, name: str) -> dict[str, Any]:
-    """Return what `buoy peer show` says."""
-    return dict(json.loads(cloud.buoy("peer", "show", name, "-o", "json"))[0])
-
-
-def states(cloud: Cloud, name: str) -> dict[str, str]:
-    """Return the state of a peer's session by node, as an operator sees it."""
-    return {one["node"]: one["state"] for one in peer(cloud, name)["sessions"]}
-
-
-def on_node(cloud: Cloud, node: str, name: str) -> str:
-    """Return all that BIRD on a node says of a peer."""
-    return birdc(cloud, node, "show", "protocols", "all", f"peer_{name}")
 
 
 def test_the_address_the_as_and_the_port_are_what_was_given(cloud: Cloud) -> None:
@@ -158,6 +143,29 @@ def test_the_source_address_is_the_one_given(cloud: Cloud) -> None:
     cloud.buoy("peer", "add", "picky", *words)
     eventually(router.established, {"compute-2"}.__eq__, seconds=SECONDS)
     cloud.buoy("peer", "delete", "picky")
+
+
+def test_a_passive_peer_is_waited_for_and_hears_the_as_that_it_alone_knows_us_by(
+    cloud: Cloud, port: dict[str, Any]
+) -> None:
+    assert port["name"] == "web"
+    nodes = {"compute-3": NODES["compute-3"]}
+    router = Router(cloud, "shy", "192.168.8.30", 65030, nodes_asn=64700).start("passive on;", nodes)
+    words = ("--address", router.address, "--asn", "65030", *AT, "--node", "compute-3")
+    cloud.buoy("peer", "add", "shy", *words, "--local-asn", "64700", "--passive")
+    eventually(lambda: "Passive" in on_node(cloud, "compute-3", "shy"), seconds=SECONDS)
+    assert set() == router.established()
+    router.start("", nodes)
+    eventually(router.routes, {"10.44.0.10/32": "compute-3"}.__eq__, seconds=SECONDS)
+    assert "BGP.as_path: 64700\n" in router.ask("show", "route", "10.44.0.10/32", "all")
+    assert ["65030", "64700"] == re.findall(r"(?:Neighbor|Local) AS: +(\S+)", on_node(cloud, "compute-3", "shy"))
+    # who connected to whom: the node has the port that is waited at
+    assert re.search(r"192\.168\.8\.5:179 +192\.168\.8\.30:", cloud.on("compute-3", "ss", "-Htn"))
+    cloud.buoy("peer", "set", "shy", "--local-asn", "0", "--active")
+    Router(cloud, "shy", "192.168.8.30", 65030).start("passive on;", nodes)
+    eventually(router.routes, {"10.44.0.10/32": "compute-3"}.__eq__, seconds=SECONDS)
+    assert "BGP.as_path: 64512\n" in router.ask("show", "route", "10.44.0.10/32", "all")
+    cloud.buoy("peer", "delete", "shy")
 
 
 def test_an_ipv6_session_carries_both_families(cloud: Cloud, port: dict[str, Any]) -> None:
