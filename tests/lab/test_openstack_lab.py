@@ -99,6 +99,14 @@ def test_a_qemu_guest_boots_on_a_real_tap_and_answers(cloud: Lab) -> None:
     assert "machine\n" == cloud.exec("access", "curl", "-sS", "-m10", f"http://{address}/").stdout
     assert "tun" in cloud.exec("compute-1", "ip", "-d", "link", "show", booted["interface"]).stdout
     assert os.uname().release != cloud.exec("access", "ssh", f"cirros@{address}", "uname -r").stdout.strip()
+    kept = cloud.exec("machine", "printf", "%s|", "two words", "$HOME", "*").stdout
+    assert "two words|$HOME|*|" == kept
+    command = [*BUOY, "lab", "vm", "exec", "--name", cloud.name, "machine", "--", "sh", "-c", "hostname; exit 7"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    assert (7, "machine\n") == (done.returncode, done.stdout)
+    cloud.client("openstack", "port", "set", "--no-security-group", booted["port"])
+    with pytest.raises(LabError, match=r"entered by SSH; .* `openstack security group rule create --protocol tcp"):
+        cloud.exec("machine", "true")
     vm.delete(cloud, "machine")
 
 

@@ -220,10 +220,13 @@ def vm_exec(
     command: Annotated[list[str] | None, typer.Argument(help="The command; a shell if none is given.")] = None,
     name: NameOption = DEFAULT_NAME,
 ) -> None:
-    """Run a command in a guest: buoy lab vm exec testvm1 -- ip a."""
+    """Run a command in a guest: buoy lab vm exec testvm1 -- ip a.
+
+    A QEMU guest is entered by SSH from its node or the access node, which its security groups must let in.
+    """
     lab = Lab(name)
     if guest not in [one["name"] for one in lab.status()["guests"]]:
-        raise LabError(f"there is no guest {guest}")
+        raise LabError(f"there is no guest {guest}: `buoy lab vm list` shows those there are")
     _become(lab, guest, command or [])
 
 
@@ -275,6 +278,6 @@ def _ignore_interrupts() -> None:
 
 
 def _become(lab: Lab, machine: str, command: list[str]) -> None:
-    words = lab.command(machine, command or ["bash", "--norc", "-i"])
+    words = lab.command(machine, command)
     sys.stdout.flush()
     os.execvp(words[0], words)

@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from buoy.lab import control, launch, openstack, place
+from buoy.lab import control, launch, login, openstack, place
 from buoy.lab.command import into
 from buoy.lab.control import LabError
 from buoy.lab.launch import Told, needs_user_namespace
@@ -54,14 +54,29 @@ class Lab:
         return {**self.status()["environment"], "PATH": _client_path()}
 
     def command(self, machine: str, command: Sequence[str]) -> list[str]:
-        """Return the words that run a command in a node or guest when executed on the host."""
+        """Return the words that run a command (none: a shell) in a node or guest when executed on the host.
+
+        Raises `LabError` for a QEMU guest whose SSH server does not answer, saying what to do.
+        """
         about, descriptor = control.ask(self._alive(), "enter", name=machine)
-        assert descriptor is not None
+        if descriptor is None:
+            return self._log_in(machine, about, command)
+        command = command or ("bash", "--norc", "-i")
         process = _process_of(descriptor)
         namespaces = ["mount", "uts", "ipc", "net", "pid"]
         user = ["--user", "--preserve-credentials"] if needs_user_namespace() else []
         variables = [f"{name}={value}" for name, value in _inside(machine, is_guest=about["guest"]).items()]
         return [*into(process, *namespaces), *user, "--wdns=/", "env", *variables, *command]
+
+    def _log_in(self, guest: str, about: Mapping[str, Any], command: Sequence[str]) -> list[str]:
+        def answers(node: str, probe: Sequence[str]) -> bool:
+            return not self.exec(node, *probe, check=False).returncode
+
+        [console] = self.log_files(guest, "console")
+        addresses = login.told_addresses(console.read_text(errors="replace")) or about["addresses"]
+        # its own node is the nearest; the access node is whom the documents let in
+        node, address = login.way(guest, (about["node"], openstack.ACCESS), addresses, answers)
+        return self.command(node, login.words(address, command))
 
     def exec(
         self, machine: str, *command: str, text: str | None = None, timeout: float = 60, check: bool = True

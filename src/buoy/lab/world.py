@@ -114,14 +114,18 @@ class World:
             "guests": [_guest_status(one) for one in self._guests.values()],
         }
 
-    async def enter(self, name: str) -> Entrance:
-        """Return a process in whose namespaces the named node or guest is."""
-        if name in self._guests:
-            entered = self._guests[name].machine
-            if entered is None:
-                raise LabError(f"{name} is a QEMU machine: log in with `buoy lab exec access -- ssh cirros@ADDRESS`")
-            return Entrance(entered.holder, {"guest": True})
-        return Entrance(self._machine(name).holder, {"guest": False})
+    async def enter(self, name: str) -> Entrance | dict[str, Any]:
+        """Return a process in whose namespaces the named node or guest is.
+
+        A QEMU guest has none to enter: of it, its ``node`` and the ``addresses`` it was booted with.
+        """
+        if name not in self._guests:
+            return Entrance(self._machine(name).holder, {"guest": False})
+        one = self._guests[name]
+        self._machine(one.plug.node)
+        if one.machine is None:
+            return {"guest": True, "node": one.plug.node, "addresses": list(one.plug.addresses)}
+        return Entrance(one.machine.holder, {"guest": True})
 
     async def service(self, action: str, node: str, name: str) -> dict[str, Any]:
         """Stop, start or kill a service and return its status."""
