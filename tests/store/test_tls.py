@@ -106,3 +106,19 @@ async def test_a_renewed_certificate_is_shown_on_the_next_call_while_the_server_
     with pytest.raises(InvalidInput, match="permission denied"):
         await store.write([put("b")])
     assert (await store.read("pools/a")).revision > 0
+
+
+async def test_an_account_with_a_password_is_used_beside_a_certificate_from_when_the_cluster_asks_for_it(
+    secured: EtcdServer, authority: Authority, connect: Connect, tmp_path: Path
+) -> None:
+    settings = identified(secured, authority, "host-of-nobody")
+    (tmp_path / "password").write_text("n\n")
+    store = connect(msgspec.structs.replace(settings, username="neutron", password_file=str(tmp_path / "password")))
+    await store.write([put("before")])
+    async with Administrator(settings) as administrator:
+        await administrator.add("neutron", role(Kind.WRITER, "neutron", settings.prefix), "n")
+    async with Administrator(identified(secured, authority, "root")) as administrator:
+        await administrator.enable("r")
+    await store.write([put("after")])
+    async with Watching(store) as watching:
+        assert {"before", "after"} == texts(await watching.next()).keys()

@@ -71,10 +71,11 @@ class Connection:
         untried = len(self._settings.endpoints)
         renewable = True
         while True:
+            unasked = not self._token
             try:
                 return await self._once(method, request, reply, (until - clock()) / untried)
             except grpc.aio.AioRpcError as error:
-                if renewable and any(text in (error.details() or "") for text in _STALE):
+                if renewable and self._is_stale(error, unasked=unasked):
                     renewable = False
                     self._token = None
                     continue
@@ -102,6 +103,15 @@ class Connection:
             if self._token is None:
                 self._token = await self._authenticate()
         return (("token", self._token),) if self._token else ()
+
+    def _is_stale(self, error: grpc.aio.AioRpcError, *, unasked: bool) -> bool:
+        """Tell whether a new token may help; `unasked`: we had none, for the cluster asked for no account then.
+
+        Without one etcd takes us for whom our certificate names, and that one need not have an account.
+        """
+        if any(text in (error.details() or "") for text in _STALE):
+            return True
+        return unasked and bool(self._settings.username) and error.code() is grpc.StatusCode.PERMISSION_DENIED
 
     def translate(self, error: grpc.aio.AioRpcError) -> BuoyError:
         """Return etcd's error as one of ours, in words that say what to do."""
