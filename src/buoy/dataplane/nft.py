@@ -210,14 +210,16 @@ class Nft:
 
     def _reload(self) -> set[Key]:
         changed = self._table.reload()
+        wished = self._commit.wished
+        for name in wished.keys() - set(self._table.set_names()):
+            # prefixes nested in others are told by no element: they go with their set
+            changed |= {_prefix_key(name, prefix) for prefix in wished.pop(name)}
         for name in self._table.set_names():
-            if kind(name) is not Kind.INTERVAL:
-                continue
-            wished = self._commit.wished.setdefault(name, set())
-            explained = {interval(prefix) for prefix in outermost(wished)}
-            for interval_at in self._table.content(name):
-                if interval_at not in {(element.key, element.end) for element in explained}:
-                    wished.update(prefixes_of(*interval_at))
+            if kind(name) is Kind.INTERVAL and (content := self._table.content(name)):
+                known = wished.setdefault(name, set())
+                explained = {interval(prefix) for prefix in outermost(known)}
+                unexplained = content.keys() - {(element.key, element.end) for element in explained}
+                known.update(prefix for place in unexplained for prefix in prefixes_of(*place))
         return changed
 
     def _known(self) -> set[Key]:
@@ -227,10 +229,8 @@ class Nft:
             if told is not None:
                 keys.add(Key(Table.GROUP if told[0][0] == "g" else Table.COMBINATION, (told[1],)))
         for name in self._table.set_names():
-            group = identity(name)
             if kind(name) is Kind.INTERVAL:
-                wished = self._commit.wished.get(name, ())
-                keys |= {_prefix_key(group[1] if group else None, prefix) for prefix in wished}
+                keys |= {_prefix_key(name, prefix) for prefix in self._commit.wished.get(name, ())}
             elif kind(name) is Kind.HASH:
                 keys |= {key for at in self._table.content(name) for key in keys_of(name, at)}
         return keys
@@ -281,5 +281,7 @@ def _table(step: Step) -> Table | None:
     return step.act.key.table if isinstance(step.act, Change) else None
 
 
-def _prefix_key(group: str | None, prefix: Prefix) -> Key:
-    return Key(Table.INTERNAL, (prefix,)) if group is None else Key(Table.MEMBER, (group, prefix))
+def _prefix_key(name: str, prefix: Prefix) -> Key:
+    """Return the key of a prefix in an interval set."""
+    group = identity(name)
+    return Key(Table.INTERNAL, (prefix,)) if group is None else Key(Table.MEMBER, (group[1], prefix))

@@ -30,7 +30,7 @@ class Act(NamedTuple):
 
 
 class Commit:
-    """Performs changes of elements; `wished` holds the prefixes of each interval set, nested ones too."""
+    """Performs changes of elements; `wished` holds the prefixes of each interval set that has any, nested ones too."""
 
     def __init__(self, channel: netlink.Channel, table: NftTable) -> None:
         self._channel = channel
@@ -72,7 +72,10 @@ class Commit:
         for act in acts:
             self._table.written(act.verb, act.name, act.element)
         for name, prefixes in self._wishes(steps).items():
-            self.wished[name] = prefixes
+            if prefixes:
+                self.wished[name] = prefixes
+            else:
+                self.wished.pop(name, None)
 
     def _acts(self, steps: Sequence[Step], wanted: Mapping[int, frozenset[Placed]]) -> list[Act]:
         going: list[Act] = []

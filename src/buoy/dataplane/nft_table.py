@@ -52,7 +52,7 @@ class NftTable:
 
     def interfaces(self) -> Iterable[str]:
         """Return every interface some element concerns."""
-        return (name for name, placed in self._guards.items() if placed)
+        return self._guards.keys()
 
     def lines(self, chain: str) -> Iterable[str]:
         """Return the comments of one chain."""
@@ -127,9 +127,13 @@ class NftTable:
         self._index(name, place, present=verb == nft_wire.NEWELEMENT)
 
     def _index(self, name: str, place: tuple[bytes, bytes], *, present: bool) -> None:
-        if name in GUARD_SETS:
-            placed = self._guards.setdefault(interface_of(place[0]), set())
-            (placed.add if present else placed.discard)((name, *place))
+        if name not in GUARD_SETS:
+            return
+        interface = interface_of(place[0])
+        placed = self._guards.setdefault(interface, set())
+        (placed.add if present else placed.discard)((name, *place))
+        if not placed:
+            del self._guards[interface]
 
     def _reload_rules(self) -> set[Key]:
         fresh: dict[str, list[str]] = {}

@@ -12,7 +12,7 @@ from buoy.model.nodestate import (
     Table,
 )
 from tests.netns.dataplane.everything import EVERYTHING
-from tests.netns.dataplane.world import World, failed
+from tests.netns.dataplane.world import World, failed, internal
 
 
 @pytest.mark.parametrize(("command", "key"), [
@@ -44,6 +44,27 @@ def test_the_table_deleted_by_hand_comes_back_and_all_that_was_in_it_is_told(wor
     assert (1, {}) == (world.host.restored, world.host.observe(None))
     assert [] == world.wish(EVERYTHING)
     assert EVERYTHING == world.host.observe(None)
+
+
+def test_a_prefix_inside_another_is_told_too_when_its_set_is_gone(world: World) -> None:
+    both = internal("192.0.2.0/24", "192.0.2.128/25")
+    world.wish(both)
+    world.host.disturbances()
+    world.node.exec("nft", "delete table inet buoy")
+    assert both.keys() == world.host.disturbances().keys
+    assert [] == world.wish(both)
+    assert both == world.host.observe(None)
+
+
+def test_names_of_what_is_gone_are_not_kept(world: World) -> None:
+    world.wish(EVERYTHING)
+    assert [] == world.unwish(EVERYTHING)
+    nft = world.host._nft
+    assert ({}, {}, {}) == (nft._table._guards, nft._commit.wished, nft._remembered)
+    world.wish(EVERYTHING)
+    world.node.exec("nft", "delete table inet buoy")
+    world.host.disturbances()
+    assert ({}, {}) == (nft._table._guards, nft._commit.wished)
 
 
 def test_a_table_that_somebody_owns_is_refused_and_comes_back_when_the_owner_ends(world: World) -> None:
