@@ -177,7 +177,7 @@ class CrowdedNode:
 
     async def _listen(self) -> None:
         async for batch in self.store.watch(
-            (f"workloads/{NODE}/", f"status/{NODE}/", "service-ips/", "groups/", "members/", "subnets/", "networks/")
+            (f"workloads/{NODE}/", "status/", "service-ips/", "groups/", "members/", "subnets/", "networks/")
         ):
             await self._batches.put(batch)
 

@@ -11,14 +11,17 @@ from buoy.model.documents import Document
 from buoy.model.group import Member, Rule, SecurityGroup, Side
 from buoy.model.guest import GuestConfig
 from buoy.model.network import Network, Subnet
+from buoy.model.node import Fence
 from buoy.model.nodestate import Link
 from buoy.model.peer import BGPSettings
 from buoy.model.pool import Direction
+from buoy.model.reason import Reason
 from buoy.model.service_ip import Endpoint, Mode, PortMapping, ServiceIP
 from buoy.model.snapshot import Identity, Snapshot
+from buoy.model.status import AddressStatus, State
 from buoy.model.workload import AddressPair, FixedIP, Workload
 
-NODE, OTHER = "compute-1", "compute-2"
+NODE, OTHER, THIRD = "compute-1", "compute-2", "compute-3"
 TAPS = ("tap1", "tap2", "tap3")
 FIXED = tuple(Address(text) for text in ("192.0.2.1", "192.0.2.2", "192.0.2.3", "2001:db8::1", "2001:db8::2"))
 SERVICE = tuple(Address(text) for text in ("198.51.100.1", "198.51.100.2", "192.0.2.3", "2001:db8:f::1"))
@@ -78,7 +81,8 @@ class Store:
 
 def random_document(chance: random.Random) -> Document:
     """Return a document of any kind that a node reads."""
-    makers = (_workload, _workload, _workload, _service_ip, _service_ip, _group, _member, _subnet, _network, _settings)
+    common = (_workload, _workload, _workload, _service_ip, _service_ip, _status)
+    makers = (*common, _group, _member, _subnet, _network, _settings, _fence)
     return chance.choice(makers)(chance)
 
 
@@ -152,6 +156,17 @@ def _member(chance: random.Random) -> Document:
 def _subnet(chance: random.Random) -> Document:
     name = chance.choice(tuple(SUBNETS))
     return Subnet(id=name, network="net", prefix=SUBNETS[name], internal=chance.random() < 0.7)
+
+
+def _status(chance: random.Random) -> Document:
+    address = chance.choice((*FIXED, *SERVICE))
+    node = chance.choice((NODE, OTHER, OTHER, THIRD))
+    reason = chance.choice((None, None, Reason.TAP_DOWN, Reason.CLAIMED_TWICE))
+    return AddressStatus(node=node, address=address, state=State.ACTIVE, announced=reason is None, reason=reason)
+
+
+def _fence(chance: random.Random) -> Document:
+    return Fence(node=chance.choice((OTHER, THIRD)))
 
 
 def _network(chance: random.Random) -> Document:

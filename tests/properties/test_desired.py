@@ -6,11 +6,15 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from buoy.model.address import Prefix
+from buoy.model.address import Address, Prefix, split
+from buoy.model.nodestate import Announcement, Class
+from buoy.model.reason import Reason
+from buoy.model.service_ip import ServiceIP
+from buoy.model.status import AddressStatus
 from buoy.planner.desired import Desired
 from buoy.planner.wishes import Here
 from tests.properties.node_states import way
-from tests.properties.random_store import NODE, Store, guest
+from tests.properties.random_store import NODE, OTHER, THIRD, Store, guest
 
 EXAMPLES = int(os.environ.get("BUOY_EXAMPLES", "300"))
 SEEDS = st.integers(0, 2**32 - 1)
@@ -84,3 +88,32 @@ def test_nothing_is_remembered_of_what_is_gone(seed: int) -> None:
     empty = Desired(Here(NODE, guest))
     assert (dict(empty.state), dict(empty.verdicts)) == (dict(desired.state), dict(desired.verdicts))
     assert ({}, {}, {}) == (desired._wishes, desired._needed, desired._sitting)
+    assert {} == desired._elsewhere.announcers
+
+
+@settings(max_examples=EXAMPLES)
+@given(SEEDS)
+def test_an_address_is_taken_over_as_long_as_another_node_wrongly_announces_it(seed: int) -> None:
+    store = Store(random.Random(seed))
+    desired = from_scratch(store)
+    for _ in range(20):
+        paths, links = store.change()
+        desired.update(store.snapshot(), paths, store.links, links)
+    found = {
+        address: entry.preference is Class.TAKEOVER
+        for key, entry in desired.state.items()
+        if isinstance(entry, Announcement)
+        and desired.holder(address := split(Prefix(key.name[0]))[0]) == f"service-ips/{address}"
+        and desired.verdicts[address] is None
+    }
+    assert {address: _wrongly_announced(store, address) for address in found} == found
+
+
+def _wrongly_announced(store: Store, address: Address) -> bool:
+    claim = store.documents[f"service-ips/{address}"]
+    assert isinstance(claim, ServiceIP)
+    whole = {end.node for end in claim.endpoints if end.mapping is None}
+    rightful = whole or {NODE}
+    others = {OTHER, THIRD} - rightful - {name for name in (OTHER, THIRD) if f"fences/{name}" in store.documents}
+    words = (store.documents.get(f"status/{name}/address/{address}") for name in others)
+    return any(isinstance(word, AddressStatus) and word.reason is not Reason.CLAIMED_TWICE for word in words)

@@ -59,6 +59,8 @@ class Agent:
         self._measures = Measures(telemetry)
         self._flows = FlowAudit(parts.host.flows)
         self._changed: set[str] | None = None
+        self._overheard: set[str] = set()
+        """Statuses of other nodes that the next update takes in, whenever there is one."""
         self._listed = False
         self._audit_due = 0.0
         self._wrong: frozenset[Key] = frozenset()
@@ -66,8 +68,8 @@ class Agent:
         self._retry = _RETRY_FIRST
         self._late = Disturbance()
 
-    def take(self, batch: Batch) -> None:
-        """Hear from the store; the next pass looks at it."""
+    def take(self, batch: Batch) -> bool:
+        """Hear from the store; the next pass looks at it. Tell whether that is worth a pass of its own."""
         self.snapshot = batch.snapshot
         documents = batch.snapshot.documents
         node = self.desired.here.node
@@ -76,14 +78,25 @@ class Agent:
         self.reports.heard(own, complete=batch.changed is None)
         self._count({path for path in paths if path.startswith(f"workloads/{node}/")}, complete=batch.changed is None)
         self.parts.bird.changed(batch.changed, batch.snapshot)
-        self._listed |= batch.listed
+        aside = self._aside(batch.changed or ())
+        news = batch.changed is None or batch.changed != aside
+        self._listed |= batch.listed and news
+        self._overheard |= aside
         if batch.changed is None:
             self._changed = None
         elif self._changed is not None:
-            self._changed.update(path for path in batch.changed if not path.startswith(("status/", "nodes/")))
+            rest = batch.changed - aside - own.keys()
+            self._changed.update(path for path in rest if not path.startswith("nodes/"))
         if self._changed != set():
             self._measures.heard(time.monotonic())
         self.telemetry.store_up.set(1)
+        return news
+
+    def _aside(self, paths: Iterable[str]) -> set[str]:
+        """Return the statuses of other nodes that are about nothing here, as nearly all are: they wake nobody."""
+        own = f"status/{self.desired.here.node}/"
+        others = (path for path in paths if path.startswith("status/") and not path.startswith(own))
+        return {path for path in others if not self.desired.concerns(path)}
 
     def _count(self, paths: set[str], *, complete: bool) -> None:
         documents = self.snapshot.documents if self.snapshot else {}
@@ -145,7 +158,8 @@ class Agent:
         if changed == set() and not disturbance.links:
             return _NOTHING
         before = self.desired.computed
-        paths = None if changed is None else frozenset(changed)
+        overheard, self._overheard = self._overheard, set()
+        paths = None if changed is None else frozenset(changed | overheard)
         touched = self.desired.update(snapshot, paths, self.parts.host.links(), disturbance.links)
         self.telemetry.subjects.inc(self.desired.computed - before)
         if touched.keys is None or not listed:

@@ -56,6 +56,7 @@ _SHARED = (
     "settings/",
     "nodes/",
     "fences/",
+    "status/",
 )
 
 _COLLECT_AT_START = 200_000
@@ -163,7 +164,7 @@ class Process:
 
     async def _watch(self) -> None:
         node = self._settings.node
-        async for batch in self._store.watch((f"workloads/{node}/", f"status/{node}/", *_SHARED)):
+        async for batch in self._store.watch((f"workloads/{node}/", *_SHARED)):
             self.hear(batch)
 
     def hear(self, batch: Batch) -> None:
@@ -171,8 +172,8 @@ class Process:
         own = f"nodes/{self._settings.node}"
         if (batch.changed is None or own in batch.changed) and own not in batch.snapshot.documents:
             self._said = None
-        self._agent.take(batch)
-        self._loop.wake()
+        if self._agent.take(batch):
+            self._loop.wake()
 
     async def _heartbeat(self) -> None:
         """Write this node's document again when what it says has changed; mere counts may be a lease old."""

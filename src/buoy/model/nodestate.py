@@ -138,8 +138,12 @@ class Discard(msgspec.Struct, frozen=True):
 
 
 class Class(enum.IntEnum):
-    """Preference of an announcement; the value is the metric of the route BIRD learns."""
+    """Preference of an announcement; the value is the metric of the route BIRD learns, the lowest is preferred.
 
+    TAKEOVER is for an address that another node should serve no more and has not said to have withdrawn.
+    """
+
+    TAKEOVER = 50
     NORMAL = 100
     DRAIN = 200
     STANDBY = 300

@@ -23,7 +23,18 @@ from buoy.model.reason import Withhold
 from buoy.model.snapshot import Identity, Snapshot
 from buoy.model.workload import Workload
 from buoy.planner.contest import Bid, Contest, Subject
-from buoy.planner.index import NOTHING, Dependents, Facts, Reader, Wish, link_fact, seat_fact, seats
+from buoy.planner.elsewhere import Elsewhere, word
+from buoy.planner.index import (
+    NOTHING,
+    Dependents,
+    Facts,
+    Reader,
+    Wish,
+    announcers_fact,
+    link_fact,
+    seat_fact,
+    seats,
+)
 from buoy.planner.policy import combination_wish, group_wish, member_wish, membership
 from buoy.planner.verify import Mismatch
 from buoy.planner.wanted import Wanted, address_keys, baseless, workload_keys
@@ -75,6 +86,7 @@ class Desired:
         self._verdicts: Contest[Address, Withhold | None] = Contest()
         self._seats: Contest[str, None] = Contest()
         self._sitting: dict[Subject, Mapping[str, Bid[None]]] = {}
+        self._elsewhere = Elsewhere(self.here.node)
         self._dependents = Dependents()
         self._needed: dict[Subject, int] = {}
         self._members: defaultdict[Subject, set[Subject]] = defaultdict(set)
@@ -101,6 +113,11 @@ class Desired:
     def holder(self, seat: str) -> Subject | None:
         """Return which document holds an address or interface on this node."""
         return self._seats.holder(seat)
+
+    def concerns(self, path: str) -> bool:
+        """Tell whether another node's status is about an address that is served here."""
+        said = word(path)
+        return said is not None and self._dependents.read(announcers_fact(said.address))
 
     def wanted(self, address: Address, *, keys_matter: bool = True) -> Wanted:
         """Return what an address needs here, or why it is withheld; no keys if nothing seen is wrong by any."""
@@ -147,7 +164,7 @@ class Desired:
         return self._take(changed, links, touched_links)
 
     def _take(self, changed: frozenset[str], links: Mapping[str, Link], touched_links: frozenset[str]) -> Touched:
-        facts = {*changed, *(link_fact(name) for name in touched_links), *self._reseat(changed)}
+        facts = {*changed, *map(link_fact, touched_links), *self._reseat(changed), *self._overhear(changed)}
         self._enrol(changed)
         waiting: list[set[Subject]] = [set(), set(), set(), set()]
         for subject in changed | self._dependents.of(facts):
@@ -155,7 +172,7 @@ class Desired:
         computed: set[Subject] = set()
         keys: set[Key] = set()
         addresses: set[Address] = set()
-        reading = Facts(self.snapshot, links, self._seats)
+        reading = Facts(self.snapshot, links, self._seats, self._elsewhere.announcers)
         for subjects in waiting:
             for subject in subjects:
                 before, after = self.wish(subject), self._computed(subject, reading)
@@ -176,6 +193,12 @@ class Desired:
                 self._sitting[path] = after
             facts |= {seat_fact(seat) for seat in self._seats.replace(path, before, after)}
         return facts
+
+    def _overhear(self, changed: Iterable[str]) -> set[str]:
+        """Take what other nodes say; return the facts that changed with that."""
+        documents = self.snapshot.documents
+        heard = (self._elsewhere.take(path, documents.get(path)) for path in changed if path.startswith("status/"))
+        return {announcers_fact(address) for address in heard if address is not None}
 
     def _enrol(self, changed: Iterable[str]) -> None:
         """Keep which members a group has, for the moment when somebody needs them."""

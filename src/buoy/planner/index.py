@@ -49,11 +49,12 @@ NOTHING = Wish()
 
 
 class Facts(msgspec.Struct, frozen=True):
-    """Where facts are read from: documents, links, and who holds which seat."""
+    """Where facts are read from: documents, links, who holds which seat, and who else announces an address."""
 
     snapshot: Snapshot
     links: Mapping[str, Link]
     seats: Contest[str, None]
+    announcers: Mapping[Address, tuple[str, ...]] = {}
 
 
 class Reader:
@@ -81,6 +82,11 @@ class Reader:
         self.read.add(seat_fact(seat))
         return self._facts.seats.holder(seat)
 
+    def announcers(self, address: Address) -> tuple[str, ...]:
+        """Return the other nodes that, by their own word, may announce an address."""
+        self.read.add(announcers_fact(address))
+        return self._facts.announcers.get(address, ())
+
 
 class Dependents:
     """Who read which fact when it was last computed."""
@@ -102,6 +108,10 @@ class Dependents:
         if now:
             self._read[subject] = now
 
+    def read(self, fact: str) -> bool:
+        """Tell whether anybody read a fact."""
+        return fact in self._of
+
     def of(self, facts: Iterable[str]) -> set[Subject]:
         """Return who must be computed again after these facts changed."""
         return {subject for fact in facts for subject in self._of.get(fact, ())}
@@ -115,6 +125,11 @@ def link_fact(interface: str) -> str:
 def seat_fact(seat: str) -> str:
     """Return the name of the fact who holds an address or interface."""
     return f"seat:{seat}"
+
+
+def announcers_fact(address: Address) -> str:
+    """Return the name of the fact who else announces an address."""
+    return f"announcers:{address}"
 
 
 def interface_seat(interface: str) -> str:

@@ -14,6 +14,7 @@ from buoy.model.service_ip import ServiceIP
 from buoy.model.snapshot import Snapshot
 from buoy.model.status import AddressStatus
 from buoy.model.workload import Workload
+from buoy.planner.elsewhere import may_announce
 from buoy.planner.placement import serving
 
 
@@ -75,7 +76,7 @@ def old_nodes(address: Address, snapshot: Snapshot) -> list[Told]:
     for status in _statuses(address, snapshot):
         if status.node in wanted or status.node in fenced:
             continue
-        if status.announced:
+        if may_announce(status):
             details = {"node": status.node, "address": address}
             lines.append(_no("old node", Withhold(Reason.OLD_NODE_NOT_CONFIRMED, details)))
         if status.reason is not None:

@@ -28,7 +28,7 @@ from buoy.model.workload import Workload
 from buoy.planner.contest import Bid, Subject
 from buoy.planner.forwarding import routed, translated
 from buoy.planner.index import NOTHING, Reader, Wish, about
-from buoy.planner.placement import service_ip_placed, workload_withheld
+from buoy.planner.placement import service_ip_placed, unconfirmed, workload_withheld
 from buoy.planner.policy import guard
 
 Guest: TypeAlias = Callable[[Workload, Mapping[str, Subnet], Network | None], GuestConfig | None]
@@ -46,6 +46,11 @@ class Here(msgspec.Struct, frozen=True):
     preference: Class = Class.NORMAL
 
 
+def _preference(here: Here, address: Address, reader: Reader) -> Class:
+    """Return how to announce an address: better than a node that is to serve it no more and may still announce it."""
+    return Class.TAKEOVER if unconfirmed(address, reader) else here.preference
+
+
 def service_ip_wish(here: Here, subject: Subject, reader: Reader) -> Wish:
     """Return what a service IP wants."""
     service = reader.document(subject, ServiceIP)
@@ -54,7 +59,7 @@ def service_ip_wish(here: Here, subject: Subject, reader: Reader) -> Wish:
     served = service_ip_placed(service, here.node, reader)
     if isinstance(served, Withhold):
         return Wish(verdicts={service.address: _verdict(served, _SERVICE)})
-    entries = dict(translated(service, served, here.preference))
+    entries = dict(translated(service, served, _preference(here, service.address, reader)))
     return Wish(entries, verdicts={service.address: _PLACED})
 
 
@@ -77,10 +82,13 @@ def workload_wish(here: Here, subject: Subject, reader: Reader) -> Wish:
     if withheld is not None:
         return Wish(entries, needs, _all_withheld(workload, withheld), withheld)
     verdicts: dict[Address, Bid[Withhold | None]] = {}
+    own = {fixed.address for fixed in workload.fixed_ips}
     for address, (mac, verdict) in _addresses(workload, subject, reader).items():
         verdicts[address] = _PLACED if verdict is None else _verdict(verdict, _WORKLOAD)
         if verdict is None:
-            entries.update(routed(address, mac, workload.interface, here.preference))
+            # whoever else announces an allowed pair may be its other rightful user
+            wanted = _preference(here, address, reader) if address in own else here.preference
+            entries.update(routed(address, mac, workload.interface, wanted))
     refused = [bid.value for bid in verdicts.values() if bid.rank == _TWICE]
     return Wish(entries, needs, verdicts, refused[0] if refused else None, about(entries))
 

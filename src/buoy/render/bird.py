@@ -139,13 +139,21 @@ protocol kernel main{version} {{
 
 
 def _exports(speaking: Speaking) -> str:
-    """Return what every session's export filter ends in; own AS numbers in an iBGP path would be a loop there."""
+    """Return what every session's export filter ends in; own AS numbers in an iBGP path would be a loop there.
+
+    A takeover must win outside the AS too, where no local preference arrives and paths are equally long: the origin
+    is compared next, whatever AS a route comes from, and is passed on (RFC 4271, 9.1.2.2). So all else is
+    INCOMPLETE, as routes redistributed from a kernel are elsewhere, and a takeover alone is IGP.
+    """
     own = " && ".join(f'proto != "{name}"' for name in OWN_PROTOCOLS)
     passed = "\tif defined(buoy_inner) then return true;\n" if speaking.reflects else ""
     declared = "attribute int buoy_inner;\n\n" if speaking.reflects else ""
     drain = f"\tif krt_metric = {Class.DRAIN.value} then bgp_community.add((65535, 0));\n"
+    takeover = f"krt_metric = {Class.TAKEOVER.value}"
+    origin = f"\tif {takeover} then bgp_origin = ORIGIN_IGP; else bgp_origin = ORIGIN_INCOMPLETE;\n"
     return f"""{declared}function buoy_export_internal() {{
 {passed}\tif {own} then return false;
+{origin}\tif {takeover} then bgp_local_pref = 200;
 {drain}\tif krt_metric = {Class.DRAIN.value} then bgp_local_pref = 0;
 \tif krt_metric = {Class.STANDBY.value} then bgp_local_pref = 50;
 \treturn true;
@@ -153,7 +161,7 @@ def _exports(speaking: Speaking) -> str:
 
 function buoy_export_external(int own_asn) {{
 {passed}\tif {own} then return false;
-{drain}\tif krt_metric = {Class.STANDBY.value} then {{
+{origin}{drain}\tif krt_metric = {Class.STANDBY.value} then {{
 \t\tbgp_path.prepend(own_asn);
 \t\tbgp_path.prepend(own_asn);
 \t\tbgp_path.prepend(own_asn);
