@@ -51,10 +51,9 @@ class RouteMirror:
         """Read again the routes of links that went down or away."""
         return {place for index in indexes if self._by_index.get(index) for place in self._reload_link(index)}
 
-    def heard(self, event: netlink.Heard) -> Place | None:
-        """Take one notification; return its place if that changed what is ours there."""
-        seen = rtnl.parse_route(event.payload)
-        if seen is None or seen.table not in TABLES:
+    def heard(self, event: netlink.Heard, seen: RouteSeen) -> Place | None:
+        """Take one notification, of this route; return its place if that changed what is ours there."""
+        if seen.table not in TABLES:
             return None
         place = (seen.table, seen.prefix)
         before = self.at(place)

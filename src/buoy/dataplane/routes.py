@@ -4,7 +4,8 @@ Promises: only what carries our protocol is ever deleted; a changed route is
 added before the old one goes, so that peers see no withdraw; observation comes
 from notifications, not from what we meant to do. The tricky thing: one prefix
 may hold several routes of ours after a crash; such an entry is observed as one
-that equals no wish, and its repair removes what is too much.
+that equals no wish, and its repair removes what is too much. A route of ours
+that another's comes before is none, and is refused, for only its owner may remove it.
 """
 
 import socket
@@ -12,8 +13,9 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 
 from buoy.dataplane import netlink, rtnl
 from buoy.dataplane.links import Links
+from buoy.dataplane.rivals import Rivals
 from buoy.dataplane.route_mirror import Place, RouteMirror
-from buoy.dataplane.rtnl import Variant
+from buoy.dataplane.rtnl import RouteSeen, Variant
 from buoy.model.address import Address, Mac, Prefix
 from buoy.model.errors import Bug, DataplaneError
 from buoy.model.nodestate import (
@@ -47,6 +49,7 @@ class Routes:
         self._links = links
         self._settle = settle
         self._routes = RouteMirror(channel)
+        self._rivals = Rivals(channel)
         self._neighbours: dict[tuple[int, Address], Mac | None] = {}
         self._noticed: set[Key] = set()
         self._read = False
@@ -54,7 +57,7 @@ class Routes:
 
     def reload(self) -> set[Key]:
         """Read everything afresh; return the keys that changed."""
-        changed = {key for place in self._routes.reload() for key in _keys(place)}
+        changed = {key for place in self._routes.reload() for key in _keys(place)} | self._reload_rivals()
         before = self._neighbours
         self._neighbours = {}
         for family in (socket.AF_INET, socket.AF_INET6):
@@ -69,13 +72,19 @@ class Routes:
     def link_lost(self, indexes: Iterable[int]) -> set[Key]:
         """Read again what went with links that went down or away; return the keys that changed."""
         indexes = set(indexes)
-        return {key for place in self._routes.reload_links(indexes) for key in _keys(place)}
+        changed = {key for place in self._routes.reload_links(indexes) for key in _keys(place)}
+        return changed | self._reload_rivals()
+
+    def _reload_rivals(self) -> set[Key]:
+        return {
+            Key(Table.ROUTE, (prefix,)) for prefix in self._rivals.reload() if self._routes.at((MAIN_TABLE, prefix))
+        }
 
     def heard(self, event: netlink.Heard) -> set[Key]:
         """Take one route or neighbour notification; return the keys it changed."""
         if event.kind in (rtnl.NEWROUTE, rtnl.DELROUTE):
-            place = self._routes.heard(event)
-            return _keys(place) if place else set()
+            route = rtnl.parse_route(event.payload)
+            return self._route_heard(event, route) if route else set()
         seen = rtnl.parse_neighbour(event.payload)
         if seen is None:
             return set()
@@ -88,6 +97,11 @@ class Routes:
             return set() if had and before == seen.mac else {key}
         self._neighbours.pop(at, None)
         return {key} if had else set()
+
+    def _route_heard(self, event: netlink.Heard, route: RouteSeen) -> set[Key]:
+        place = self._routes.heard(event, route)
+        rival = self._rivals.heard(event.kind, route) and bool(self._routes.at((MAIN_TABLE, route.prefix)))
+        return (_keys(place) if place else set()) | ({Key(Table.ROUTE, (route.prefix,))} if rival else set())
 
     def noticed(self) -> set[Key]:
         """Return, once, the keys whose change we came upon while looking: the notification will find it no news."""
@@ -114,6 +128,7 @@ class Routes:
             assert isinstance(step.act, Change)
             try:
                 coming.extend((step, request) for request in self._additions(step.act))
+                self._refuse_rivals(step.act)
             except DataplaneError as error:
                 failures.append(Failure(step, str(error)))
         failures += self._send(coming, (_EEXIST,))
@@ -149,6 +164,15 @@ class Routes:
         same = place[0] == ANNOUNCE_TABLE and any(other.metric == variant.metric for other in present)
         flags = netlink.CREATE | (netlink.REPLACE if same else 0)
         return [rtnl.route_message(rtnl.NEWROUTE, flags, *place, variant)]
+
+    def _refuse_rivals(self, change: Change) -> None:
+        metric = self._rival(change.key) if change.after is not None else None
+        if metric is not None:
+            show = f"ip route show {change.key.name[0]}"
+            raise DataplaneError(show, f"somebody's route with metric {metric} comes before ours; remove it")
+
+    def _rival(self, key: Key) -> int | None:
+        return self._rivals.at(Prefix(key.name[0])) if key.table is Table.ROUTE else None
 
     def _removals(self, act: object) -> list[bytes]:
         assert isinstance(act, Change)
@@ -187,9 +211,11 @@ class Routes:
         variants = [variant for variant in self._routes.at(place) if _about(variant, place) is key.table]
         if not variants:
             return None
-        if len(variants) == 1 and self._lawful(variants[0], key.table):
+        if len(variants) == 1 and self._lawful(variants[0], key.table) and self._rival(key) is None:
             return self._plain(variants[0], key.table)
         odd = "+".join(sorted(f"{self._links.name(v.ifindex)}/{v.kind}/{v.metric}" for v in variants))
+        if (metric := self._rival(key)) is not None:
+            odd += f" behind metric {metric}"
         return Announcement(odd) if key.table is Table.ANNOUNCEMENT else Route(odd)
 
     def _lawful(self, variant: Variant, table: Table) -> bool:

@@ -84,9 +84,9 @@ def _about(table: int, metric: int, index: int) -> bytes:
     return parts + (netlink.attribute(_OIF, _U32.pack(index)) if index else b"")
 
 
-def route_dump(family: int, table: int, index: int = 0) -> bytes:
-    """Return a dump of our routes of one table, filtered by the kernel; `index` 0: of all interfaces."""
-    header = _ROUTE.pack(family, 0, 0, 0, 0, ROUTE_PROTOCOL, 0, 0, 0)
+def route_dump(family: int, table: int, index: int = 0, protocol: int = ROUTE_PROTOCOL) -> bytes:
+    """Return a dump of one protocol's routes of one table, filtered by the kernel; `index` 0: of all interfaces."""
+    header = _ROUTE.pack(family, 0, 0, 0, 0, protocol, 0, 0, 0)
     parts = netlink.attribute(_TABLE, _U32.pack(table))
     if index:
         parts += netlink.attribute(_OIF, _U32.pack(index))

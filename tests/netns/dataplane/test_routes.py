@@ -180,6 +180,34 @@ def test_a_route_deleted_by_hand_is_told(world: World, guest: Guest) -> None:
     assert Key(Table.ROUTE, ("192.0.2.1/32",)) in world.host.disturbances().keys
 
 
+@pytest.mark.parametrize(
+    "by_hand", [("via", "198.51.100.9"), ("proto", "static", "metric", "15", "dev", "lo")], ids=" ".join
+)
+@pytest.mark.parametrize("overtaken", [False, True], ids=["heard", "found"])
+def test_a_route_that_anothers_comes_before_is_not_there_until_the_other_goes(
+    world: World, guest: Guest, by_hand: tuple[str, ...], *, overtaken: bool
+) -> None:
+    key = Key(Table.ROUTE, ("192.0.2.1/32",))
+    wish = {key: Route("tap1")}
+    world.wish(wish)
+    world.node.ip("link", "set", "lo", "up")
+    world.node.ip("address", "add", "198.51.100.1/24", "dev", "lo")
+    world.host.disturbances()
+    world.node.ip("route", "add", "192.0.2.1/32", *by_hand)
+    if overtaken:
+        world.host.observe(None)
+    else:
+        assert frozenset({key}) == world.host.disturbances().keys
+    assert wish != world.host.observe([key])
+    assert [True] == ["ip route show 192.0.2.1/32" in failure.error for failure in world.wish(wish)]
+    assert 2 == len(routes(world, "192.0.2.1/32"))
+    world.host.disturbances()
+    world.node.ip("route", "del", "192.0.2.1/32", *by_hand)
+    assert frozenset({key}) == world.host.disturbances().keys
+    assert wish == world.host.observe([key])
+    assert [] == world.wish(wish)
+
+
 def test_a_setting_changed_by_hand_is_told_and_repaired(world: World, guest: Guest) -> None:
     key = Key(Table.LINK, ("tap1",))
     wishes = guest.wishes(None)
