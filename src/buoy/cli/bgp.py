@@ -36,6 +36,7 @@ def change(
     cluster_id: Annotated[str | None, typer.Option(help="Of the reflectors (RFC 4456); '': their router id.")] = None,
     listen_port: Annotated[int | None, typer.Option(help="TCP port on which nodes listen (179).")] = None,
     hold_time: bgp_options.HoldTime = None,
+    graceful_restart_time: bgp_options.RestartTime = None,
     password: bgp_options.Password = None,
     password_file: bgp_options.PasswordFile = None,
     bfd: bgp_options.BfdSwitch = None,
@@ -50,7 +51,7 @@ def change(
     ] = None,
     dry_run: DryRunOption = False,
 ) -> None:
-    """Change what is given; what is not given stays. Hold time, password and BFD are of sessions between nodes.
+    """Change what is given; what is not given stays. Timers, password and BFD are of sessions between nodes.
 
     \b
     Examples:

@@ -26,6 +26,12 @@ BfdGraceful = Annotated[
     bool | None,
     typer.Option("--bfd-graceful/--no-bfd-graceful", help="BFD: keep routes as after a restart; a dead node's too."),
 ]
+RestartTime = Annotated[
+    int | None,
+    typer.Option(
+        "--graceful-restart-time", metavar="S", help="Ask to keep our routes S seconds without a session (30)."
+    ),
+]
 Reveal = Annotated[bool, typer.Option("--show-password", help="Print the password instead of (hidden).")]
 
 _CLEARABLE = frozenset({"local_asn", "keepalive", "multihop", "source", "cluster_id"})

@@ -38,7 +38,7 @@ _SET = """Change what is given of the BGP neighbour NAME; what is not given stay
 
 \b
 Examples:
-  buoy peer set tor-1 --hold-time 9 --keepalive 3
+  buoy peer set tor-1 --hold-time 9 --keepalive 3 --graceful-restart-time 20
   buoy peer set tor-1 --no-bfd --multihop 0       (0 and '' clear a field)
   buoy peer set tor-1 --node ''                   (for all nodes)
 """
@@ -66,6 +66,7 @@ def _write(
     graceful_restart: Annotated[
         bool | None, typer.Option("--graceful-restart/--no-graceful-restart", help="RFC 4724 (on).")
     ] = None,
+    graceful_restart_time: bgp_options.RestartTime = None,
     multihop: Annotated[int | None, typer.Option(help="The neighbour is up to so many hops away; 0: direct.")] = None,
     source: Annotated[
         str | None, typer.Option(help="Our address; default: the one nearest to the neighbour's.")

@@ -6,6 +6,9 @@ import msgspec
 
 from buoy.model.address import Address, Prefix
 
+RESTART_TIME = 30
+"""Seconds: a restarted BIRD is back with its sessions in ten, an upgraded one in twenty."""
+
 
 class Action(enum.StrEnum):
     """What a filter rule does with a route that matches."""
@@ -44,7 +47,11 @@ class Bfd(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Peer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A BGP neighbour of the nodes it is for (`nodes` empty: of all). Times in seconds."""
+    """A BGP neighbour of the nodes it is for (`nodes` empty: of all). Times in seconds.
+
+    `graceful_restart_time` is how long the neighbour is asked to keep what a node told it, once their session is lost
+    (RFC 4724): longer than BIRD takes to come back, and no longer than packets may go to a node that does not.
+    """
 
     schema: int = 1
     name: str
@@ -59,6 +66,7 @@ class Peer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     connect_retry: int = 5
     bfd: Bfd | None = None
     graceful_restart: bool = True
+    graceful_restart_time: int = RESTART_TIME
     multihop: int | None = None
     source: Address | None = None
     reflector_client: bool = False
@@ -77,9 +85,10 @@ class BGPSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     cluster_id: Address | None = None
     listen_port: int = 179
     hold_time: int = 90
+    graceful_restart_time: int = RESTART_TIME
     password: str = ""
     bfd: Bfd | None = None
-    """Hold time, password and BFD of the sessions between nodes; peers have their own."""
+    """Hold time, restart time, password and BFD of the sessions between nodes; peers have their own."""
     internal_prefixes: tuple[Prefix, ...] = ()
     """Besides the internal subnets: destinations to which workloads keep their fixed address."""
     originate: tuple[Prefix, ...] = ()

@@ -16,7 +16,7 @@ import msgspec
 from buoy.model.address import Address, family, packed, unpacked
 from buoy.model.errors import InvalidInput
 from buoy.model.node import Fence, Node
-from buoy.model.peer import Bfd, BGPSettings, Filter, Peer
+from buoy.model.peer import RESTART_TIME, Bfd, BGPSettings, Filter, Peer
 from buoy.model.snapshot import Snapshot
 from buoy.planner.peering_rules import check_filter, check_peer, check_settings, check_together
 
@@ -65,6 +65,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     connect_retry: int = _CONNECT_RETRY
     bfd: Bfd | None = None
     graceful_restart: bool = True
+    graceful_restart_time: int = RESTART_TIME
     multihop: int | None = None
     passive: bool = False
     client: bool = False
@@ -186,6 +187,7 @@ def _peer_session(local: LocalNode, settings: BGPSettings, peer: Peer, filters: 
         connect_retry=peer.connect_retry,
         bfd=peer.bfd,
         graceful_restart=peer.graceful_restart,
+        graceful_restart_time=peer.graceful_restart_time,
         multihop=peer.multihop,
         passive=peer.passive,
         client=peer.reflector_client,
@@ -252,6 +254,7 @@ def _node_session(settings: BGPSettings, name: str, pair: tuple[Address, Address
         password=settings.password,
         hold_time=settings.hold_time,
         bfd=settings.bfd,
+        graceful_restart_time=settings.graceful_restart_time,
         client=client,
     )
 

@@ -31,6 +31,7 @@ def check_peer(peer: Peer) -> None:
         _asn(f"{at}.local_asn", peer.local_asn)
     _between(f"{at}.port", peer.port, 1, 65535)
     _between(f"{at}.connect_retry", peer.connect_retry, 1, 65535)
+    _restart_time(at, peer.graceful_restart_time)
     if peer.multihop is not None:
         _between(f"{at}.multihop", peer.multihop, 1, 255)
     _timers(at, peer.hold_time, peer.keepalive)
@@ -53,6 +54,7 @@ def check_settings(settings: BGPSettings) -> None:
     _asn(f"{at}.asn", settings.asn)
     _between(f"{at}.listen_port", settings.listen_port, 1, 65535)
     _timers(at, settings.hold_time, None)
+    _restart_time(at, settings.graceful_restart_time)
     _password(f"{at}.password", settings.password)
     _bfd(at, settings.bfd)
     for field in ("internal_prefixes", "originate"):
@@ -134,6 +136,11 @@ def _timers(at: str, hold_time: int, keepalive: int | None) -> None:
         raise InvalidInput(f"{at}.hold_time", hold_time, "give 0 (never) or 3 to 65535 seconds (RFC 4271)")
     if keepalive is not None and (keepalive < 1 or keepalive * 2 > hold_time):
         raise InvalidInput(f"{at}.keepalive", keepalive, f"give 1 to half the hold time of {hold_time} seconds")
+
+
+def _restart_time(at: str, seconds: int) -> None:
+    """Twelve bits carry it (RFC 4724, 3)."""
+    _between(f"{at}.graceful_restart_time", seconds, 1, 4095)
 
 
 def _password(field: str, value: str) -> None:

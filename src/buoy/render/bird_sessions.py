@@ -59,6 +59,9 @@ def _options(session: Session, speaking: Speaking) -> Iterator[str]:
     yield "connect delay time 1"
     yield f"error wait time 1, {max(1, session.connect_retry)}"
     yield f"graceful restart {'on' if session.graceful_restart else 'off'}"
+    if session.graceful_restart:
+        # for BIRD's own 120 s the addresses of a node that died would lead to it, where a session's end alone tells
+        yield f"graceful restart time {session.graceful_restart_time}"
     if session.bfd is not None:
         yield f"bfd {{ interval {session.bfd.interval} ms; multiplier {session.bfd.multiplier}; }}"
         if session.bfd.graceful:

@@ -79,6 +79,7 @@ def test_the_clusters_settings(buoy: Buoy) -> None:
         ("peer delete tor", "4: peers/tor does not exist"),
         ("filter set few reject", "2: RULE: 'reject'"),
         ("bgp set --asn 0", "2: settings/bgp.asn: 0"),
+        ("bgp set --graceful-restart-time 5000", "2: settings/bgp.graceful_restart_time: 5000"),
         ("apply -f /nowhere.yaml", "2: file: '/nowhere.yaml'"),
     ],
 )

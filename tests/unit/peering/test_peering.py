@@ -56,6 +56,7 @@ def test_both_ends_of_a_mesh_session_name_the_same_two_addresses() -> None:
 
 def test_what_is_set_for_sessions_between_nodes_is_in_each_of_them() -> None:
     settings = BGPSettings(asn=64600, listen_port=1179, hold_time=9, password="pass", bfd=Bfd(interval=50))
+    settings = msgspec.structs.replace(settings, graceful_restart_time=7)
 
     (session,) = _speaking(nodes={"old": OTHERS["old"]}, settings=settings).sessions
 
@@ -70,6 +71,7 @@ def test_what_is_set_for_sessions_between_nodes_is_in_each_of_them() -> None:
         hold_time=9,
         password="pass",
         bfd=Bfd(interval=50),
+        graceful_restart_time=7,
     )
 
 
@@ -123,6 +125,7 @@ FAR = Peer(
     connect_retry=7,
     bfd=Bfd(),
     graceful_restart=False,
+    graceful_restart_time=8,
     multihop=4,
     source=Address("198.51.100.3"),
     reflector_client=True,
@@ -149,6 +152,7 @@ def test_a_peer_brings_all_it_was_given() -> None:
             connect_retry=7,
             bfd=Bfd(),
             graceful_restart=False,
+            graceful_restart_time=8,
             multihop=4,
             passive=True,
             client=True,

@@ -34,6 +34,8 @@ def _peer(**fields: object) -> Peer:
         ("port", 0),
         ("port", 65536),
         ("connect_retry", 0),
+        ("graceful_restart_time", 0),
+        ("graceful_restart_time", 4096),
         ("multihop", 0),
         ("multihop", 256),
         ("hold_time", 2),
