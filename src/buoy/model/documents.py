@@ -24,6 +24,12 @@ from buoy.model.writer import Writer
 SCHEMA = 1
 """The version written; one version back and one forward is read."""
 
+_UNSAID = 1
+"""The version of a text that names none, for ever: what is left out must not mean another version to another reader.
+
+Inside, every document has this one: the version is of the text, and two that say the same are equal.
+"""
+
 Document: TypeAlias = (
     Pool
     | Network
@@ -116,7 +122,7 @@ def kinds() -> dict[str, type[Document]]:
 
 def encode(document: Document) -> bytes:
     """Return the one JSON text of a document: equal documents have equal bytes."""
-    return _encoder.encode(document)
+    return _encoder.encode(_of_version(document, SCHEMA))
 
 
 def decode(at: str, raw: bytes) -> Document:
@@ -133,4 +139,8 @@ def decode(at: str, raw: bytes) -> Document:
     if path(document) != at:
         raise InvalidInput(at, path(document), "the document must stand under the path it names")
     validate.check(at, document)
-    return document
+    return _of_version(document, _UNSAID)
+
+
+def _of_version(document: Document, schema: int) -> Document:
+    return document if document.schema == schema else msgspec.structs.replace(document, schema=schema)

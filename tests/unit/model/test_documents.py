@@ -95,3 +95,20 @@ def test_no_document_stands_elsewhere(at: str) -> None:
 def test_a_broken_document_is_refused_by_name(at: str, raw: bytes, said: str) -> None:
     with pytest.raises(InvalidInput, match=said):
         documents.decode(at, raw)
+
+
+@pytest.mark.parametrize(
+    "raw", [b'{"node": "n1"}', b'{"node": "n1", "schema": 0}', b'{"node": "n1", "schema": 2, "more": 1}']
+)
+def test_what_versions_side_by_side_say_is_equal(raw: bytes) -> None:
+    assert Fence(node="n1") == documents.decode("fences/n1", raw)
+
+
+def test_a_later_version_names_itself_and_takes_what_names_none_for_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert b'{"node":"n1"}' == documents.encode(Fence(node="n1"))
+    monkeypatch.setattr(documents, "SCHEMA", 2)
+    assert b'{"schema":2,"node":"n1"}' == documents.encode(Fence(node="n1"))
+    assert Fence(node="n1") == documents.decode("fences/n1", b'{"node":"n1"}')
+    monkeypatch.setattr(documents, "SCHEMA", 3)
+    with pytest.raises(InvalidInput, match=r"fences/n1\.schema: 1 .*this version reads 2 to 4"):
+        documents.decode("fences/n1", b'{"node":"n1"}')
