@@ -45,7 +45,7 @@ class Outbox(Protocol):
 
 
 class Drainer:
-    """Writes what rows name until there are none; `read` is `Reader.read`."""
+    """Writes what rows name; `read` is `Reader.read`."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class Drainer:
         self._unchanged = unchanged
 
     async def drain(self) -> int:
-        """Empty the outbox; return how many documents were written. Raises `StoreUnavailable`; the rows stay."""
+        """Settle the rows; return how many documents were written. Raises `StoreUnavailable`; the rows stay."""
         written = 0
         while True:
             taken = await asyncio.to_thread(self._outbox.take, MOST_PATHS)
@@ -69,6 +69,9 @@ class Drainer:
             for start in range(0, len(taken.paths), MOST_PATHS):
                 written += await self._settle(taken.paths[start : start + MOST_PATHS])
             await asyncio.to_thread(self._outbox.delete, taken.ids)
+            if not taken.more:
+                # whoever committed a row meanwhile wakes the drainer again
+                return written
 
     async def _settle(self, paths: Sequence[str]) -> int:
         while True:

@@ -6,8 +6,7 @@ odd row hinders no other. All of one call is seen by one transaction.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeAlias
 
 import sqlalchemy as sa
@@ -16,14 +15,13 @@ from neutron.db.models.allowed_address_pair import AllowedAddressPair
 from neutron.db.models.l3 import FloatingIP
 from neutron.db.models.securitygroup import SecurityGroup, SecurityGroupPortBinding
 from neutron.db.models_v2 import IPAllocation, Network, Port, Subnet
-from neutron_lib import context as neutron_context
-from neutron_lib.db import api as db_api
 
 from buoy.model.address import Prefix, is_host, parse_address, split
 from buoy.model.documents import Document
 from buoy.model.errors import InvalidInput
-from buoy.neutron import affected, rows, sqlite, translate
+from buoy.neutron import affected, rows, translate
 from buoy.neutron.claims import read_claims
+from buoy.neutron.connection import reading
 
 Wanted: TypeAlias = dict[str, Document | InvalidInput | None]
 
@@ -44,12 +42,12 @@ class Reader:
 
     def read(self, paths: Collection[str]) -> Wanted:
         """Return what should stand under each path, in a transaction of its own that sees all that is committed."""
-        with _connection() as connection:
+        with reading() as connection:
             return self._read(connection, paths)
 
     def read_all(self) -> Wanted:
         """Return everything that should stand in the store, in one transaction."""
-        with _connection() as connection:
+        with reading() as connection:
             wanted = self._read(connection, affected.paths(connection, _everything(connection)))
         return {path: document for path, document in wanted.items() if document is not None}
 
@@ -146,13 +144,6 @@ def _try(translator: Callable[..., Document | None], *arguments: object) -> Docu
         return error
     except ValueError as error:
         return InvalidInput(translator.__name__, str(error), "correct the resource in Neutron")
-
-
-@contextmanager
-def _connection() -> Iterator[sa.Connection]:
-    admin = neutron_context.get_admin_context()
-    with sqlite.reading(), db_api.CONTEXT_READER.using(admin):
-        yield admin.session.connection()
 
 
 def _everything(connection: sa.Connection) -> Mapping[str, Collection[str]]:

@@ -30,8 +30,8 @@ from oslo_utils import timeutils
 from buoy.model.node import Node
 from buoy.model.service_ip import ServiceIP
 from buoy.model.status import State
-from buoy.neutron import sqlite
 from buoy.neutron.affected import chunks
+from buoy.neutron.connection import reading, writing
 
 LOG = log.getLogger(__name__)
 
@@ -65,9 +65,7 @@ def unlike_ports(states: PortStates) -> dict[tuple[str, str], State]:
 
 
 def _rows(query: sa.Select[Any], column: Any, ids: Iterable[str]) -> list[Any]:
-    admin = neutron_context.get_admin_context()
-    with sqlite.reading(), db_api.CONTEXT_READER.using(admin):
-        connection = admin.session.connection()
+    with reading() as connection:
         return [row for chunk in chunks(ids) for row in connection.execute(query.where(column.in_(chunk)))]
 
 
@@ -146,10 +144,8 @@ def configuration(node: Node) -> dict[str, Any]:
 @db_api.retry_db_errors
 def touch_agents(hosts: Collection[str]) -> set[str]:
     """Show agents alive that are shown already, some hundred in one statement; return the hosts of those that are."""
-    admin = neutron_context.get_admin_context()
     known: set[str] = set()
-    with db_api.CONTEXT_WRITER.using(admin):
-        connection = admin.session.connection()
+    with writing() as connection:
         for chunk in chunks(hosts):
             ours = (_agent.c.agent_type == AGENT_TYPE, _agent.c.host.in_(chunk))
             known.update(connection.execute(sa.select(_agent.c.host).where(*ours)).scalars())

@@ -7,11 +7,10 @@ from collections.abc import Collection
 
 import msgspec
 import sqlalchemy as sa
-from neutron_lib import context as neutron_context
 from neutron_lib.db import api as db_api
 from oslo_utils import timeutils
 
-from buoy.neutron import affected, outbox, sqlite
+from buoy.neutron import affected, connection, outbox
 from buoy.neutron.models import Dirty
 
 _dirty = Dirty.__table__
@@ -22,6 +21,8 @@ class Taken(msgspec.Struct, frozen=True):
 
     ids: tuple[int, ...]
     paths: tuple[str, ...]
+    more: bool = False
+    """Whether there were other rows."""
 
 
 class Waiting(msgspec.Struct, frozen=True):
@@ -34,10 +35,9 @@ class Waiting(msgspec.Struct, frozen=True):
 @db_api.retry_db_errors
 def take(most_rows: int) -> Taken:
     """Return the oldest rows, and what the distinct ones name now; the rows stay until `delete`."""
-    admin = neutron_context.get_admin_context()
     query = sa.select(_dirty.c.id, _dirty.c.path).order_by(_dirty.c.id).limit(most_rows * 10)
-    with sqlite.reading(), db_api.CONTEXT_READER.using(admin):
-        rows = admin.session.connection().execute(query).all()
+    with connection.reading() as reading:
+        rows = reading.execute(query).all()
         ids: list[int] = []
         distinct: dict[str, None] = {}
         for row in rows:
@@ -45,32 +45,30 @@ def take(most_rows: int) -> Taken:
                 break
             distinct[row.path] = None
             ids.append(row.id)
-        return Taken(tuple(ids), tuple(affected.expand(admin.session.connection(), distinct)))
+        more = len(ids) < len(rows) or len(rows) == most_rows * 10
+        return Taken(tuple(ids), tuple(affected.expand(reading, distinct)), more)
 
 
 @db_api.retry_db_errors
 def delete(ids: Collection[int]) -> None:
     """Delete exactly these rows: a row with a lower id may still be committed by a slower transaction."""
-    admin = neutron_context.get_admin_context()
-    with db_api.CONTEXT_WRITER.using(admin):
+    with connection.writing() as writing:
         for chunk in affected.chunks(ids):
-            admin.session.connection().execute(sa.delete(_dirty).where(_dirty.c.id.in_(chunk)))
+            writing.execute(sa.delete(_dirty).where(_dirty.c.id.in_(chunk)))
 
 
 @db_api.retry_db_errors
 def mark(paths: Collection[str]) -> None:
     """Ask for paths to be looked at, in a transaction of its own."""
-    admin = neutron_context.get_admin_context()
-    with db_api.CONTEXT_WRITER.using(admin):
-        outbox.insert(admin.session.connection(), paths)
+    with connection.writing() as writing:
+        outbox.insert(writing, paths)
 
 
 @db_api.retry_db_errors
 def waiting() -> Waiting:
     """Return how many rows wait, and since when."""
-    admin = neutron_context.get_admin_context()
     query = sa.select(sa.func.count(), sa.func.min(_dirty.c.created_at))
-    with sqlite.reading(), db_api.CONTEXT_READER.using(admin):
-        rows, oldest = admin.session.connection().execute(query).one()
+    with connection.reading() as reading:
+        rows, oldest = reading.execute(query).one()
     # the oldest row may be of another host, whose clock is a little ahead
     return Waiting(rows, max(0.0, timeutils.delta_seconds(oldest, timeutils.utcnow())) if rows else 0.0)

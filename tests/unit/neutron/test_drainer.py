@@ -49,7 +49,8 @@ class Rows:
     def take(self, most_rows: int) -> Taken:
         self.steps.step()
         taken = list(self.rows.items())[:most_rows]
-        return Taken(tuple(one for one, _ in taken), tuple(dict.fromkeys(at for _, at in taken)))
+        ids, paths = tuple(one for one, _ in taken), tuple(dict.fromkeys(at for _, at in taken))
+        return Taken(ids, paths, more=len(taken) < len(self.rows))
 
     def delete(self, ids: Collection[int]) -> None:
         self.steps.step()

@@ -1,7 +1,7 @@
 """What is shown in Neutron, against a database that only remembers what it was told, and refuses what it is told to."""
 
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable
 
 import pytest
 
@@ -87,12 +87,22 @@ def everything(*documents: Document) -> Batch:
     return Batch(held(*documents), None)
 
 
-class Follower(Showing):
-    """A showing that has seen a listing, as `follow` leaves it."""
+class Saying:
+    """A store that says one thing; nothing follows."""
 
-    def __init__(self, *documents: Document) -> None:
-        super().__init__()
-        self._snapshot = held(*documents)
+    def __init__(self, batch: Batch) -> None:
+        self.batch = batch
+
+    async def watch(self, prefixes: Collection[str]) -> AsyncIterator[Batch]:
+        assert prefixes
+        yield self.batch
+
+
+async def followed(*documents: Document) -> Showing:
+    """A showing that has seen and shown a listing."""
+    one = Showing()
+    await one.follow(Saying(everything(*documents)))  # type: ignore[arg-type]
+    return one
 
 
 CROWD = (NODE, *served(1), *served(2), *served(3))
@@ -104,8 +114,7 @@ async def test_one_that_is_refused_stops_no_other_and_is_named_and_shown_later(
     neutron: Neutron, caplog: pytest.LogCaptureFixture, name: str
 ) -> None:
     neutron.refuses = {name}
-    one = Follower(*CROWD)
-    await one.show_all()
+    one = await followed(*CROWD)
     assert {each: state for each, state in ACTIVE.items() if each != name} == neutron.shown
     [told] = [record for record in caplog.records if record.levelno == logging.ERROR]
     place = f"service-ips/{name}" if "." in name else f"workloads/c1/{name}"
@@ -119,8 +128,7 @@ async def test_one_that_is_refused_stops_no_other_and_is_named_and_shown_later(
 
 async def test_what_was_not_reached_is_tried_again_too(neutron: Neutron, monkeypatch: pytest.MonkeyPatch) -> None:
     neutron.refuses = {"192.0.2.1"}
-    one = Follower(*CROWD)
-    await one.show_all()
+    one = await followed(*CROWD)
     neutron.refuses = set()
 
     def away(_: object) -> list[tuple[ServiceIP, State]]:
@@ -136,8 +144,7 @@ async def test_what_was_not_reached_is_tried_again_too(neutron: Neutron, monkeyp
 
 
 async def test_what_a_hand_undid_is_shown_when_everything_is_judged_again(neutron: Neutron) -> None:
-    one = Follower(*CROWD)
-    await one.show_all()
+    one = await followed(*CROWD)
     neutron.shown["port2"] = neutron.shown["192.0.2.3"] = State.DOWN
     await one.show(Batch(held(*CROWD), NOTHING))
     assert State.DOWN is neutron.shown["port2"]
@@ -148,8 +155,7 @@ async def test_what_a_hand_undid_is_shown_when_everything_is_judged_again(neutro
 async def test_what_neutron_touched_and_the_store_had_is_shown_again_and_what_is_on_its_way_is_not(
     neutron: Neutron,
 ) -> None:
-    one = Follower(*CROWD)
-    await one.show_all()
+    one = await followed(*CROWD)
     neutron.shown["192.0.2.1"] = neutron.shown["192.0.2.2"] = State.DOWN
     one.unchanged.update({"service-ips/192.0.2.1": 5, "service-ips/192.0.2.2": 6})
     await one.show_unchanged()
@@ -167,10 +173,9 @@ async def test_the_end_of_a_lease_takes_a_floating_ip_down_and_buries_the_agent(
 
 
 async def test_a_dead_agent_is_buried_once_its_row_can_be_written(neutron: Neutron) -> None:
-    one = Follower()
-    await one.show(everything(NODE))
+    one = await followed(NODE)
     neutron.refuses = {"c1"}
-    await one.show(Batch(held(), frozenset({"nodes/c1"})))
+    await one.follow(Saying(Batch(held(), frozenset({"nodes/c1"}))))  # type: ignore[arg-type]
     assert {"c1": True} == neutron.alive
     neutron.refuses = set()
     await one.show_refused()
