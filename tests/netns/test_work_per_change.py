@@ -5,17 +5,22 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from bench import crowd
 from bench.node import NODE, CrowdedNode, Work
 from buoy.model.address import Address
+from buoy.model.group import Rule, SecurityGroup, Side
 from buoy.model.status import AddressStatus, State
 from tests.netns.dataplane.place import Place, entered, remove_all, run
 
 FEW, MANY = 100, 10_000
 NUMBER = MANY + 7
 """A service IP that neither node has, in both the same, so that the bytes about it are as many."""
+
+OWN = SecurityGroup(id="own", rules=(Rule(side=Side.INGRESS, family=4, protocol=17),))
+"""A group of one port only, whatever the size of the node."""
 
 Done = dict[str, Work]
 
@@ -50,7 +55,7 @@ async def changes(count: int, directory: Path) -> Done:
     await node.start()
     assert node.agent.last
     assert () == node.agent.last.wrong
-    here, there = crowd.spare(count), crowd.spare(count, 1)
+    here, there, port = crowd.spare(count), crowd.spare(count, 1), crowd.ports(count) - 1
     done = {"associate": await node.change(crowd.associated(NUMBER, here, NODE), count_calls=True)}
     assert State.ACTIVE is _state(node)
     done["move to another port"] = await node.change(crowd.associated(NUMBER, there, NODE), count_calls=True)
@@ -58,6 +63,8 @@ async def changes(count: int, directory: Path) -> Done:
     done["leave to another node"] = await node.change(crowd.associated(NUMBER, there, "compute-2"), count_calls=True)
     done["come from another node"] = await node.change(crowd.associated(NUMBER, here, NODE), count_calls=True)
     assert State.ACTIVE is _state(node)
+    await node.change(OWN, msgspec.structs.replace(crowd.workload(port, NODE), groups=("own", "web")))
+    done["a rule goes"] = await node.change(SecurityGroup(id="own"), count_calls=True)
     done["disassociate"] = await node.change(crowd.unbound(NUMBER), count_calls=True)
     assert None is _state(node)
     await node.stop()
@@ -83,6 +90,6 @@ def test_nor_do_the_calls_of_functions(done: dict[int, Done]) -> None:
 
 
 def test_a_change_computes_one_subject_and_writes_one_small_document(done: dict[int, Done]) -> None:
-    costs = done[MANY].values()
+    costs = [work for name, work in done[MANY].items() if name != "a rule goes"]
     assert {(1, 1)} == {(work.subjects, work.writes) for work in costs}
     assert [] == [work for work in costs if work.bytes > 300 or work.messages > 20]

@@ -12,6 +12,7 @@ from buoy.model.reason import Reason
 from buoy.model.service_ip import ServiceIP
 from buoy.model.status import AddressStatus
 from buoy.planner.desired import Desired
+from buoy.planner.plan import make_plan
 from buoy.planner.wishes import Here
 from tests.properties.node_states import way
 from tests.properties.random_store import NODE, OTHER, THIRD, Store, guest
@@ -41,6 +42,9 @@ def test_incremental_equals_from_scratch(seed: int) -> None:
         assert touched.keys is not None
         changed = {key for key in before.keys() | desired.state.keys() if before.get(key) != desired.state.get(key)}
         assert set() == changed - touched.keys
+        # whom a change concerns is known from the change as well as from a look at everybody
+        plans = {make_plan(before, desired.state, touched.keys, uses) for uses in (None, desired)}
+        assert 1 == len(plans)
         said = verdicts.keys() | desired.verdicts.keys()
         assert (
             set()
@@ -87,7 +91,7 @@ def test_nothing_is_remembered_of_what_is_gone(seed: int) -> None:
     desired.update(store.snapshot(), paths, store.links)
     empty = Desired(Here(NODE, guest))
     assert (dict(empty.state), dict(empty.verdicts)) == (dict(desired.state), dict(desired.verdicts))
-    assert ({}, {}, {}) == (desired._wishes, desired._needed, desired._sitting)
+    assert ({}, {}, {}, {}) == (desired._wishes, desired._needed, desired._sitting, desired._members)
     assert {} == desired._elsewhere.announcers
 
 

@@ -33,7 +33,7 @@ def reconcile(host: Host, desired: Desired, keys: Collection[Key] | None, judge:
     Each look is at what differed in the one before: what was right and was not touched is right
     until the host says otherwise, which is a disturbance and the next pass's business.
     """
-    plan = make_plan(host.observe(keys), desired.state, keys)
+    plan = make_plan(host.observe(keys), desired.state, keys, desired)
     guarded = judge(plan)
     steps = guarded.plan.steps
     failures = host.apply([step for step in steps if step.phase < Phase.ANNOUNCE])

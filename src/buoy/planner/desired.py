@@ -18,7 +18,7 @@ from types import MappingProxyType
 import msgspec
 
 from buoy.model.address import Address
-from buoy.model.nodestate import Class, Entry, Key, Link, NodeState
+from buoy.model.nodestate import Class, Entry, Key, Link, NodeState, Table
 from buoy.model.reason import Withhold
 from buoy.model.snapshot import Identity, Snapshot
 from buoy.model.workload import Workload
@@ -88,7 +88,8 @@ class Desired:
         self._sitting: dict[Subject, Mapping[str, Bid[None]]] = {}
         self._elsewhere = Elsewhere(self.here.node)
         self._dependents = Dependents()
-        self._needed: dict[Subject, int] = {}
+        self._needed: dict[Subject, set[Subject]] = {}
+        """Who needs a subject that exists only while it is needed."""
         self._members: defaultdict[Subject, set[Subject]] = defaultdict(set)
 
     @property
@@ -134,6 +135,17 @@ class Desired:
         revision = document.revision if isinstance(document, Workload) else 0
         keys, wish = workload_keys(self, subject), self.wish(subject)
         return Wanted(self.here.node, workload, keys, wish.refused, revision, wish is not NOTHING)
+
+    def guards(self, group: str) -> frozenset[Key]:
+        """Return the guards of the interfaces here that have a group."""
+        combinations = self._needed.get(f"groups/{group}", ())
+        ports = {port for combination in combinations for port in self._needed.get(combination, ())}
+        documents = (self.snapshot.documents.get(port) for port in ports)
+        return frozenset(Key(Table.GUARD, (port.interface,)) for port in documents if isinstance(port, Workload))
+
+    def referring(self, group: str) -> frozenset[str]:
+        """Return the groups in use here with a rule that names a group."""
+        return frozenset(subject.removeprefix("groups/") for subject in self._needed.get(membership(group), ()))
 
     def baseless(self, announced: Collection[Key], wrong: Collection[Mismatch]) -> frozenset[Key]:
         """Return which of these announcements must wait, for something they need is not as wanted."""
@@ -211,6 +223,8 @@ class Desired:
                 self._members[group].add(path)
             else:
                 self._members[group].discard(path)
+            if not self._members[group]:
+                del self._members[group]
 
     def _kind(self, subject: Subject) -> str:
         kind = subject.partition("/")[0]
@@ -244,11 +258,12 @@ class Desired:
         else:
             self._wishes[subject] = after
         for needed in before.needs ^ after.needs:
-            was = self._needed.pop(needed, 0)
-            now = was + (1 if needed in after.needs else -1)
-            if now:
-                self._needed[needed] = now
-            if not was or not now:
+            users = self._needed.setdefault(needed, set())
+            was = bool(users)
+            (users.add if needed in after.needs else users.discard)(subject)
+            if not users:
+                del self._needed[needed]
+            if was != bool(users):
                 for woken in self._members.get(needed, ()) if needed.startswith("membership/") else (needed,):
                     self._wait(waiting, woken)
 

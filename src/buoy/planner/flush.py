@@ -8,7 +8,8 @@ went is its answers. Without tracking they are judged as well; but of TCP, whose
 middle may be taken up by either side, the tracking must stay: unanswered, it ends.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from typing import Protocol
 
 from buoy.model.address import Address, Prefix, is_host, split
 from buoy.model.nodestate import (
@@ -24,6 +25,37 @@ from buoy.model.nodestate import (
     Table,
 )
 
+
+class Uses(Protocol):
+    """Who uses a group on a node, so that a change of one looks at nobody else."""
+
+    def guards(self, group: str) -> Collection[Key]:
+        """Return the guards of all interfaces that have a group; others among them do no harm."""
+
+    def referring(self, group: str) -> Collection[str]:
+        """Return the groups with a rule that names a group."""
+
+
+class Everybody:
+    """Implements `Uses` for a state of which nothing else is known, by looking at all of it."""
+
+    def __init__(self, desired: NodeState) -> None:
+        self._desired = desired
+
+    def guards(self, group: str) -> Collection[Key]:
+        """See `Uses`."""
+        del group
+        return [key for key in self._desired if key.table is Table.GUARD]
+
+    def referring(self, group: str) -> Collection[str]:
+        """See `Uses`."""
+        return {
+            key.name[0]
+            for key, entry in self._desired.items()
+            if isinstance(entry, GroupRules) and any(rule.group == group for rule in entry.rules)
+        }
+
+
 _SERVICE = frozenset({Table.DNAT, Table.MAPPING, Table.RELAY})
 """Tables whose key begins with the address whose flows they decide."""
 
@@ -36,11 +68,11 @@ def flush_new(built: Iterable[Change]) -> Flush:
     return Flush(tuple(sorted(set(_moved(built)))), unanswered=tuple(sorted(leaving)))
 
 
-def flush_old(changes: Iterable[Change], observed: NodeState, desired: NodeState) -> Flush:
+def flush_old(changes: Iterable[Change], observed: NodeState, desired: NodeState, uses: Uses) -> Flush:
     """Return the flush after sweeping: flows that what was removed had let pass, or had translated."""
     changes = tuple(changes)
     whole = set(_lost(changes, desired))
-    weakened = set(_weakened(changes, observed, desired)) - whole
+    weakened = set(_weakened(changes, observed, desired, uses)) - whole
     return Flush(tuple(sorted(whole)), tuple(sorted(weakened)))
 
 
@@ -90,7 +122,7 @@ def _is_closed(guard: PortGuard, desired: NodeState) -> bool:
     return isinstance(combination, Combination) and not combination.groups
 
 
-def _weakened(changes: Iterable[Change], observed: NodeState, desired: NodeState) -> Iterator[Address]:
+def _weakened(changes: Iterable[Change], observed: NodeState, desired: NodeState, uses: Uses) -> Iterator[Address]:
     """Yield the addresses of guests that may do less than before, and of members that left."""
     groups: set[str] = set()
     for change in changes:
@@ -103,9 +135,11 @@ def _weakened(changes: Iterable[Change], observed: NodeState, desired: NodeState
         elif isinstance(before, GroupMember) and after is None:
             group, prefix = change.key.name
             yield from _hosts(Prefix(prefix))
-            groups |= set() if is_host(Prefix(prefix)) else _referring(desired, group)
-    if groups:
-        yield from _users(desired, groups)
+            groups |= set() if is_host(Prefix(prefix)) else set(uses.referring(group))
+    for key in {key for group in groups for key in uses.guards(group)}:
+        guard = desired.get(key)
+        if isinstance(guard, PortGuard) and groups & _groups(guard, (desired, desired)):
+            yield from _addresses(guard)
 
 
 def _groups(guard: PortGuard, states: tuple[NodeState, NodeState]) -> frozenset[str]:
@@ -118,20 +152,6 @@ def _groups(guard: PortGuard, states: tuple[NodeState, NodeState]) -> frozenset[
         if isinstance(entry, Combination):
             return frozenset(entry.groups)
     return frozenset({guard.combination})
-
-
-def _referring(desired: NodeState, group: str) -> set[str]:
-    return {
-        key.name[0]
-        for key, entry in desired.items()
-        if isinstance(entry, GroupRules) and any(rule.group == group for rule in entry.rules)
-    }
-
-
-def _users(desired: NodeState, groups: set[str]) -> Iterator[Address]:
-    for entry in desired.values():
-        if isinstance(entry, PortGuard) and groups & _groups(entry, (desired, desired)):
-            yield from _addresses(entry)
 
 
 def _addresses(guard: PortGuard) -> Iterator[Address]:

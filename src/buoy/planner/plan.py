@@ -15,7 +15,7 @@ import msgspec
 
 from buoy.model.address import Prefix, is_host, split
 from buoy.model.nodestate import Announcement, Change, Entry, Failure, Flush, Key, NodeState, Phase, Step, Table
-from buoy.planner.flush import flush_new, flush_old
+from buoy.planner.flush import Everybody, Uses, flush_new, flush_old
 from buoy.planner.verify import differing
 
 _SHARED = frozenset({Table.GROUP, Table.MEMBER, Table.COMBINATION})
@@ -38,10 +38,13 @@ class Plan(msgspec.Struct, frozen=True):
         return tuple(step.act for step in self.steps if isinstance(step.act, Change))
 
 
-def make_plan(observed: NodeState, desired: NodeState, keys: Collection[Key] | None = None) -> Plan:
+def make_plan(
+    observed: NodeState, desired: NodeState, keys: Collection[Key] | None = None, uses: Uses | None = None
+) -> Plan:
     """Return the steps that make `observed` equal to `desired` under `keys` (None: all keys of both).
 
-    `desired` is always the whole state: which flows end with a rule depends on who uses it.
+    `desired` is always the whole state: which flows end with a rule depends on who uses it, which `uses` knows;
+    without it, all of `desired` is looked at.
     """
     changes = [Change(key, observed.get(key), desired.get(key)) for key in differing(desired, observed, keys)]
     others = [change for change in changes if change.key.table is not Table.ANNOUNCEMENT]
@@ -55,7 +58,7 @@ def make_plan(observed: NodeState, desired: NodeState, keys: Collection[Key] | N
             *_flush(Phase.FLUSH_NEW, flush_new(built)),
             *_steps(Phase.ANNOUNCE, announced),
             *_steps(Phase.SWEEP, swept),
-            *_flush(Phase.FLUSH_OLD, flush_old(others, observed, desired)),
+            *_flush(Phase.FLUSH_OLD, flush_old(others, observed, desired, uses or Everybody(desired))),
         )
     )
 

@@ -1,15 +1,18 @@
 """What a change costs, and what it says it touched. That it is right is a property: see tests/properties."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from buoy.model.address import Address, Prefix, host_prefix, unpacked
 from buoy.model.documents import Document, path
 from buoy.model.group import Member, Rule, SecurityGroup, Side
-from buoy.model.nodestate import Announcement, Class, Key, Link, Table
+from buoy.model.nodestate import Announcement, Class, Entry, Flush, Key, Link, Table
 from buoy.model.service_ip import Endpoint, ServiceIP
 from buoy.model.snapshot import Identity, Snapshot
 from buoy.model.status import AddressStatus, State
 from buoy.planner.desired import Desired
+from buoy.planner.plan import make_plan
 from buoy.planner.verify import Mismatch
 from buoy.planner.wishes import Here
 from tests.unit.planner.cloud import (
@@ -103,6 +106,32 @@ def test_a_change_computes_as_many_subjects_at_100_as_at_10000() -> None:
         "a service IP goes": 1,
     }
     assert expected == costs(100) == costs(10_000)
+
+
+class Unwalked(dict[Key, Entry]):
+    """A state that may be asked for an entry, but not be walked through."""
+
+    def __iter__(self) -> Iterator[Key]:
+        raise AssertionError
+
+    items = values = keys = __iter__  # type: ignore[assignment]
+
+
+def test_whose_flows_end_with_a_rule_or_a_network_is_known_without_a_look_at_the_node() -> None:
+    host = Node(20)
+    wide = host.put(Member(group="red", prefix=Prefix("192.0.2.0/24")))
+    host.cost(wide)
+    before, ports = dict(host.desired.state), {unpacked((0x0A000000 + number).to_bytes(4)) for number in range(20)}
+    del host.documents[wide]
+    host.documents["groups/red"] = SecurityGroup(id="red")
+    for paths in ({wide}, {"groups/red"}):
+        touched = host.desired.update(host.snapshot(), frozenset(paths), host.links)
+        state = Unwalked()
+        state |= host.desired.state
+        plan = make_plan(before, state, touched.keys, host.desired)
+        ended = {each for step in plan.steps if isinstance(step.act, Flush) for each in step.act.connectionless}
+        assert ports == ended & ports
+        before = dict(host.desired.state)
 
 
 def test_an_update_says_what_it_touched() -> None:
