@@ -188,6 +188,7 @@ def test_a_move_away_from_a_dead_agent_is_served_and_the_old_node_is_named_until
         becomes(cloud, address, "ACTIVE")
         for node in ("controller", "compute-2"):
             assert {"old-node-not-confirmed"} == reasons(cloud, address, node)
+        assert ["blue"] * 5 == [cloud.http("access", address) for _ in range(5)], "the old node's BIRD announces it still"
         eventually(lambda: cloud.buoy("node", "fence", NODE, check=False), seconds=30)
         assert set() == reasons(cloud, address)
         cloud.buoy("node", "unfence", NODE)
