@@ -36,6 +36,12 @@ class Reason(enum.StrEnum):
     HELD_BY_GUARD = "held-by-guard"
     OLD_NODE_NOT_CONFIRMED = "old-node-not-confirmed"
     BROKEN_DOCUMENT = "broken-document"
+    OF_ANOTHER_VERSION = "of-another-version"
+
+    @classmethod
+    def _missing_(cls, value: object) -> "Reason | None":
+        """Take a reason that only another version has for what it is: a status must not be unreadable for it."""
+        return cls.OF_ANOTHER_VERSION if isinstance(value, str) else None
 
     @property
     def sentence(self) -> str:
@@ -128,6 +134,10 @@ _TEXT = {
     Reason.BROKEN_DOCUMENT: (
         "the document {path} cannot be read: {error}",
         "rewrite it; the last readable version stays in force",
+    ),
+    Reason.OF_ANOTHER_VERSION: (
+        "the agent of {node} runs another version and has a reason that this one does not know",
+        "ask on {node}, where its own version answers: buoy why {address}",
     ),
 }
 

@@ -13,6 +13,7 @@ from buoy.model.network import HostRoute, Network, Subnet
 from buoy.model.node import Fence, Node, PeerSession
 from buoy.model.peer import Action, Bfd, BGPSettings, Filter, FilterRule, Peer
 from buoy.model.pool import Pool
+from buoy.model.reason import Reason
 from buoy.model.service_ip import Endpoint, PortMapping, ServiceIP
 from buoy.model.status import AddressStatus, State, WorkloadStatus
 from buoy.model.workload import FixedIP, Workload
@@ -112,3 +113,12 @@ def test_a_later_version_names_itself_and_takes_what_names_none_for_the_first(mo
     monkeypatch.setattr(documents, "SCHEMA", 3)
     with pytest.raises(InvalidInput, match=r"fences/n1\.schema: 1 .*this version reads 2 to 4"):
         documents.decode("fences/n1", b'{"node":"n1"}')
+
+
+def test_a_status_whose_reason_only_another_version_has_is_read_all_the_same() -> None:
+    raw = b'{"node":"n1","workload":"port","state":"down","reason":"too-hot","details":{"degrees":"99"}}'
+    status = documents.decode("status/n1/workload/port", raw)
+    assert isinstance(status, WorkloadStatus)
+    assert (State.DOWN, Reason.OF_ANOTHER_VERSION) == (status.state, status.reason)
+    with pytest.raises(InvalidInput, match=r"\$\.reason"):
+        documents.decode("status/n1/workload/port", b'{"node":"n1","workload":"port","state":"down","reason":7}')
