@@ -55,9 +55,10 @@ class Answers:
 
     def plan(self, _: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Return the steps the next whole pass would do, and whether the guard holds them."""
-        agent, identity = self._agent, self._snapshot().identity
+        agent = self._agent
+        self._snapshot()
         whole = make_plan(self._look(None), agent.desired.state)
-        held = {id(step) for step in agent.parts.caution.preview(whole, identity).held}
+        held = {id(step) for step in agent.parts.caution.preview(whole).held}
         sessions = [
             {"phase": "withdraw", "act": f"BGP session {name}", "before": "configured", "after": "-", "held": True}
             for name in agent.parts.bird.held
@@ -96,7 +97,8 @@ class Answers:
 
     def release(self, _: Mapping[str, Any]) -> str:
         """Let held removals go on with the next pass."""
-        cause = self._agent.parts.caution.release(self._snapshot().identity)
+        self._snapshot()
+        cause = self._agent.parts.caution.release()
         self._agent.look_at_everything()
         self._wake()
         return cause

@@ -1,16 +1,11 @@
-"""The guard's memory: which store is believed, and whether removals wait for a person.
+"""The guard's memory in one agent: what is believed (`belief.py`), and on disk for the next agent (`kept.py`)."""
 
-A doubt, once raised, stays until a person releases it or a plan for everything has
-nothing to hold: a store set back to a backup grows past the kept revision in time,
-which proves nothing.
-"""
-
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from buoy.agent.kept import Kept
-from buoy.model.nodestate import Key
 from buoy.model.snapshot import Identity
-from buoy.planner.guard import Guarded, guard
+from buoy.planner.belief import Belief, Owners, hear, judge, preview, said
+from buoy.planner.guard import Guarded
 from buoy.planner.plan import Plan
 
 
@@ -19,38 +14,61 @@ class Caution:
 
     def __init__(self, kept: Kept) -> None:
         self._kept = kept
-        self._released: set[Key] = set()
-        self.cause = kept.doubt
+        self._relied = 0
 
-    def spoken_of(self, keys: Collection[Key] | None) -> None:
-        """Hear which keys living writers touched after the listing: a removal among these was said, not forgotten."""
-        if keys is None:
-            self._released.clear()
-        elif self.cause:
-            self._released.update(keys)
+    @property
+    def cause(self) -> str:
+        """Why removals are held; empty if they are not."""
+        return self._kept.belief.cause
 
-    def doubts(self, seen: Identity) -> bool:
-        """Tell whether this store's word is not enough to remove anything."""
-        return bool(self.preview(Plan(), seen).cause)
+    def hear(self, seen: Identity, *, listed: bool, owners: Callable[[], Owners] = dict) -> bool:
+        """Hear from the store; tell whether a doubt begins, after which the next pass must look at everything.
 
-    def judge(self, plan: Plan, seen: Identity, *, whole: bool) -> Guarded:
-        """Return what of a plan may be done now; `whole`: it was made for every key and nothing else waits."""
-        guarded = guard(plan, seen, self._kept.identity, self._released, self.cause)
-        self.cause = guarded.cause
-        if whole and not guarded.held:
-            self.cause = ""
-        if not self.cause:
-            self._released.clear()
-            self._kept.keep(seen)
-        self._kept.keep_doubt(self.cause)
+        `owners` tells who wanted what until now, and is asked only then.
+        """
+        before = self._kept.belief
+        after = hear(before, seen, listed=listed, owners=owners)
+        self._kept.keep(after)
+        return after.unsettled and not before.unsettled
+
+    def said(self, paths: Collection[str]) -> bool:
+        """Hear of which documents living writers spoke: what they leave out is gone; tell whether that frees any."""
+        before = self._kept.belief
+        after = said(before, paths)
+        self._kept.keep(after)
+        return after is not before
+
+    def judge(self, plan: Plan, *, whole: bool, waits: bool = False) -> Guarded:
+        """Return what of a plan may be done now; see `belief.judge`."""
+        belief, guarded = judge(self._kept.belief, plan, whole=whole, waits=waits)
+        self._kept.keep(belief)
         return guarded
 
-    def release(self, seen: Identity) -> str:
-        """Believe the store that speaks now, as a person decided; return the cause that is over."""
-        cause, self.cause = self.cause, ""
-        self._kept.keep(seen)
-        self._kept.keep_doubt("")
-        return cause
+    def preview(self, plan: Plan) -> Guarded:
+        """Return what `judge` would, and remember nothing."""
+        return preview(self._kept.belief, plan)
+
+    def release(self) -> str:
+        """Believe the store that spoke last, as a person decided; return the cause that is over."""
+        before = self._kept.belief
+        self._kept.keep(Belief(before.heard))
+        return before.cause
+
+    def rely(self) -> None:
+        """Note that what this node holds follows from what was heard last: if it is lost, that must show."""
+        if (heard := self._kept.belief.heard) is not None:
+            self._relied = heard.revision
+
+    @property
+    def unwitnessed(self) -> bool:
+        """Whether the store could lose what this node relies on, and its witness would not show it.
+
+        While a doubt is not on disk, the witness is the only proof of it, and stays what it is.
+        """
+        belief = self._kept.belief
+        if belief.heard is None or belief.unsettled or (belief.cause and not self._kept.knows_cause):
+            return False
+        return belief.heard.witness < self._relied
 
     @property
     def problem(self) -> str:
@@ -60,7 +78,3 @@ class Caution:
     def settle(self) -> None:
         """Let the next agent know what this one believes."""
         self._kept.settle()
-
-    def preview(self, plan: Plan, seen: Identity) -> Guarded:
-        """Return what `judge` would, and remember nothing."""
-        return guard(plan, seen, self._kept.identity, self._released, self.cause)

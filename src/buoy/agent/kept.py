@@ -1,75 +1,95 @@
-"""What the agent keeps on disk: which store it last believed, and how far that had come.
+"""What the agent keeps on disk: how far it has heard its store, and what of it is doubted (`belief.py`).
 
 The guard holds removals when another or an older store speaks. The file is
 replaced atomically; a kill at any instruction leaves the old or the new one.
-The tricky thing: a backup is recognised by a revision that went back, so the file
-must not lag: `settle` is called every second, and costs no disk's time. And since
-a store set back grows past that revision in time, a doubt is kept with it.
+The tricky thing: a backup is recognised by what is older than this file says, so the
+file must not lag: `settle` is called every second, and costs no disk's time. A doubt
+is on disk before anything follows from it: the store itself may not show it twice.
 """
 
 import os
 from pathlib import Path
+from typing import Self
 
 import msgspec
 
 from buoy.model import ownership
+from buoy.model.nodestate import Key, Table
 from buoy.model.snapshot import Identity
+from buoy.planner.belief import Belief
 
 FILE = f"{ownership.STATE_DIRECTORY}/store.json"
 DRAINING = f"{ownership.STATE_DIRECTORY}/draining"
 
 
+class _Doubtful(msgspec.Struct, frozen=True, array_like=True):
+    table: Table
+    name: tuple[str, ...]
+    owner: str
+
+
 class _File(msgspec.Struct, frozen=True, omit_defaults=True):
     store: str
     revision: int
+    witness: int = 0
     doubt: str = ""
+    doubtful: tuple[_Doubtful, ...] | None = None
+
+    @classmethod
+    def of(cls, belief: Belief, heard: Identity) -> Self:
+        """Return what is written of a belief: not who wanted what, which matters only until the next pass."""
+        doubtful = None
+        if belief.doubtful is not None:
+            doubtful = tuple(_Doubtful(key.table, key.name, owner) for key, owner in belief.doubtful.items())
+        return cls(heard.store, heard.revision, heard.witness, belief.cause, doubtful)
+
+    @property
+    def belief(self) -> Belief:
+        """What the agent that wrote this believed."""
+        doubtful = None
+        if self.doubtful is not None:
+            doubtful = {Key(each.table, each.name): each.owner for each in self.doubtful}
+        return Belief(Identity(self.store, self.revision, self.witness), self.doubt, doubtful)
 
 
 class Kept:
-    """The identity on disk, and why another is doubted; `keep` writes only a new store or `stride` revisions more."""
+    """The belief on disk; `keep` writes at once another store, another doubt, or `stride` revisions more."""
 
     def __init__(self, path: str = FILE, stride: int = 1000) -> None:
         self._path = Path(path)
         self._stride = stride
-        found = self._read()
-        self.identity = Identity(found.store, found.revision) if found else None
-        self._doubt = found.doubt if found else ""
-        self._on_disk = self.identity.revision if self.identity else 0
-        self._late = False
+        self.belief = self._on_disk = self._read()
         self.problem = ""
         """Why the disk does not take what is to be kept, and what to do; empty if it does."""
 
     @property
-    def doubt(self) -> str:
-        """Why the store that spoke last is not believed; empty if it is."""
-        return self._doubt
+    def knows_cause(self) -> bool:
+        """Whether the next agent would doubt for the same cause, or for none, as this one does."""
+        return self._on_disk.cause == self.belief.cause
 
-    def keep_doubt(self, cause: str) -> None:
-        """Remember a doubt, or that it is over, at once."""
-        if cause != self._doubt:
-            self._doubt = cause
+    def _read(self) -> Belief:
+        try:
+            return msgspec.json.decode(self._path.read_bytes(), type=_File).belief
+        except (FileNotFoundError, msgspec.MsgspecError):
+            return Belief()
+
+    def keep(self, belief: Belief) -> None:
+        """Remember what is believed now."""
+        self.belief = belief
+        if not self._is_near(belief):
             self._write(sync=True)
 
-    def _read(self) -> _File | None:
-        try:
-            return msgspec.json.decode(self._path.read_bytes(), type=_File)
-        except (FileNotFoundError, msgspec.MsgspecError):
-            return None
-
-    def keep(self, identity: Identity) -> None:
-        """Remember an identity that was accepted."""
-        before = self.identity
-        if before == identity:
-            return
-        self.identity = identity
-        near = before is not None and before.store == identity.store
-        if near and 0 <= identity.revision - self._on_disk < self._stride:
-            return
-        self._write(sync=True)
+    def _is_near(self, belief: Belief) -> bool:
+        """Tell whether the next agent would do no harm for what the disk does not know yet."""
+        now, then = belief.heard, self._on_disk.heard
+        if now is None or then is None:
+            return now is then
+        same = (now.store, belief.cause) == (then.store, self._on_disk.cause)
+        return same and 0 <= now.revision - then.revision < self._stride
 
     def settle(self) -> None:
         """Put on disk what `keep` has left in memory."""
-        if self._late or (self.identity is not None and self.identity.revision != self._on_disk):
+        if self.belief is not self._on_disk:
             # a host that loses power loses its routes too: only a killed agent needs this
             self._write(sync=False)
 
@@ -78,18 +98,16 @@ class Kept:
         try:
             self._replace(sync=sync)
         except OSError as error:
-            self._late = True
             self.problem = f"{self._path}: {error.strerror}; free space on its disk, or make it writable for this agent"
             return
-        self._late, self.problem = False, ""
-        self._on_disk = self.identity.revision if self.identity else 0
+        self._on_disk, self.problem = self.belief, ""
 
     def _replace(self, *, sync: bool) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         fresh = self._path.with_suffix(".new")
         with fresh.open("wb") as file:
-            if self.identity is not None:
-                file.write(msgspec.json.encode(_File(self.identity.store, self.identity.revision, self._doubt)))
+            if self.belief.heard is not None:
+                file.write(msgspec.json.encode(_File.of(self.belief, self.belief.heard)))
             file.flush()
             if sync:
                 os.fsync(file.fileno())

@@ -8,6 +8,7 @@ each only adds to what the next pass looks at.
 
 import time
 from collections.abc import Iterable
+from functools import partial
 
 from buoy.agent.announcements import Announcements
 from buoy.agent.caution import Caution
@@ -16,10 +17,11 @@ from buoy.agent.measures import Measures
 from buoy.agent.reconcile import Outcome, reconcile
 from buoy.agent.reports import Reports
 from buoy.agent.speaking import BirdConfiguration
+from buoy.agent.witness import identity
 from buoy.dataplane.driver import Disturbance, Host
 from buoy.model.address import Address, Prefix, host_prefix, is_host, split
 from buoy.model.nodestate import Change, Class, Key, Table
-from buoy.model.snapshot import Batch, Identity, Snapshot
+from buoy.model.snapshot import Batch, Snapshot
 from buoy.planner.desired import Desired, Touched
 from buoy.planner.status import Seen, address_status, workload_status
 from buoy.planner.wanted import beneath
@@ -61,16 +63,17 @@ class Agent:
         self._changed: set[str] | None = None
         self._overheard: set[str] = set()
         """Statuses of other nodes that the next update takes in, whenever there is one."""
-        self._listed = False
         self._audit_due = 0.0
         self._wrong: frozenset[Key] = frozenset()
         self._held: frozenset[Key] = frozenset()
+        self._freed = False
         self._retry = _RETRY_FIRST
         self._late = Disturbance()
 
     def take(self, batch: Batch) -> bool:
         """Hear from the store; the next pass looks at it. Tell whether that is worth a pass of its own."""
         self.snapshot = batch.snapshot
+        doubted = self._believe(batch)
         documents = batch.snapshot.documents
         node = self.desired.here.node
         paths = documents if batch.changed is None else batch.changed
@@ -80,9 +83,8 @@ class Agent:
         self.parts.bird.changed(batch.changed, batch.snapshot)
         aside = self._aside(batch.changed or ())
         news = batch.changed is None or batch.changed != aside
-        self._listed |= batch.listed and news
         self._overheard |= aside
-        if batch.changed is None:
+        if batch.changed is None or doubted:
             self._changed = None
         elif self._changed is not None:
             rest = batch.changed - aside - own.keys()
@@ -90,13 +92,20 @@ class Agent:
         if self._changed != set():
             self._measures.heard(time.monotonic())
         self.telemetry.store_up.set(1)
-        return news
+        return news or doubted
 
     def _aside(self, paths: Iterable[str]) -> set[str]:
         """Return the statuses of other nodes that are about nothing here, as nearly all are: they wake nobody."""
         own = f"status/{self.desired.here.node}/"
         others = (path for path in paths if path.startswith("status/") and not path.startswith(own))
         return {path for path in others if not self.desired.concerns(path)}
+
+    def _believe(self, batch: Batch) -> bool:
+        """Let the guard hear who spoke and how; tell whether the store is doubted since."""
+        caution, listed = self.parts.caution, batch.listed or batch.changed is None
+        if not listed:
+            self._freed |= caution.said(batch.changed or ())
+        return caution.hear(identity(batch.snapshot, self.desired.here.node), listed=listed, owners=self.desired.owners)
 
     def _count(self, paths: set[str], *, complete: bool) -> None:
         documents = self.snapshot.documents if self.snapshot else {}
@@ -127,14 +136,14 @@ class Agent:
         disturbance = self._disturbance()
         if time.monotonic() >= self._audit_due:
             self.parts.bird.doubt()
-        if self.parts.bird.configure(self.snapshot, doubted=self.parts.caution.doubts(self.snapshot.identity)):
+        if self.parts.bird.configure(self.snapshot, doubted=bool(self.parts.caution.cause)):
             self.parts.announcements.doubt()
         touched = self._update(self.snapshot, disturbance)
         keys = self._keys(touched, disturbance)
         concerned = _NOTHING
         began = time.monotonic()
         if keys is None or keys:
-            concerned = self._reconcile(self.snapshot.identity, touched, keys, disturbance)
+            concerned = self._reconcile(touched, keys, disturbance)
         self._flows.turn(self.desired, whole=keys is None)
         retold = self._retold()
         self._say_addresses({*touched.addresses, *concerned.addresses, *retold})
@@ -154,7 +163,6 @@ class Agent:
 
     def _update(self, snapshot: Snapshot, disturbance: Disturbance) -> Touched:
         changed, self._changed = self._changed, set()
-        listed, self._listed = self._listed, False
         if changed == set() and not disturbance.links:
             return _NOTHING
         before = self.desired.computed
@@ -162,8 +170,8 @@ class Agent:
         paths = None if changed is None else frozenset(changed | overheard)
         touched = self.desired.update(snapshot, paths, self.parts.host.links(), disturbance.links)
         self.telemetry.subjects.inc(self.desired.computed - before)
-        if touched.keys is None or not listed:
-            self.parts.caution.spoken_of(touched.keys)
+        if touched.keys is None or touched.keys:
+            self.parts.caution.rely()
         return touched
 
     def _keys(self, touched: Touched, disturbance: Disturbance) -> frozenset[Key] | None:
@@ -172,15 +180,14 @@ class Agent:
         keys = touched.keys | disturbance.keys | self._wrong
         keys |= beneath(self.desired.state, self._wrong)
         # what is held is looked at with whatever else is: else it would seem to be gone
-        return keys | self._held if keys else keys
+        freed, self._freed = self._freed, False
+        return keys | self._held if keys or freed else keys
 
-    def _reconcile(
-        self, identity: Identity, touched: Touched, keys: frozenset[Key] | None, disturbance: Disturbance
-    ) -> Touched:
+    def _reconcile(self, touched: Touched, keys: frozenset[Key] | None, disturbance: Disturbance) -> Touched:
         """Run the pass over these keys; return whose status may have changed with what was seen."""
-        judge, whole = self.parts.caution.judge, keys is None and not self.parts.bird.held
+        judge = partial(self.parts.caution.judge, whole=keys is None, waits=bool(self.parts.bird.held))
         before = self.last
-        outcome = reconcile(self.parts.host, self.desired, keys, lambda plan: judge(plan, identity, whole=whole))
+        outcome = reconcile(self.parts.host, self.desired, keys, judge)
         held = frozenset(step.act.key for step in outcome.held if isinstance(step.act, Change))
         wrong = frozenset(mismatch.key for mismatch in outcome.wrong) - held
         self._retry = min(self._retry * 2, _RETRY_LAST) if wrong else _RETRY_FIRST

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from buoy.model import documents
 from buoy.model.documents import Document
 from buoy.model.errors import Conflict, InvalidInput, StoreUnavailable
-from buoy.model.status import AddressStatus, WorkloadStatus
+from buoy.model.status import AddressStatus, Witness, WorkloadStatus
 from buoy.store.store import Store, Write
 
 _AT_ONCE = 100
@@ -46,7 +46,7 @@ class Reports:
         if complete:
             paths = {**dict.fromkeys(self._written), **paths}
         for path, document in paths.items():
-            if document is None:
+            if document is None or isinstance(document, Witness):
                 self._written.pop(path, None)
             else:
                 self._written[path] = document

@@ -26,6 +26,7 @@ from buoy.agent.node import Agent, Parts
 from buoy.agent.reports import Reports
 from buoy.agent.sole import sole_agent
 from buoy.agent.speaking import BirdConfiguration
+from buoy.agent.witness import Witnessing
 from buoy.dataplane.bird import BirdSpeaker
 from buoy.dataplane.host import LinuxHost
 from buoy.model import documents
@@ -119,6 +120,7 @@ class Process:
         self._store = store
         self._pulse = pulse
         self._loop = Loop(self)
+        self._witnessing = Witnessing(store, settings.node)
         self._collecting = gc.get_threshold()
         self._lease: Lease | None = None
         self._said: Node | None = None
@@ -180,6 +182,7 @@ class Process:
         while True:
             await asyncio.sleep(1)
             self._agent.parts.caution.settle()
+            await self._witnessing.renew(self._agent.parts.caution, self._agent.snapshot)
             if self._lease is not None and self._lease.id is not None and self._is_news():
                 # an outage, or a right that our account lacks: the watch and the reports tell the log
                 with contextlib.suppress(BuoyError):

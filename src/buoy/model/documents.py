@@ -17,7 +17,7 @@ from buoy.model.node import Fence, Node
 from buoy.model.peer import BGPSettings, Filter, Peer
 from buoy.model.pool import Pool
 from buoy.model.service_ip import ServiceIP
-from buoy.model.status import AddressStatus, WorkloadStatus
+from buoy.model.status import AddressStatus, Witness, WorkloadStatus
 from buoy.model.workload import Workload
 from buoy.model.writer import Writer
 
@@ -46,6 +46,7 @@ Document: TypeAlias = (
     | BGPSettings
     | AddressStatus
     | WorkloadStatus
+    | Witness
 )
 
 _KINDS: dict[str, type[Document]] = {
@@ -63,7 +64,7 @@ _KINDS: dict[str, type[Document]] = {
     "filters": Filter,
     "settings": BGPSettings,
 }
-_STATUS: dict[str, type[Document]] = {"address": AddressStatus, "workload": WorkloadStatus}
+_STATUS: dict[str, type[Document]] = {"address": AddressStatus, "workload": WorkloadStatus, "witness": Witness}
 
 _encoder = msgspec.json.Encoder(order="deterministic")
 _decoders = {struct: msgspec.json.Decoder(struct, strict=True) for struct in (*_KINDS.values(), *_STATUS.values())}
@@ -100,6 +101,8 @@ def path(document: Document) -> str:
             return "settings/bgp"
         case AddressStatus(node=node, address=address):
             return f"status/{node}/address/{address}"
+        case Witness(node=node):
+            return f"status/{node}/witness/store"
         case _:
             return f"status/{document.node}/workload/{document.workload}"
 

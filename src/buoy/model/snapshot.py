@@ -13,10 +13,14 @@ from buoy.model.documents import Document
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """Which store spoke, and how far it had come: etcd's cluster id and revision."""
+    """Which store spoke, and how far it had come: etcd's cluster id and revision.
+
+    `witness` is the revision of the listening node's own witness in it, 0 if there is none.
+    """
 
     store: str
     revision: int
+    witness: int = 0
 
 
 class Snapshot(msgspec.Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""What a node has observed of one address or one workload: one small document each."""
+"""What a node says of itself: what it observed of one address or one workload, and how far it has heard."""
 
 import enum
 from collections.abc import Mapping
@@ -45,3 +45,15 @@ class WorkloadStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     details: Mapping[str, str] = {}
     revision: int = 0
     """The `Workload.revision` this status answers."""
+
+
+class Witness(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a node lets the store remember for it: a store in which it is older than it was, was set back to a backup.
+
+    Written by this node's agent alone, and deleted by nobody.
+    """
+
+    schema: int = 1
+    node: str
+    revision: int = 0
+    """How far the node had heard the store when it wrote this."""

@@ -32,7 +32,7 @@ from buoy.model.node import Fence, Node
 from buoy.model.peer import Filter, Peer
 from buoy.model.pool import Pool
 from buoy.model.service_ip import Endpoint
-from buoy.model.status import AddressStatus, WorkloadStatus
+from buoy.model.status import AddressStatus, Witness, WorkloadStatus
 from buoy.model.validate_rules import RULES
 from buoy.model.workload import FixedIP, Workload
 from buoy.model.writer import Writer
@@ -119,6 +119,7 @@ _NAMES: dict[type, dict[str, Check]] = {
     Filter: {"name": _name},
     AddressStatus: {"node": _name},
     WorkloadStatus: {"node": _name, "workload": _name},
+    Witness: {"node": _name},
 }
 
 

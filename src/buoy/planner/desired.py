@@ -97,6 +97,10 @@ class Desired:
         """Every entry this node is to hold; live, so do not keep it over an update."""
         return MappingProxyType(self._entries.won)
 
+    def owners(self) -> Mapping[Key, Subject]:
+        """Return what each entry of the state comes from: a document's path, or a subject derived from some."""
+        return {key: self._entries.holder(key) or "" for key in self._entries.won}
+
     @property
     def verdicts(self) -> Mapping[Address, Withhold | None]:
         """Every address the store speaks of: None if it is placed here, else why it is not."""

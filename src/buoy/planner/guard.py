@@ -1,9 +1,7 @@
 """Nothing is removed because a store forgot: provenance, not proportion.
 
-Promises that when another store speaks, or one set back to a backup, additions and
-changes go on, and removals wait for a person. What was *said* is not forgotten: keys
-that documents written or deleted after the listing touched are `released`, for
-somebody living spoke of them.
+Promises that while the store is doubted (`belief.py`) additions and changes go on,
+and removals of what is doubtful wait for a person.
 
 The tricky thing is policy. Its removals are not held, or a weakened rule would stay
 open; but a guard whose interface still serves a held address stays, with what its
@@ -15,7 +13,6 @@ from collections.abc import Collection, Iterator
 import msgspec
 
 from buoy.model.nodestate import Change, Combination, Flush, Key, Phase, PortGuard, Step, Table
-from buoy.model.snapshot import Identity
 from buoy.planner.flush import gone
 from buoy.planner.plan import Plan, handles
 
@@ -23,45 +20,32 @@ _POLICY = frozenset({Table.GROUP, Table.MEMBER, Table.COMBINATION, Table.GUARD})
 
 
 class Guarded(msgspec.Struct, frozen=True):
-    """The plan that may be done, the steps that wait, and the doubt that made them wait.
-
-    The doubt is over when a person says so, or when a plan for all keys had nothing to hold.
-    """
+    """The plan that may be done, and the steps that wait."""
 
     plan: Plan
     held: tuple[Step, ...] = ()
-    cause: str = ""
+
+    @property
+    def serving(self) -> frozenset[Key]:
+        """What is held for its own sake; policy is held only with it."""
+        keys = (step.act.key for step in self.held if isinstance(step.act, Change))
+        return frozenset(key for key in keys if key.table not in _POLICY)
 
 
-def guard(
-    plan: Plan, seen: Identity, kept: Identity | None, released: Collection[Key] = (), doubt: str = ""
-) -> Guarded:
-    """Hold removals if `seen` is not the store of `kept`, or an older state of it.
-
-    `doubt` is the cause of an earlier guard that nobody has released yet: the store's
-    revision grows past the kept one in time, which proves nothing.
-    """
-    cause = doubt or _cause(seen, kept)
-    if not cause:
+def guard(plan: Plan, doubtful: Collection[Key] | None = None) -> Guarded:
+    """Hold the removals of these keys and of the policy that they need; None: of all keys."""
+    held = _held(plan, doubtful)
+    if not held:
         return Guarded(plan)
-    held = _held(plan, frozenset(released))
     waiting = {id(step) for step in held}
     done = [step for step in plan.steps if id(step) not in waiting]
-    return Guarded(Plan(tuple(_without_flush(done, held))), held, cause)
+    return Guarded(Plan(tuple(_without_flush(done, held))), held)
 
 
-def _cause(seen: Identity, kept: Identity | None) -> str:
-    if kept is None or (seen.store == kept.store and seen.revision >= kept.revision):
-        return ""
-    if seen.store != kept.store:
-        return f"store {seen.store} speaks, {kept.store} was believed last"
-    return f"store {seen.store} went back from revision {kept.revision} to {seen.revision}"
-
-
-def _held(plan: Plan, released: frozenset[Key]) -> tuple[Step, ...]:
+def _held(plan: Plan, doubtful: Collection[Key] | None) -> tuple[Step, ...]:
     again = {change.key for change in plan.changes if change.after is not None}
     removals = {change.key: change for change in plan.changes if change.after is None and change.key not in again}
-    held = {key for key in removals if key.table not in _POLICY and key not in released}
+    held = {key for key in removals if key.table not in _POLICY and (doubtful is None or key in doubtful)}
     serving = {handle for key in held for handle in handles(removals[key])}
     guards = {key for key in removals if key.table is Table.GUARD and key.name[0] in serving}
     chains = {key for guard_key in guards for key in _chains(removals[guard_key])} & removals.keys()

@@ -9,6 +9,7 @@ from buoy.agent.kept import Kept
 from buoy.agent.node import Agent, Parts
 from buoy.agent.reports import Reports
 from buoy.agent.speaking import BirdConfiguration
+from buoy.agent.witness import witness_path
 from buoy.dataplane.fake import Fake
 from buoy.model import documents
 from buoy.model.address import Address, Prefix
@@ -60,6 +61,8 @@ class Story:
         self.documents: dict[str, Document] = {}
         self.revision = 10
         self.store = store
+        self.witness = 0
+        """The store revision of this node's witness."""
         self.start()
 
     def start(self) -> None:
@@ -91,7 +94,8 @@ class Story:
 
     def _tell(self, paths: frozenset[str] | None, *, listed: bool = False) -> None:
         identity = Identity(self.store, self.revision)
-        snapshot = Snapshot(identity, self.documents, dict.fromkeys(self.documents, self.revision), {})
+        revisions = {**dict.fromkeys(self.documents, self.revision), witness_path(HERE): self.witness}
+        snapshot = Snapshot(identity, self.documents, revisions, {})
         self.agent.take(Batch(snapshot, paths, listed))
         self.look()
 

@@ -197,34 +197,6 @@ def test_times_are_taken_once_for_each_change(served: Story) -> None:
     )
 
 
-def test_another_store_removes_nothing_without_a_person(served: Story) -> None:
-    served.store = "another"
-    served.start()
-    served.listed()
-    assert (True, True) == (served.holds(Table.DNAT, SERVICE), served.holds(*TOLD[:1], *TOLD.name))
-    assert (State.ERROR, Reason.HELD_BY_GUARD) == said(served)
-    served.agent.parts.caution.release(served.agent.snapshot.identity)  # type: ignore[union-attr]  # it was listed
-    served.agent.look_at_everything()
-    served.look()
-    assert (None, False) == (said(served), served.holds(*TOLD[:1], *TOLD.name))
-
-
-@pytest.mark.parametrize(("listed", "stays"), [(True, True), (False, False)])
-def test_in_doubt_a_deletion_that_only_a_listing_shows_is_held(served: Story, listed: bool, stays: bool) -> None:
-    served.store = "another"
-    served.changed(port(hostname="doubted"), listed=True)
-    served.changed(gone=[port(), floating()], listed=listed)
-    assert stays == served.holds(*TOLD[:1], *TOLD.name)
-
-
-def test_what_is_held_is_still_said_after_a_change_of_something_else(served: Story) -> None:
-    served.store = "another"
-    served.start()
-    served.listed()
-    served.changed(port(id="port9", interface="tap9", fixed_ips=()))
-    assert (True, (State.ERROR, Reason.HELD_BY_GUARD)) == (served.holds(*TOLD[:1], *TOLD.name), said(served))
-
-
 def test_a_pass_that_raises_on_the_way_leaves_no_status_behind(served: Story) -> None:
     def fall(step: Step) -> str | None:
         raise DataplaneError("netlink", f"no answer to {step}")

@@ -15,7 +15,7 @@ from buoy.model.peer import Action, Bfd, BGPSettings, Filter, FilterRule, Peer
 from buoy.model.pool import Pool
 from buoy.model.reason import Reason
 from buoy.model.service_ip import Endpoint, PortMapping, ServiceIP
-from buoy.model.status import AddressStatus, State, WorkloadStatus
+from buoy.model.status import AddressStatus, State, Witness, WorkloadStatus
 from buoy.model.workload import FixedIP, Workload
 from buoy.model.writer import Writer
 
@@ -65,6 +65,7 @@ ALL: list[tuple[str, Document]] = [
     ("filters/out", Filter(name="out", rules=(FilterRule(action=Action.ACCEPT, prefix=PREFIX, low=24, high=32),))),
     ("settings/bgp", BGPSettings(originate=(PREFIX,))),
     ("status/n1/address/192.0.2.7", AddressStatus(node="n1", address=ADDRESS, state=State.ACTIVE)),
+    ("status/n1/witness/store", Witness(node="n1", revision=7)),
     ("status/n1/workload/port", WorkloadStatus(node="n1", workload="port", state=State.DOWN)),
 ]
 
