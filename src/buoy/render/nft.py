@@ -10,10 +10,10 @@ them. Source: docs/design.md, nft(8).
 from collections.abc import Iterable
 
 from buoy.model.group import Rule, Side
-from buoy.model.ownership import ARP_MARK, NFT_FAMILY, NFT_TABLE, TAP_PREFIX
+from buoy.model.ownership import NFT_FAMILY, NFT_TABLE
 from buoy.render import nft_rules
 from buoy.render.nft_names import combination_chain, group_chain, member_set
-from buoy.render.nft_skeleton import ARP_CHAIN, CHAINS, SETS
+from buoy.render.nft_skeleton import ARP_ANSWERED, ARP_CHAIN, ARP_RULES, ARP_SETS, CHAINS, COUNTED, SETS
 
 _TABLE = f"{NFT_FAMILY} {NFT_TABLE}"
 
@@ -21,18 +21,22 @@ _TABLE = f"{NFT_FAMILY} {NFT_TABLE}"
 def skeleton(metadata_port: int = 8775, foreign: Iterable[str] = ()) -> str:
     """Return table, sets and static chains; `foreign` are taps of other drivers, `metadata_port` is on 127.0.0.1."""
     lines = [f"add table {_TABLE}"]
-    lines += [f"add {kind} {_TABLE} {name} {{ {spec}; }}" for kind, name, spec in SETS]
+    lines += [f"add {kind} {_TABLE} {name} {{ {spec}; }}" for kind, name, spec in (*SETS, *COUNTED)]
+    chains = len(lines)
     for chain, (spec, rules) in CHAINS.items():
         # a chain must exist before a rule jumps to it
-        lines[1 + len(SETS) : 1 + len(SETS)] = [f"add chain {_TABLE} {chain}{f' {{ {spec} }}' if spec else ''}"]
+        lines[chains:chains] = [f"add chain {_TABLE} {chain}{f' {{ {spec} }}' if spec else ''}"]
         lines.append(f"flush chain {_TABLE} {chain}")
         lines += [f"add rule {_TABLE} {chain} {rule.replace('METADATA', str(metadata_port))}" for rule in rules]
     lines.append(f"flush set {_TABLE} foreign")
     names = ", ".join(f'"{name}"' for name in sorted(foreign))
     lines += [f"add element {_TABLE} foreign {{ {names} }}"] if names else []
     lines += [f"add table arp {NFT_TABLE}", f"add chain arp {NFT_TABLE} input {{ {ARP_CHAIN} }}"]
+    lines += [f"add {kind} arp {NFT_TABLE} {name} {{ {spec}; }}" for kind, name, spec in ARP_SETS]
     lines.append(f"flush chain arp {NFT_TABLE} input")
-    lines.append(f'add rule arp {NFT_TABLE} input iifname "{TAP_PREFIX}*" meta mark set {ARP_MARK:#x}')
+    # others' taps are answered as ours are, however many ask through them
+    rules = [f"iifname {{ {names} }} {ARP_ANSWERED} accept", *ARP_RULES] if names else ARP_RULES
+    lines += [f"add rule arp {NFT_TABLE} input {rule}" for rule in rules]
     return "\n".join(lines) + "\n"
 
 

@@ -10,9 +10,13 @@ server on the node is none of a guest's business. And packets in a flow's first
 direction are judged one by one, only its replies pass because it is known: a
 flow cut by deleting its tracking would be taken up again in the middle, by
 whichever side may open flows.
+
+And whoever asks for an address makes the kernel remember the asker: all guests and
+the node's own links share one neighbour table of a thousand. So of each tap only some
+*new* askers are heard, by ARP as by neighbour discovery; known ones as often as they like.
 """
 
-from buoy.model.ownership import TAP_PREFIX
+from buoy.model.ownership import ARP_MARK, TAP_PREFIX
 
 
 def _both(rules: tuple[str, ...]) -> tuple[str, ...]:
@@ -51,12 +55,30 @@ SETS = (
 )
 """Kind, name and specification of every static set and map."""
 
+_REMEMBERED = "flags dynamic,timeout; timeout 60s; size 65536"
+COUNTED = (
+    ("set", "senders6", f"type ifname . ipv6_addr; {_REMEMBERED}"),
+    ("set", "newcomers", f"type ifname; {_REMEMBERED}"),
+)
+"""The same for sets that packets fill by themselves: who asked for an address lately, and how many new askers came."""
+
+
+def _few_new(asking: str, sender: str, known: str) -> tuple[str, str]:
+    """Return rules that drop what asks in the name of too many senders: 50 at once, then 5 more each second."""
+    new = f"{asking} iifname . {sender} != @{known}"
+    return (
+        f"{new} add @newcomers {{ iifname limit rate over 5/second burst 50 packets }} drop",
+        f"{asking} update @{known} {{ iifname . {sender} }}",
+    )
+
+
 _NOT_OURS = (f'{{}}ifname != "{TAP_PREFIX}*" accept', "{}ifname @foreign accept")
 _DISCOVERY = "nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert"
 _MLD = "mld-listener-query, mld-listener-report, mld-listener-done, mld2-listener-report"
 
 _FROM_GUEST = (
     *(rule.format("i") for rule in _NOT_OURS),
+    *_few_new("icmpv6 type { nd-router-solicit, nd-neighbor-solicit }", "ip6 saddr", "senders6"),
     "ip daddr 127.0.0.0/8 drop",
     "iifname @open accept",
     "iifname . ether saddr != @sourcemac drop",
@@ -137,3 +159,10 @@ CHAINS = {
 """Each static chain: its hook (empty: it is jumped to) and its rules."""
 
 ARP_CHAIN = "type filter hook input priority 0;"
+ARP_ANSWERED = f"meta mark set {ARP_MARK:#x}"
+ARP_SETS = (("set", "senders", f"type ifname . ipv4_addr; {_REMEMBERED}"), COUNTED[1])
+ARP_RULES = (
+    *_few_new(f'iifname "{TAP_PREFIX}*" arp operation request', "arp saddr ip", "senders"),
+    f'iifname "{TAP_PREFIX}*" {ARP_ANSWERED}',
+)
+"""Sets and rules of table `arp buoy`."""
