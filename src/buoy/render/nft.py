@@ -35,8 +35,8 @@ def skeleton(metadata_port: int = 8775, foreign: Iterable[str] = ()) -> str:
     lines += [f"add {kind} arp {NFT_TABLE} {name} {{ {spec}; }}" for kind, name, spec in ARP_SETS]
     lines.append(f"flush chain arp {NFT_TABLE} input")
     # others' taps are answered as ours are, however many ask through them
-    rules = [f"iifname {{ {names} }} {ARP_ANSWERED} accept", *ARP_RULES] if names else ARP_RULES
-    lines += [f"add rule arp {NFT_TABLE} input {rule}" for rule in rules]
+    passed = [f"iifname {{ {names} }} {ARP_ANSWERED} accept"] if names else []
+    lines += [f"add rule arp {NFT_TABLE} input {rule}" for rule in (*passed, *ARP_RULES)]
     return "\n".join(lines) + "\n"
 
 
