@@ -66,6 +66,9 @@ WATCHED: dict[type, tuple[str, str]] = {
 _UNTOLD = {Port: {"status"}, l3.FloatingIP: {"status"}, Network: {"status"}}
 """Columns that are in no document: what the agents report must not come back to them as a wish."""
 
+AFTER_ANSWER = 0.05
+"""Seconds after which the answer to a request that committed is on its way: no guest boots sooner."""
+
 _NOTES = "buoy_notes"
 
 
@@ -78,18 +81,25 @@ class _Notes:
         self.written = False
         self.awaited: set[str] = set()
         """Ports that Neutron is about to bind: the same request commits once more."""
+        self.young: set[str] = set()
+        """Ports that were created or bound just now: their guests are still to boot."""
 
     @property
-    def half(self) -> bool:
-        """Whether the other half follows at once: nobody reads a port that is not bound yet."""
-        return bool(self.awaited) and not any(ids for kind, ids in self.subjects.items() if kind != "port")
+    def pause(self) -> float | None:
+        """Seconds until somebody should look, None if another commit follows at once."""
+        if any(ids for kind, ids in self.subjects.items() if kind != "port"):
+            return 0.0
+        if self.awaited:
+            return None
+        return AFTER_ANSWER if self.subjects["port"] <= self.young else 0.0
 
 
-def install(woken: Callable[[], None]) -> None:
-    """Listen to every database session of the process; `woken` is called after a commit that left rows. Call once.
+def install(woken: Callable[[float], None]) -> None:
+    """Listen to every database session of the process. Call once.
 
-    Not after one that leaves a port to be bound: its rows are taken with those of the binding, or found when the
-    worker looks by itself. Draining in between would do all work twice, and beside a request that still runs.
+    `woken` is called after a commit that left rows, with the seconds until these should be taken. It is not called
+    after one that leaves a port to be bound: its rows are taken with those of the binding, or found when the worker
+    looks by itself. Draining earlier would do work twice, and beside a request that still runs.
     """
     sa.event.listen(orm.Session, "before_flush", _before_flush)
     sa.event.listen(orm.Session, "after_flush", _after_flush)
@@ -101,8 +111,8 @@ def install(woken: Callable[[], None]) -> None:
         if session.in_nested_transaction():
             return
         notes = session.info.pop(_NOTES, None)
-        if notes is not None and notes.written and not notes.half:
-            woken()
+        if notes is not None and notes.written and (pause := notes.pause) is not None:
+            woken(pause)
 
     sa.event.listen(orm.Session, "after_commit", after_commit)
 
@@ -122,14 +132,16 @@ def _before_flush(session: orm.Session, context: object, instances: object) -> N
     for row in session.dirty:
         if type(row) in WATCHED and _changed(row):
             _touch_row(session, row)
-            _await_binding(session, row)
+            _note_binding(session, row)
 
 
 def _after_flush(session: orm.Session, context: object) -> None:  # noqa: ARG001
     """New rows have their ids only now; what they belong to has lost no document by them."""
     for row in session.new:
         _touch_row(session, row)
-        _await_binding(session, row)
+        if isinstance(row, Port):
+            session.info[_NOTES].young.add(row.id)
+        _note_binding(session, row)
 
 
 def _changed(row: Any) -> bool:
@@ -152,14 +164,16 @@ def _touch_row(session: orm.Session, row: Any) -> None:
         _touch(session, "network-ports", [subject])
 
 
-def _await_binding(session: orm.Session, row: Any) -> None:
+def _note_binding(session: orm.Session, row: Any) -> None:
     if not isinstance(row, PortBinding):
         return
-    awaited = session.info.setdefault(_NOTES, _Notes()).awaited
+    notes = session.info.setdefault(_NOTES, _Notes())
     if row.host and row.vif_type == portbindings.VIF_TYPE_UNBOUND:
-        awaited.add(row.port_id)
-    else:
-        awaited.discard(row.port_id)
+        notes.awaited.add(row.port_id)
+        return
+    notes.awaited.discard(row.port_id)
+    if "vif_type" in sa.inspect(row).committed_state:
+        notes.young.add(row.port_id)
 
 
 def _touch(session: orm.Session, kind: str, ids: Iterable[Any]) -> None:

@@ -52,10 +52,10 @@ class Worker:
         """Start the thread; it ends with the process, which may be killed at any moment."""
         threading.Thread(target=lambda: asyncio.run(self._main()), name="buoy", daemon=True).start()
 
-    def wake(self) -> None:
-        """Say that rows were committed."""
+    def wake(self, pause: float = 0.0) -> None:
+        """Say that rows were committed, and in how many seconds to take them, those of others with them."""
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._woken.set)
+            self._loop.call_soon_threadsafe(self._loop.call_later, pause, self._woken.set)
 
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
