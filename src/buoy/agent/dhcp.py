@@ -39,9 +39,13 @@ def serve(directory: Path) -> None:
 def read(directory: Path, interface: str) -> tuple[GuestConfig, tuple[str, ...]] | None:
     """Return what a guest is told and which of its options are left out; None if it has no file.
 
-    Raises `InvalidInput` naming file and field where the responder refuses the file.
+    Raises `InvalidInput` naming file and field where the responder refuses the file, `DataplaneError` if it
+    cannot be read.
     """
-    config = dhcp_directory.read(directory, interface)
+    try:
+        config = dhcp_directory.read(directory, interface)
+    except OSError as error:
+        raise DataplaneError(f"buoy dhcp show --directory {directory}", f"{error}; run as root") from error
     return None if config is None else (config, tuple(str(problem) for problem in check(config)))
 
 

@@ -135,6 +135,10 @@ def remove(
     """Remove an account, and a node's role with its last account.
 
     Refused for accounts that are not Buoy's, and held (exit code 5) for the agent of a node that lives.
+
+    \b
+    Example:
+      buoy store account remove buoy-agent-compute-1 --admin root --admin-password-file /root/etcd.password
     """
     settings = acting_as(admin, admin_password_file)
     found = administer(settings, lambda one: one.accounts())

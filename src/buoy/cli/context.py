@@ -53,6 +53,13 @@ def exit_code(error: BuoyError) -> int:
             return 1
 
 
+def said(error: BuoyError) -> str:
+    """Return an error in one sentence, with what to do where it does not say so itself."""
+    if isinstance(error, StoreUnavailable):
+        return f"{error}: is etcd running there? $BUOY_ETCD, else [store] of the settings, says where it is"
+    return str(error)
+
+
 def fail(message: str, code: int) -> NoReturn:
     """Print one line to standard error and end with a code."""
     print(f"buoy: {message}", file=sys.stderr)
@@ -68,8 +75,14 @@ def store_settings() -> StoreSettings:
 
 
 def settings() -> Settings:
-    """Return the agent's settings on this host."""
-    return load()
+    """Return the agent's settings on this host; raise `InvalidInput` that says how else to name the store."""
+    try:
+        return load()
+    except InvalidInput as error:
+        if error.field != "--config":
+            raise
+        remedy = 'say where etcd is: BUOY_ETCD=http://HOST:2379, or BUOY_CONFIG=FILE; for a lab, eval "$(buoy lab env)"'
+        raise InvalidInput("settings", error.value, remedy) from error
 
 
 def with_store(act: Callable[[Store], Awaitable[Result]], chosen: StoreSettings | None = None) -> Result:

@@ -21,10 +21,17 @@ def run(directory: _Directory = dhcp.DIRECTORY) -> None:
 
 @app.command()
 def show(
-    interface: Annotated[str, typer.Argument(help="The guest's interface, such as tap1c2d3e4f-5a.")],
+    interface: Annotated[str, typer.Argument(metavar="INTERFACE", help="The guest's, such as tap1c2d3e4f-5a.")],
     directory: _Directory = dhcp.DIRECTORY,
 ) -> None:
-    """Print as JSON what the guest on an interface is told, and on standard error what is left out."""
+    """Print as JSON what the guest on an interface is told, and on standard error what is left out.
+
+    Ends with 4 if it is told nothing.
+
+    \b
+    Example:
+      buoy dhcp show tap1c2d3e4f-5a
+    """
     found = dhcp.read(directory, interface)
     if found is None:
         typer.echo(f"{interface} has no file in {directory}: its guest is not answered", err=True)

@@ -59,7 +59,12 @@ def add(name: Name, rules: Rules, dry_run: DryRunOption = False) -> None:
 
 @app.command("set")
 def replace(name: Name, rules: Rules, dry_run: DryRunOption = False) -> None:
-    """Replace all rules of the filter NAME; sessions that use it stay up."""
+    """Replace all rules of the filter NAME; sessions that use it stay up.
+
+    \b
+    Example:
+      buoy filter set only-pool 'accept 198.51.100.0/24' 'accept 203.0.113.0/24' 'reject 0.0.0.0/0'
+    """
     document = Filter(name=name, rules=tuple(parse_rule(rule) for rule in rules))
     print(with_store(lambda store: bgp_documents.put(store, document, new=False, dry_run=dry_run)))
 
@@ -78,5 +83,11 @@ def list_filters(output: OutputOption = Output.TABLE) -> None:
 
 @app.command("delete")
 def delete(name: Name, dry_run: DryRunOption = False) -> None:
-    """Delete the filter NAME; refused while a peer uses it."""
+    """Delete the filter NAME; refused (exit code 4) while a peer uses it.
+
+    \b
+    Examples:
+      buoy filter delete only-pool --dry-run
+      buoy filter delete only-pool
+    """
     print(with_store(lambda store: bgp_documents.remove(store, f"filters/{name}", dry_run=dry_run)))

@@ -5,10 +5,11 @@ from typing import Any
 
 import typer
 
-from buoy.agent.diagnosis import diagnose
+from buoy.agent.diagnosis import Finding, diagnose
 from buoy.agent.inspect import ask
 from buoy.cli.context import Output, OutputOption, show
-from buoy.runtime.settings import load
+from buoy.model.errors import InvalidInput
+from buoy.runtime.settings import Settings, load
 
 plan = typer.Typer(rich_markup_mode=None)
 audit = typer.Typer(rich_markup_mode=None)
@@ -54,7 +55,11 @@ def doctor_command(output: OutputOption = Output.TABLE) -> None:
 
     Works before the agent is installed and beside it. Ends with 1 if something is wrong.
     """
-    findings = diagnose(load())
+    try:
+        chosen, findings = load(), []
+    except InvalidInput as error:
+        chosen, findings = Settings(), [Finding("settings", f"{error.field} {error.value}", error.remedy)]
+    findings += diagnose(chosen)
     rows = [{"check": each.check, "ok": each.ok, "found": each.found, "remedy": each.remedy} for each in findings]
     show(rows, output, ["check", "ok", "found", "remedy"])
     raise typer.Exit(0 if all(each.ok for each in findings) else 1)

@@ -60,7 +60,14 @@ class _LazyGroup(TyperGroup):
             formatter.write_dl([(name, text) for name, (_, text) in sorted({**_GROUPS, **_COMMANDS}.items())])
 
 
-app = typer.Typer(cls=_LazyGroup, no_args_is_help=True, rich_markup_mode=None, help=__doc__.split("\n\n")[0])
+app = typer.Typer(
+    cls=_LazyGroup,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    # what nobody expected is for a report, and wanted whole
+    pretty_exceptions_enable=False,
+    help=__doc__.split("\n\n")[0],
+)
 
 
 def _version(wanted: bool) -> None:
@@ -85,7 +92,7 @@ def main() -> None:
     try:
         app()
     except BuoyError as error:
-        print(f"buoy: {error}", file=sys.stderr)
+        print(f"buoy: {context.said(error)}", file=sys.stderr)
         sys.exit(context.exit_code(error))
 
 

@@ -6,8 +6,8 @@ import typer
 
 from buoy.cli.context import DryRunOption, Output, OutputOption, show, with_store
 from buoy.cli.reading import listing
-from buoy.model import documents
-from buoy.model.errors import Conflict
+from buoy.model import documents, validate
+from buoy.model.errors import Conflict, InvalidInput
 from buoy.model.node import Fence, Node
 from buoy.store.store import Store, Write
 
@@ -43,6 +43,15 @@ def _row(node: Node) -> dict[str, object]:
     }
 
 
+def _named(node: str) -> str:
+    """Return a node's name; raise `InvalidInput` for what can be none: nobody could read what is written of it."""
+    try:
+        validate.check("", Fence(node=node))
+    except InvalidInput as error:
+        raise InvalidInput("NODE", node, error.remedy) from error
+    return node
+
+
 @app.command()
 def fence(
     node: NodeArgument,
@@ -52,11 +61,14 @@ def fence(
     """Say that NODE is off, so that what it last reported counts as withdrawn.
 
     Do this only when the machine is really off or cut from the network: an
-    address it still announced would lead to two places.
+    address it still announced would lead to two places. Refused (exit code 4) while
+    its agent lives.
+
+    \b
+    Example:
+      buoy node fence compute-1 --reason 'powered off'
     """
-    document = Fence(node=node, reason=reason)
-    # what nobody could read must not be written
-    documents.decode(documents.path(document), documents.encode(document))
+    document = Fence(node=_named(node), reason=reason)
     if dry_run:
         print(f"would fence {node}")
         return
@@ -72,6 +84,12 @@ def fence(
 
 @app.command()
 def unfence(node: NodeArgument) -> None:
-    """Take back what `fence` said."""
-    with_store(lambda store: store.write([Write(documents.path(Fence(node=node)), None, None)]))
+    """Take back what `fence` said.
+
+    \b
+    Example:
+      buoy node unfence compute-1
+    """
+    gone = Write(documents.path(Fence(node=_named(node))), None, None)
+    with_store(lambda store: store.write([gone]))
     print(f"{node} is not fenced")

@@ -110,7 +110,13 @@ def list_peers(output: OutputOption = Output.TABLE) -> None:
 
 @peer.command("show")
 def show_peer(name: Name, output: OutputOption = Output.TABLE, reveal: bgp_options.Reveal = False) -> None:
-    """Show all of one peer, and the state of its session on each node with the last error."""
+    """Show all of one peer, and the state of its session on each node with the last error.
+
+    \b
+    Examples:
+      buoy peer show tor-1
+      buoy peer show tor-1 -o yaml
+    """
     (row,) = with_store(lambda store: bgp_documents.peer_rows(store, name))
     if reveal:
         stored = with_store(lambda store: bgp_documents.read(store, f"peers/{name}"))
@@ -126,5 +132,10 @@ def show_peer(name: Name, output: OutputOption = Output.TABLE, reveal: bgp_optio
 
 @peer.command("delete")
 def delete_peer(name: Name, dry_run: DryRunOption = False) -> None:
-    """Delete the peer NAME: its sessions end, and what it was told is withdrawn by it."""
+    """Delete the peer NAME: its sessions end, and what it was told is withdrawn by it.
+
+    \b
+    Example:
+      buoy peer delete tor-1
+    """
     print(with_store(lambda store: bgp_documents.remove(store, f"peers/{name}", dry_run=dry_run)))

@@ -112,11 +112,9 @@ def _settings() -> Iterator[str]:
 def _documents() -> Iterator[str]:
     yield from ("# Documents", "", _PRINTED, "")
     yield "One key in etcd per fact: `/buoy/v1/` and the path. Neutron writes networks, subnets, workloads, service"
-    yield "IPs, groups, members, its pools and its heartbeat; agents write nodes and statuses; operators write the rest, by"
-    yield from (
-        "`buoy peer`, `buoy filter`, `buoy bgp`, `buoy node` and `buoy apply -f FILE` (`kind:` is the heading here).",
-        "",
-    )
+    yield "IPs, groups, members, its pools and its heartbeat; agents write nodes and statuses; operators write"
+    yield "the rest, by `buoy peer`, `buoy filter`, `buoy bgp`, `buoy node` and `buoy apply -f FILE` (`kind:` is the"
+    yield from ("heading here).", "")
     shown: set[type] = set()
     for segment, struct in documents.kinds().items():
         yield from (f"## {struct.__name__}", "", f"Under `{segment}`.", "", *_prose(struct), "")

@@ -69,6 +69,11 @@ def enable(
 
     Held (exit code 5) while a living agent has no account, or nobody may write. Where etcd asks
     already nothing changes, root's password neither.
+
+    \b
+    Examples:
+      buoy store auth enable --root-password-file /root/etcd.password --dry-run
+      buoy store auth enable --root-password-file /root/etcd.password
     """
     settings = acting_as("", "")
     password = accounts.password(root_password_file, certificate=False)

@@ -29,6 +29,11 @@ def why(
     On a node with an agent, the agent answers from what it observes this moment.
     Anywhere else the store answers: what is wanted, and what the nodes reported.
     Ends with 0 if the address is served, 1 if not, 4 if nothing is known of it.
+
+    \b
+    Examples:
+      buoy why 198.51.100.7
+      buoy why 2001:db8::7 -o json
     """
     wanted = parse_address(address, "ADDRESS")
     lines = _lines(wanted)

@@ -58,7 +58,7 @@ class Lab:
 
         Raises `LabError` for a QEMU guest whose SSH server does not answer, saying what to do.
         """
-        about, descriptor = control.ask(self._alive(), "enter", name=machine)
+        about, descriptor = self._ask_for_process("enter", name=machine)
         if descriptor is None:
             return self._log_in(machine, about, command)
         command = command or ("bash", "--norc", "-i")
@@ -144,7 +144,14 @@ class Lab:
         return files
 
     def _ask(self, do: str, **arguments: Any) -> Any:
-        return control.ask(self._alive(), do, **arguments)[0]
+        return self._ask_for_process(do, **arguments)[0]
+
+    def _ask_for_process(self, do: str, **arguments: Any) -> tuple[Any, int | None]:
+        try:
+            return control.ask(self._alive(), do, **arguments)
+        except (FileNotFoundError, ConnectionError) as error:
+            # the lock is held from the first to the last moment, the socket is not
+            raise LabError(f"lab {self.name} is coming up or going down: ask again in a moment") from error
 
     def _alive(self) -> Path:
         if not self.is_up():

@@ -86,6 +86,11 @@ def undisturbed() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
+def ignore_interrupts() -> None:
+    """What was made stays from here on: an interrupt now would say that nothing is left."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 @contextmanager
 def deferred() -> Iterator[None]:
     """Put off Ctrl-C to the end of the block: what was begun is then either done and known, or not done."""

@@ -28,11 +28,12 @@ def topology(name: str, nodes: int, without: Collection[str] = ()) -> Topology:
 
     A service is named ``bird`` for those of all nodes or ``compute-1/bird`` for one.
 
-    Raises `InvalidInput` for an impossible number of nodes.
+    Raises `InvalidInput` for an impossible number of nodes, and for a service there is not.
     """
     if not 1 <= nodes <= MOST_NODES:
         raise InvalidInput("--nodes", nodes, f"give 1 to {MOST_NODES}")
     computes = tuple(_compute(index) for index in range(1, nodes + 1))
+    _check_known(without, (_access(), _controller(), *computes))
     return Topology(
         kind="openstack",
         name=name,
@@ -46,6 +47,16 @@ def topology(name: str, nodes: int, without: Collection[str] = ()) -> Topology:
             "OS_ENDPOINT": "http://{neutron}",
         },
     )
+
+
+def _check_known(without: Collection[str], nodes: Collection[Node]) -> None:
+    keys = {f"{node.name}/{service.name}" for node in nodes for service in node.services}
+    names = {key.partition("/")[2] for key in keys}
+    for each in without:
+        if each not in keys | names:
+            raise InvalidInput(
+                "--without", each, f"give one of {', '.join(sorted(names))}, or one node's: NODE/SERVICE"
+            )
 
 
 def _leave_out(node: Node, without: Collection[str]) -> Node:

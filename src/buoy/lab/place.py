@@ -46,7 +46,7 @@ def check_name(name: str, field: str) -> str:
 
 def directory(name: str) -> Path:
     """Return the directory of a lab, whether it exists or not."""
-    return home() / check_name(name, "lab name")
+    return home() / check_name(name, "--name")
 
 
 def control_socket(lab: Path) -> Path:

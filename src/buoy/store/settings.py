@@ -4,10 +4,15 @@ Promises: what cannot work is refused here, naming field, value and remedy, befo
 any connection is tried; whether the store answers is found out later, by waiting.
 """
 
+import re
+
 import msgspec
 
 from buoy.model.errors import InvalidInput
 from buoy.model.ownership import STORE_PREFIX
+
+_ENDPOINT = re.compile(r"https?://(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})/?")
+_LAST_PORT = 65535
 
 
 class StoreSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -50,8 +55,8 @@ def check(settings: StoreSettings) -> None:
     if not settings.endpoints:
         raise InvalidInput("endpoints", settings.endpoints, "give at least one, such as https://192.0.2.10:2379")
     for endpoint in settings.endpoints:
-        scheme, _, target = endpoint.partition("://")
-        if scheme not in ("http", "https") or not target.rstrip("/").rpartition(":")[2].isdecimal():
+        written = _ENDPOINT.fullmatch(endpoint)
+        if written is None or not 0 < int(written[1]) <= _LAST_PORT:
             raise InvalidInput("endpoints", endpoint, "write it as http://host:port or https://host:port")
     if len({endpoint.partition("://")[0] for endpoint in settings.endpoints}) > 1:
         raise InvalidInput("endpoints", settings.endpoints, "use https:// for all of them, or http:// for all")

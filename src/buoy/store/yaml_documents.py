@@ -92,6 +92,8 @@ def _items(file: Path) -> Iterator[object]:
         raise InvalidInput("file", str(file), f"make it readable ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise InvalidInput("file", str(file), "write it in UTF-8") from error
+    except RecursionError as error:
+        raise InvalidInput("file", str(file), "nest less deeply: no document has so many levels") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}" if mark else ""

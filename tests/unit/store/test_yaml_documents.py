@@ -77,6 +77,7 @@ def test_an_empty_file_wishes_nothing(tmp_path: Path) -> None:
         ),
         ("kind: Pear\nname: a", "peers.yaml document 1.kind", "Pear", "use one of BGPSettings, Fence"),
         ("name: a", "peers.yaml document 1.kind", None, "use one of"),
+        ("[" * 5000, "file", "peers.yaml", "nest less deeply"),
         ("kind: Node\nname: compute-1", "peers.yaml document 1.kind", "Node", "use one of"),
         ("- just text", "peers.yaml document 1", "just text", "kind: Peer"),
         ("kind: [", "file", "peers.yaml line 1", "correct the YAML"),
