@@ -60,7 +60,7 @@ def load(path: str | None = None) -> Settings:
         raw = tomllib.loads(chosen.read_text())
     except FileNotFoundError as error:
         raise InvalidInput("--config", str(chosen), "create the file, or name another with --config") from error
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidInput(str(chosen), str(error), "make it readable TOML") from error
     try:
         settings = msgspec.convert(raw, Settings)
@@ -76,6 +76,13 @@ def _checked(settings: Settings, source: str) -> Settings:
         raise InvalidInput(f"{source}: node", node, "give the node's name as Nova's compute host has it")
     if not 0 <= settings.metadata.port <= _LAST_PORT:
         raise InvalidInput(f"{source}: metadata.port", settings.metadata.port, "give a port, or 0 for none")
+    if settings.health.listen and not _is_endpoint(settings.health.listen):
+        raise InvalidInput(f"{source}: health.listen", settings.health.listen, "give host:port, or '' for none")
     if not settings.store.file:
         check(settings.store)
     return msgspec.structs.replace(settings, node=node, addresses=addresses)
+
+
+def _is_endpoint(text: str) -> bool:
+    host, _, port = text.rpartition(":")
+    return bool(host) and port.isdecimal() and 0 < int(port) <= _LAST_PORT

@@ -18,6 +18,9 @@ from buoy.runtime.settings import load
         ("[store]\nprefix = 'buoy'", "prefix", "buoy"),
         ("node = 'a/b'", "node", "a/b"),
         ("addresses = ['192.0.2.300']", "addresses", "192.0.2.300"),
+        ("[health]\nlisten = '9705'", "health.listen", "9705"),
+        ("[health]\nlisten = '127.0.0.1:http'", "health.listen", "127.0.0.1:http"),
+        ("[health]\nlisten = '127.0.0.1:70000'", "health.listen", "127.0.0.1:70000"),
     ],
 )
 def test_a_setting_that_cannot_be_is_named(tmp_path: Path, text: str, field: str, value: object) -> None:
@@ -26,6 +29,13 @@ def test_a_setting_that_cannot_be_is_named(tmp_path: Path, text: str, field: str
     with pytest.raises(InvalidInput) as refused:
         load(str(file))
     assert (True, value) == (refused.value.field.endswith(field), refused.value.value)
+
+
+def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "agent.toml"
+    file.write_bytes(b"\xff\xfe")
+    with pytest.raises(InvalidInput, match=r"agent\.toml: .* is not valid: make it readable TOML"):
+        load(str(file))
 
 
 def test_a_store_in_a_file_needs_no_endpoints(tmp_path: Path) -> None:
