@@ -14,8 +14,12 @@ OPTIONS = (
     cfg.StrOpt("username", default="", help="etcd user; empty: no authentication by password"),
     cfg.StrOpt("password_file", default="", help="file: the user's password"),
     cfg.ListOpt("network_types", default=["local", "flat"], help="types of networks whose ports Buoy binds"),
-    cfg.FloatOpt("compare_interval", default=600.0, min=1.0, help="seconds between full comparisons with the store"),
-    cfg.FloatOpt("heartbeat_interval", default=15.0, min=0.1, help="seconds between updates of the agents' rows"),
+    cfg.FloatOpt(
+        "compare_interval", default=600.0, min=1.0, help="seconds between full comparisons with the store, statuses too"
+    ),
+    cfg.FloatOpt(
+        "heartbeat_interval", default=15.0, min=0.1, help="seconds between updates of the agents' rows and of our own"
+    ),
     cfg.FloatOpt(
         "outbox_patience", default=10.0, min=0.1, help="seconds a change may wait for etcd before the log warns of it"
     ),
