@@ -38,6 +38,7 @@ _EEXIST, _ENOENT, _ESRCH, _ENODEV = 17, 2, 3, 19
 _GONE = (_ENOENT, _ESRCH, _ENODEV)
 _BULK = 4096
 """Requests between two looks at the monitor, whose buffer would not hold the echo of everything at once."""
+_WORDS = {rtnl.BLACKHOLE: "blackhole ", rtnl.UNREACHABLE: "unreachable "}
 _CLASSES = {int(value) for value in Class}
 
 
@@ -100,7 +101,7 @@ class Routes:
 
     def _route_heard(self, event: netlink.Heard, route: RouteSeen) -> set[Key]:
         place = self._routes.heard(event, route)
-        rival = self._rivals.heard(event.kind, route) and bool(self._routes.at((MAIN_TABLE, route.prefix)))
+        rival = self._rivals.heard(event, route) and bool(self._routes.at((MAIN_TABLE, route.prefix)))
         return (_keys(place) if place else set()) | ({Key(Table.ROUTE, (route.prefix,))} if rival else set())
 
     def noticed(self) -> set[Key]:
@@ -128,10 +129,10 @@ class Routes:
             assert isinstance(step.act, Change)
             try:
                 coming.extend((step, request) for request in self._additions(step.act))
-                self._refuse_rivals(step.act)
             except DataplaneError as error:
                 failures.append(Failure(step, str(error)))
         failures += self._send(coming, (_EEXIST,))
+        failures += [Failure(step, hidden) for step in steps if (hidden := self._hidden(step.act))]
         refused = {id(failure.step) for failure in failures}
         going = [(s, request) for s in steps if id(s) not in refused for request in self._removals(s.act)]
         return failures + self._send(going, _GONE)
@@ -165,14 +166,21 @@ class Routes:
         flags = netlink.CREATE | (netlink.REPLACE if same else 0)
         return [rtnl.route_message(rtnl.NEWROUTE, flags, *place, variant)]
 
-    def _refuse_rivals(self, change: Change) -> None:
-        metric = self._rival(change.key) if change.after is not None else None
-        if metric is not None:
-            show = f"ip route show {change.key.name[0]}"
-            raise DataplaneError(show, f"somebody's route with metric {metric} comes before ours; remove it")
+    def _hidden(self, act: object) -> str:
+        """Return why a route of ours is of no use; empty if it is."""
+        assert isinstance(act, Change)
+        rival = self._rival(act.key) if act.after is not None else ""
+        show = f"ip route show {act.key.name[0]}"
+        return f"{show}: somebody's route comes before ours; remove it: ip route del {rival}" if rival else ""
 
-    def _rival(self, key: Key) -> int | None:
-        return self._rivals.at(Prefix(key.name[0])) if key.table is Table.ROUTE else None
+    def _rival(self, key: Key) -> str:
+        """Return the route that hides one of ours, as `ip route` names it; empty if none does."""
+        rival = self._rivals.at(Prefix(key.name[0])) if key.table is Table.ROUTE else None
+        if rival is None:
+            return ""
+        kind, metric, index, _ = rival.variant
+        way = f" dev {self._links.name(index)}" if index else ""
+        return f"{_WORDS.get(kind, '')}{rival.prefix}{way} metric {metric} proto {rival.protocol}"
 
     def _removals(self, act: object) -> list[bytes]:
         assert isinstance(act, Change)
@@ -211,11 +219,10 @@ class Routes:
         variants = [variant for variant in self._routes.at(place) if _about(variant, place) is key.table]
         if not variants:
             return None
-        if len(variants) == 1 and self._lawful(variants[0], key.table) and self._rival(key) is None:
-            return self._plain(variants[0], key.table)
+        if len(variants) == 1 and self._lawful(variants[0], key.table):
+            rival = self._rival(key)
+            return Route(self._links.name(variants[0].ifindex), rival) if rival else self._plain(variants[0], key.table)
         odd = "+".join(sorted(f"{self._links.name(v.ifindex)}/{v.kind}/{v.metric}" for v in variants))
-        if (metric := self._rival(key)) is not None:
-            odd += f" behind metric {metric}"
         return Announcement(odd) if key.table is Table.ANNOUNCEMENT else Route(odd)
 
     def _lawful(self, variant: Variant, table: Table) -> bool:

@@ -37,6 +37,7 @@ _SCOPE_LINK, _SCOPE_UNIVERSE, _SCOPE_NOWHERE = 253, 0, 255
 _DST, _OIF, _GATEWAY, _PRIORITY, _MULTIPATH, _VIA, _TABLE, _NEXTHOP = 1, 4, 5, 6, 9, 18, 15, 30
 _USUAL_KINDS = [8 | kind << 16 for kind in (_TABLE, _DST, _PRIORITY, _OIF)]
 """Length and kind of each attribute of such a route, as one number; read so on little-endian machines only."""
+_FIB_MATCH = 0x2000
 _PERMANENT = 0x80
 _IFNAME, _AF_SPEC = 3, 26
 _ARP_PRIORITY = 32768
@@ -91,6 +92,13 @@ def route_dump(family: int, table: int, index: int = 0, protocol: int = ROUTE_PR
     if index:
         parts += netlink.attribute(_OIF, _U32.pack(index))
     return netlink.message(GETROUTE, netlink.DUMP, header + parts)
+
+
+def route_request(address: Address) -> bytes:
+    """Return the question which route the kernel takes to an address."""
+    raw = packed(address)
+    header = _ROUTE.pack(_family(address), len(raw) * 8, 0, 0, 0, 0, 0, 0, _FIB_MATCH)
+    return netlink.message(GETROUTE, 0, header + netlink.attribute(_DST, raw))
 
 
 def parse_route(payload: bytes) -> RouteSeen | None:

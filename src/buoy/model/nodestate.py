@@ -101,9 +101,10 @@ class Neighbour(msgspec.Struct, frozen=True):
 
 
 class Route(msgspec.Struct, frozen=True):
-    """A device route in table main."""
+    """A device route in table main; `hidden_by` is only ever seen: another's route, which the kernel takes instead."""
 
     interface: str
+    hidden_by: str = ""
 
 
 class Internal(msgspec.Struct, frozen=True):

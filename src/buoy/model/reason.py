@@ -28,6 +28,7 @@ class Reason(enum.StrEnum):
     PAIR_OUTSIDE = "pair-outside"
     CLAIMED_TWICE = "claimed-twice"
     REFUSED_BY_KERNEL = "refused-by-kernel"
+    FOREIGN_ROUTE = "foreign-route"
     NOT_VERIFIED = "not-verified"
     NOT_TOLD_YET = "not-told-yet"
     NO_ESTABLISHED_PEER = "no-established-peer"
@@ -106,6 +107,10 @@ _TEXT = {
         "take {address} from one of the two",
     ),
     Reason.REFUSED_BY_KERNEL: ("the kernel of {node} refused: {error}", "buoy doctor on {node}"),
+    Reason.FOREIGN_ROUTE: (
+        "the kernel of {node} takes somebody else's route to {address}: {route}",
+        "find out who made it, and on {node}: ip route del {route}",
+    ),
     Reason.NOT_VERIFIED: (
         "what {address} needs on {node} was not seen there: {missing}",
         "buoy audit on {node} shows what differs; the agent repairs it within a second",

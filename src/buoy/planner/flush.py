@@ -22,6 +22,7 @@ from buoy.model.nodestate import (
     Key,
     NodeState,
     PortGuard,
+    Route,
     Table,
 )
 
@@ -82,7 +83,7 @@ def _moved(built: Iterable[Change]) -> Iterator[Address]:
             yield Address(change.key.name[0])
         elif isinstance(change.before, Egress):
             yield change.before.address
-        elif change.key.table is Table.ROUTE and change.before is not None:
+        elif isinstance(change.before, Route) and change.before.interface != getattr(change.after, "interface", ""):
             yield from _hosts(Prefix(change.key.name[0]))
 
 

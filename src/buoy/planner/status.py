@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 import msgspec
 
 from buoy.model.address import Address
-from buoy.model.nodestate import Change, Failure, Flush, Key
+from buoy.model.nodestate import Change, Failure, Flush, Key, Route
 from buoy.model.reason import Reason, Withhold
 from buoy.model.status import AddressStatus, State, WorkloadStatus
 from buoy.planner.verify import Mismatch
@@ -117,6 +117,9 @@ def lacking(wanted: Wanted, seen: Seen, keys: frozenset[Key]) -> Withhold | None
     if not seen.failures and not seen.wrong:
         return None
     details = {"node": wanted.node, "address": wanted.name}
+    for wrong in seen.wrong:
+        if wrong.key in keys and isinstance(wrong.seen, Route) and wrong.seen.hidden_by:
+            return Withhold(Reason.FOREIGN_ROUTE, {**details, "route": wrong.seen.hidden_by})
     for failure in seen.failures:
         if isinstance(failure.step.act, Change) and failure.step.act.key in keys:
             entry = entry_name(failure.step.act.key)

@@ -68,6 +68,7 @@ def acts(before: State, after: State, phase: Phase) -> Flush:
         ({}, {MAPPED: Mapping(FIXED, 80), RELAY: Relay()}, (SERVICE,)),
         ({}, {ROUTE: Route("tap1")}, ()),
         ({ROUTE: Route("tap1")}, {ROUTE: Route("tap2")}, (FIXED,)),
+        ({ROUTE: Route("tap1", "192.0.2.1/32 dev eth9 metric 5 proto 3")}, {ROUTE: Route("tap1")}, ()),
         ({}, USED, ()),
         ({DNAT: Dnat(FIXED)}, {}, ()),
     ],

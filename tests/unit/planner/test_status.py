@@ -4,7 +4,7 @@ import pytest
 
 from buoy.model.address import Address
 from buoy.model.documents import Document
-from buoy.model.nodestate import Announcement, Change, Dnat, Failure, Flush, Link, Phase, PortGuard, Step, Table
+from buoy.model.nodestate import Announcement, Change, Dnat, Failure, Flush, Link, Phase, PortGuard, Route, Step, Table
 from buoy.model.reason import Reason, Withhold
 from buoy.model.status import AddressStatus, State, WorkloadStatus
 from buoy.planner.status import Seen, act_name, address_status, workload_status
@@ -59,6 +59,16 @@ def test_a_reason_names_what_is_missing_and_what_the_kernel_said() -> None:
     refused = address_status(wanted, Seen(failures=[REFUSED]))
     assert refused is not None
     assert "No space left" == refused.details["error"]
+
+
+def test_somebody_elses_route_is_the_reason_and_named_so_that_it_can_be_removed() -> None:
+    at, other = key(Table.ROUTE, "192.0.2.1/32"), "192.0.2.1/32 dev eth9 metric 5 proto 3"
+    hidden = Mismatch(at, Route("tap1"), Route("tap1", other))
+    refused = Failure(Step(Phase.BUILD, Change(at, hidden.seen, hidden.wanted)), "somebody's route comes before ours")
+    found = address_status(node(port(), floating()).wanted(SERVICE), Seen(wrong=[hidden], failures=[refused]))
+    assert found is not None
+    assert (State.ERROR, Reason.FOREIGN_ROUTE, False) == (found.state, found.reason, found.programmed)
+    assert f"ip route del {other}" in Withhold(Reason.FOREIGN_ROUTE, found.details).remedy
 
 
 @pytest.mark.parametrize(
