@@ -135,5 +135,5 @@ def test_down_of_a_lab_that_is_not_there_succeeds(name: str) -> None:
 
 @pytest.mark.parametrize("wrong", ["", "Upper", "../x", "a/b", "-a", "a" * 40])
 def test_a_name_that_cannot_be_a_file_name_is_refused(wrong: str) -> None:
-    with pytest.raises(InvalidInput, match="lab name"):
+    with pytest.raises(InvalidInput, match="--name"):
         Lab(wrong)
