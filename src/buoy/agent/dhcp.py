@@ -26,6 +26,7 @@ def serve(directory: Path) -> None:
     log = logger()
     try:
         responder = Responder(directory, log.info)
+        dhcp_directory.hold(directory)
     except PermissionError as error:
         raise DataplaneError(f"buoy dhcp run --directory {directory}", f"{error}; run as root") from error
     except OSError as error:
@@ -47,6 +48,13 @@ def read(directory: Path, interface: str) -> tuple[GuestConfig, tuple[str, ...]]
     except OSError as error:
         raise DataplaneError(f"buoy dhcp show --directory {directory}", f"{error}; run as root") from error
     return None if config is None else (config, tuple(str(problem) for problem in check(config)))
+
+
+def unanswered(directory: Path = DIRECTORY) -> str:
+    """Return what is to be said where no responder answers this host's guests, '' where one does."""
+    return (
+        "" if dhcp_directory.held(directory) else "DHCP: no responder runs, guests will lose their leases (buoy-dhcp)"
+    )
 
 
 def _tell_systemd(state: str) -> None:

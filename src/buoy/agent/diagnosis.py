@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from buoy.agent.dhcp import unanswered
 from buoy.dataplane.bird import BirdSpeaker
 from buoy.model import ownership
 from buoy.model.errors import DataplaneError
@@ -40,6 +41,7 @@ def diagnose(settings: Settings) -> list[Finding]:
         *_forward_policy(),
         _networkd(),
         _agent(),
+        _dhcp(),
     ]
 
 
@@ -132,6 +134,11 @@ def _networkd() -> Finding:
     return Finding(
         "systemd-networkd", "leaves our routes alone" if kept else "may remove our routes", "" if kept else remedy
     )
+
+
+def _dhcp() -> Finding:
+    silence = unanswered()
+    return Finding("DHCP", silence or "a responder answers", "systemctl start buoy-dhcp" if silence else "")
 
 
 def _agent() -> Finding:

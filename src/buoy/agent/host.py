@@ -25,6 +25,7 @@ _MARKS = (
 _FILES = (
     Path(ownership.BIRD_CONFIG),
     dhcp_directory.DIRECTORY,
+    dhcp_directory.lock_of(dhcp_directory.DIRECTORY),
     Path(ownership.STATE_DIRECTORY),
     Path(ownership.AGENT_SOCKET),
     Path(ownership.AGENT_LOCK),

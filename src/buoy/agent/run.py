@@ -18,6 +18,7 @@ from buoy import __version__
 from buoy.agent.announcements import Announcements
 from buoy.agent.answers import Answers
 from buoy.agent.caution import Caution
+from buoy.agent.dhcp import unanswered
 from buoy.agent.health import Pulse, serve
 from buoy.agent.host import open_host
 from buoy.agent.inspect import listen
@@ -211,7 +212,7 @@ class Process:
             service_ips=len(agent.service_ips),
             held=agent.parts.caution.cause,
             draining=agent.desired.here.preference is Class.DRAIN,
-            problems=(*map(str, agent.parts.bird.problems), *filter(None, (agent.parts.caution.problem,))),
+            problems=(*map(str, agent.parts.bird.problems), *filter(None, (agent.parts.caution.problem, unanswered()))),
         )
 
 

@@ -6,6 +6,7 @@ Tricky: a file is only believed under its own interface's name, so that a copied
 file cannot give one guest another's address.
 """
 
+import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,39 @@ _LONGEST_NAME = 15
 
 _encoder = msgspec.json.Encoder(order="deterministic")
 _decoder = msgspec.json.Decoder(GuestConfig, strict=True)
+
+
+def lock_of(directory: Path) -> Path:
+    """Return the file that whoever answers by this directory has locked."""
+    return directory.with_name(f"{directory.name}.lock")
+
+
+def hold(directory: Path) -> int:
+    """Return a descriptor that says, while it is open, that somebody answers by this directory.
+
+    A lock, for the kernel takes it back from whoever is killed; shared, for two may overlap at a restart; and
+    beside the directory, whose end a descriptor inside would hide from whoever watches it.
+    """
+    directory.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    descriptor = os.open(lock_of(directory), os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
+    return descriptor
+
+
+def held(directory: Path) -> bool:
+    """Tell whether somebody answers by this directory."""
+    try:
+        descriptor = os.open(lock_of(directory), os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(descriptor)
 
 
 def file_of(directory: Path, interface: str) -> Path:

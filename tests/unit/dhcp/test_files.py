@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The driver's files, and when the responder speaks."""
 
+import os
 from pathlib import Path
 
 import msgspec
@@ -167,3 +168,13 @@ def test_a_flood_uses_up_its_own_share_only() -> None:
     assert [True, False] == [allowance.take("tap1", 1.0) for _ in range(2)]
     allowance.drop("tap1")
     assert allowance.take("tap1", 1.0) is True
+
+
+def test_a_directory_is_held_while_somebody_answers_by_it(tmp_path: Path) -> None:
+    directory = tmp_path / "dhcp"
+    assert not dhcp_directory.held(directory)
+    first, second = dhcp_directory.hold(directory), dhcp_directory.hold(directory)
+    os.close(first)
+    assert dhcp_directory.held(directory)
+    os.close(second)
+    assert not dhcp_directory.held(directory)
