@@ -19,13 +19,15 @@ _SYSCTLS = " ".join(
         "ipv4/ip_forward",
     )
 )
+_FILLED_BY_PACKETS = re.compile(r"\tset \w+ {[^}]*flags dynamic[^{}]*(elements = {.*?}\s*)?}", re.DOTALL)
 
 
 def everything(node: Place, dhcp: Path) -> tuple[list[str], ...]:
     """Return all of a node that an agent may change, in an order that does not depend on how it came about."""
     lines = sorted(node.exec("sh", "-c", f"{_LISTINGS}; grep -s . {_SYSCTLS}").splitlines())
     files = sorted(f"{path.name} {path.read_text()}" for path in dhcp.glob("*"))
-    nft = sorted(re.split(r"[\s,]+", node.exec("nft", "list", "ruleset")))
+    ruleset = node.exec("nft", "list", "ruleset")
+    nft = sorted(re.split(r"[\s,]+", _FILLED_BY_PACKETS.sub("", ruleset)))
     return lines, nft, files
 
 
