@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An agent as a process of a host of its own, and what `buoy doctor` finds there without it and with it."""
+
+import contextlib
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from buoy.lab import machine
+from buoy.lab.command import into
+from buoy.lab.machine import Machine
+
+SETTINGS = """node = "compute-1"
+addresses = ["192.0.2.3"]
+{more}
+[store]
+file = "/run/documents"
+"""
+_MEMORY = Path("/dev/shm")  # noqa: S108  the directory made in it has a random name
+_HOST = """
+ip link add eth0 type veth peer name wire
+ip address add 192.0.2.3/24 dev eth0
+ip link set eth0 up
+mkdir /run/documents
+echo ready
+exec sleep infinity > /dev/null
+"""
+
+
+class BareHost:
+    """A host with network, /etc, /run and /var/lib of its own, on which nothing of Buoy's runs."""
+
+    def __init__(self, made: Machine) -> None:
+        self._machine = made
+        self.configure()
+
+    def configure(self, more: str = "") -> None:
+        """Write the agent's settings."""
+        self.write("/etc/buoy/agent.toml", SETTINGS.format(more=more))
+
+    def write(self, path: str, text: str) -> None:
+        """Write a file of the host."""
+        place = machine.located(self._machine.root, path)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(text)
+        self.run("cat", path)
+
+    def command(self, *words: str) -> list[str]:
+        """Return the words that run a command there."""
+        return [*into(self._machine.holder, "net", "mount", "uts", "ipc"), "env", "-u", "BUOY_ETCD", *words]
+
+    def run(self, *words: str) -> str:
+        """Run a command there and return what it printed."""
+        return subprocess.run(self.command(*words), capture_output=True, text=True, check=True).stdout
+
+    def buoy(self, *words: str) -> tuple[int, str, str]:
+        """Run `buoy` there and return its exit code, output and complaints."""
+        command = self.command(sys.executable, "-m", "buoy.cli.main", *words)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        return done.returncode, done.stdout, done.stderr
+
+    def doctor(self) -> dict[str, dict[str, str]]:
+        """Return what doctor found that is wrong, by what it looked at."""
+        code, said, _ = self.buoy("doctor", "-o", "json")
+        found = {row["check"]: row for row in json.loads(said) if not row["ok"]}
+        assert bool(found) == bool(code)
+        return found
+
+    @contextlib.contextmanager
+    def agent(self) -> Iterator["subprocess.Popen[bytes]"]:
+        """Run an agent until it answers; kill it afterwards if it still runs."""
+        command = self.command(sys.executable, "-m", "buoy.cli.main", "agent", "run")
+        with subprocess.Popen(command, stderr=subprocess.DEVNULL) as started:
+            try:
+                while self.buoy("plan")[0] and started.poll() is None:
+                    time.sleep(0.05)
+                yield started
+            finally:
+                started.kill()
+
+
+@pytest.fixture
+def host() -> Iterator[BareHost]:
+    root = Path(tempfile.mkdtemp(prefix="buoy-process-", dir=_MEMORY))
+    try:
+        machine.prepare(root, "compute-1", "127.0.0.1 localhost\n", {})
+        made = machine.start("compute-1", root, _HOST, root / "console")
+        try:
+            yield BareHost(made)
+        finally:
+            made.shell.kill()
+            made.shell.wait()
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def test_doctor_names_what_a_bare_host_lacks_each_with_its_remedy(host: BareHost) -> None:
+    host.run(
+        "sysctl", "-qw", "net.ipv4.ip_forward=0", "net.ipv6.conf.all.forwarding=0", "net.ipv4.conf.all.rp_filter=1"
+    )
+    found = host.doctor()
+    for check, remedy in {
+        "net.ipv4.ip_forward": "sysctl -w net.ipv4.ip_forward=1",
+        "net.ipv6.conf.all.forwarding": "sysctl -w net.ipv6.conf.all.forwarding=1",
+        "BIRD": "systemctl start buoy-bird",
+        "agent": "systemctl start buoy-agent",
+    }.items():
+        assert found[check]["remedy"].startswith(remedy)
+    assert ("1", True) == (found["net.ipv4.conf.all.rp_filter"]["found"], "FORWARD policy" not in found)
+
+
+def test_doctor_works_before_there_are_settings_and_says_that_there_are_none(host: BareHost) -> None:
+    host.run("rm", "/etc/buoy/agent.toml")
+    assert "create the file, or name another with --config" == host.doctor()["settings"]["remedy"]
+
+
+def test_doctor_names_somebodys_table_that_drops_what_is_forwarded(host: BareHost) -> None:
+    host.run(
+        "nft", "add table ip filter; add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }"
+    )
+    assert "table ip filter" == host.doctor()["FORWARD policy"]["found"]
+
+
+def test_doctor_names_another_speaker_on_bgps_port(host: BareHost) -> None:
+    listen = "import socket; s = socket.create_server(('', 179)); print('up', flush=True); s.accept()[0].recv(1)"
+    with subprocess.Popen(host.command(sys.executable, "-c", listen), stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        assert "taken, and not by our BIRD" == host.doctor()["TCP 179"]["found"]
+        other.kill()
+
+
+def test_an_agent_that_is_told_to_stop_ends_well_and_leaves_the_host_as_it_is(host: BareHost) -> None:
+    with host.agent() as agent:
+        assert not {"agent", "net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"} & set(host.doctor())
+        held = host.run("nft", "list", "table", "inet", "buoy")
+        agent.send_signal(signal.SIGTERM)
+        assert 0 == agent.wait(20)
+    assert held == host.run("nft", "list", "table", "inet", "buoy")
+    assert "systemctl start buoy-agent" == host.doctor()["agent"]["remedy"]
+
+
+def test_an_agent_that_was_killed_is_followed_by_the_next(host: BareHost) -> None:
+    with host.agent() as agent:
+        agent.kill()
+        agent.wait()
+    with host.agent():
+        assert (0, "nothing to do: the host holds what is wanted\n", "") == host.buoy("plan")
+
+
+def test_a_second_agent_is_refused_and_the_first_goes_on(host: BareHost) -> None:
+    with host.agent():
+        code, _, said = host.buoy("agent", "run")
+        assert (4, True) == (code, said.startswith("buoy: ")), said
+        assert 0 == host.buoy("plan")[0]
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ('health.listen = "9705"', "health.listen: '9705' is not valid: give host:port, or '' for none"),
+        ("audit_interval = 'often'", "Expected `float`, got `str` - at `$.audit_interval`"),
+        ('foreign = ["tap0"]', "unknown field `foreign`"),
+    ],
+)
+def test_settings_no_agent_can_run_with_are_refused_before_the_host_is_touched(
+    host: BareHost, more: str, said: str
+) -> None:
+    host.configure(more)
+    code, _, complaint = host.buoy("agent", "run")
+    assert (2, True) == (code, said in complaint), complaint
+    assert "" == host.run("nft", "list", "ruleset")
+
+
+def test_a_node_without_an_address_of_its_own_is_refused(host: BareHost) -> None:
+    host.write("/etc/buoy/agent.toml", '[store]\nfile = "/run/documents"\n')
+    assert (2, True) == ((said := host.buoy("agent", "run"))[0], "addresses = ['192.0.2.3']" in said[2])
+    assert "" == host.run("nft", "list", "ruleset")
