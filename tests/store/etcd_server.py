@@ -7,7 +7,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from buoy.store.settings import StoreSettings
@@ -72,6 +72,20 @@ class EtcdServer:
             "--initial-advertise-peer-urls", self._peer,
         )  # fmt: skip
         self.start(cluster)
+
+    @contextlib.contextmanager
+    def unseen(self) -> Iterator[None]:
+        """Let the server be killed, used on another port, and come back: whoever knows it sees it only then."""
+        self.kill()
+        port, endpoint = self.port, self.endpoint
+        self.port = free_port()
+        self.endpoint = endpoint.replace(str(port), str(self.port))
+        try:
+            yield
+        finally:
+            self.kill()
+            self.port, self.endpoint = port, endpoint
+            self.start()
 
     def _signal(self, number: signal.Signals) -> None:
         assert self._process is not None

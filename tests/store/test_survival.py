@@ -142,6 +142,30 @@ async def test_the_same_revision_of_an_older_backup_is_not_taken_for_the_same_do
         assert texts(batch) == {"a": "", "b": "second history"}
 
 
+@pytest.mark.parametrize("pushed", [5, 10])
+async def test_a_backup_that_was_pushed_past_what_was_told_is_listed_anew(
+    etcd: EtcdServer, connect: Connect, pushed: int
+) -> None:
+    writer, reader = connect(etcd.settings()), connect(etcd.settings())
+    await writer.write([put("a"), put("old")])
+    etcd.back_up(etcd.home / "backup")
+    for name in ("lost", "b", "c", "d"):
+        await writer.write([put(name)])
+    await writer.write([gone("old")])
+    async with Watching(reader) as watching:
+        before = await watching.next()
+        with etcd.unseen():
+            etcd.set_back(etcd.home / "backup")
+            for number in range(pushed):
+                etcd.etcdctl("put", "/elsewhere", str(number))
+        after = await watching.next()
+        assert (True, True) == (after.listed, after.snapshot.identity.revision >= before.snapshot.identity.revision)
+        assert after.changed == frozenset({"pools/lost", "pools/b", "pools/c", "pools/d", "pools/old"})
+        assert texts(after) == {"a": "", "old": ""}
+        next_one = await connect(etcd.settings()).write([put("e")])
+        assert next_one == (await watching.next()).snapshot.identity.revision
+
+
 async def test_another_cluster_shows_in_the_identity(etcd: EtcdServer, connect: Connect) -> None:
     writer, reader = connect(etcd.settings()), connect(etcd.settings())
     await writer.write([put("a")])

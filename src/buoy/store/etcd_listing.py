@@ -30,6 +30,13 @@ def position(header: pb.ResponseHeader) -> Position:
     return Position(header.cluster_id, header.revision, header.raft_term)
 
 
+async def stood(connection: Connection, key: bytes, at: int) -> int:
+    """Return by which revision a key was last written at revision `at`, 0 if it was not there; raise if compacted."""
+    request = pb.RangeRequest(key=key, revision=at, keys_only=True)
+    page = await connection.call("KV/Range", request, pb.RangeResponse)
+    return page.kvs[0].mod_revision if page.kvs else 0
+
+
 def range_end(key: bytes) -> bytes:
     """Return the end of the range of all keys that begin with `key`."""
     return key[:-1] + bytes([key[-1] + 1])

@@ -6,16 +6,18 @@ backup, is listed anew and shows in the identity of the next batch.
 
 The tricky thing is that etcd tells each prefix's events separately: a transaction
 over two prefixes comes as two messages. So after an event etcd is asked how far it
-has told everything, and only what lies before that becomes a batch (`_agree`).
+has told everything, and only what lies before that becomes a batch (`_agree`). Nor
+does it say that it was set back, if it was pushed past what was told meanwhile: so
+before a watch is resumed, the newest key that was told must stand in its history.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
 from buoy.model.errors import BuoyError, StoreUnavailable
 from buoy.model.snapshot import Batch, Identity
 from buoy.store.etcd_channel import Connection
-from buoy.store.etcd_listing import Position, event, listing, position, probe
+from buoy.store.etcd_listing import Position, event, listing, position, probe, stood
 from buoy.store.etcd_stream import WatchStream
 from buoy.store.proto import etcd_pb2 as pb
 from buoy.store.store import Reporter
@@ -39,6 +41,9 @@ class Watcher:
         self._reporter = reporter
         self._view = View()
         self._at: Position | None = None
+        self._mark: Event | None = None
+        """The newest key that was told and not deleted since."""
+        self._rewritten = False
         self._listed = False
         self._told: dict[int, int] = {}
         self._held: list[tuple[int, Event]] = []
@@ -79,9 +84,11 @@ class Watcher:
 
     async def _list(self) -> Batch | None:
         at, events = await listing(self._connection, self._prefix, self._prefixes)
-        first, suspect = self._at is None, self._suspect(at)
+        first, suspect = self._at is None, self._rewritten or self._suspect(at)
         changed = self._view.replace(events, suspect=suspect)
-        self._at = at
+        self._at, self._rewritten = at, False
+        self._mark = None
+        self._remember(events)
         self._listed = True
         self._told = dict.fromkeys(range(1, len(self._prefixes) + 1), at.revision)
         if first or suspect or changed:
@@ -106,7 +113,22 @@ class Watcher:
 
     async def _lost(self) -> bool:
         now = await probe(self._connection, self._prefix)
-        return self._suspect(now) or now.revision - min(self._told.values(), default=0) > MAX_BEHIND
+        if self._suspect(now) or now.revision - min(self._told.values(), default=0) > MAX_BEHIND:
+            return True
+        try:
+            self._rewritten = await self._differs(now)
+        except StoreUnavailable:
+            # compacted, so nobody knows; or away again, which the listing will tell
+            return True
+        return self._rewritten
+
+    async def _differs(self, now: Position) -> bool:
+        """Tell whether what was told is not the history of the store; raise `StoreUnavailable` if it is compacted."""
+        reached = max(self._at.revision if self._at else 0, min(self._told.values(), default=0))
+        if now.revision < reached or self._mark is None:
+            return now.revision < reached
+        key = (self._prefix + self._mark.path).encode()
+        return await stood(self._connection, key, reached) != self._mark.revision
 
     def _suspect(self, now: Position) -> bool:
         at = self._at
@@ -126,8 +148,17 @@ class Watcher:
         for watch_id, told in ready:
             self._told[watch_id] = max(self._told[watch_id], told.revision)
         newest = max(told.revision for _, told in ready)
+        self._remember(told for _, told in ready)
         self._at = Position(self._at.cluster, max(self._at.revision, newest), self._at.term)
         return self._batch(changed)
+
+    def _remember(self, told: Iterable[Event]) -> None:
+        for each in sorted(told, key=lambda each: each.revision):
+            # a key that is no text has lost its bytes on the way, and could not be asked for
+            if each.raw is not None and "\\" not in each.path:
+                self._mark = each
+            elif self._mark is not None and self._mark.path == each.path:
+                self._mark = None
 
     async def _agree(self, stream: WatchStream) -> int:
         """Return the revision up to which every prefix has been told."""
