@@ -2,15 +2,18 @@
 
 from pathlib import Path
 
+import pytest
+
 from buoy.agent.health import Pulse
-from buoy.agent.run import Process
+from buoy.agent.run import Process, run_agent
 from buoy.model import documents
 from buoy.model.address import Address
+from buoy.model.errors import InvalidInput
 from buoy.model.snapshot import Batch, Identity, Snapshot
 from buoy.runtime.settings import Settings
 from buoy.store.memory import MemoryStore
 from tests.unit.agent.story import Story
-from tests.unit.planner.cloud import HERE
+from tests.unit.planner.cloud import HERE, port
 
 
 async def test_a_node_whose_document_somebody_deleted_says_it_again(tmp_path: Path) -> None:
@@ -20,3 +23,47 @@ async def test_a_node_whose_document_somebody_deleted_says_it_again(tmp_path: Pa
     said, own = process._is_news(), documents.path(process._node())
     process.hear(Batch(Snapshot(Identity("cluster", 11), {}, {}, {}), frozenset({own})))
     assert (False, True) == (said, process._is_news())
+
+
+async def beating(story: Story, pulse: Pulse | None = None) -> Process:
+    """Return the process of a story's agent, which has just said what it is."""
+    store = MemoryStore()
+    settings = Settings(node=HERE, addresses=(Address("192.0.2.250"),))
+    process = Process(settings, story.agent, store, pulse or Pulse())
+    await process._beat(await store.leases.grant(15))
+    return process
+
+
+async def test_a_session_that_is_lost_is_news_and_one_more_workload_can_wait(tmp_path: Path) -> None:
+    story = Story(tmp_path)
+    story.listed()
+    process = await beating(story)
+    story.changed(port())
+    assert (1, False) == (process._node().workloads, process._is_news())
+    story.bird.up = ()
+    story.look(2)
+    assert process._is_news()
+
+
+async def test_counts_are_told_once_a_lease_is_old(tmp_path: Path) -> None:
+    story = Story(tmp_path)
+    story.listed()
+    process = await beating(story)
+    story.changed(port())
+    process._beaten -= 15
+    assert process._is_news()
+
+
+async def test_an_agent_is_ready_after_its_first_pass_over_a_whole_listing(tmp_path: Path) -> None:
+    story, pulse = Story(tmp_path), Pulse()
+    process = await beating(story, pulse)
+    process.run_pass()
+    assert not pulse.ready
+    story.listed()
+    process.run_pass()
+    assert pulse.ready
+
+
+async def test_without_an_address_of_its_own_a_node_speaks_to_nobody_and_its_agent_is_refused() -> None:
+    with pytest.raises(InvalidInput, match=r"addresses: .* name this node's own address in the settings"):
+        await run_agent(Settings(node=HERE))
