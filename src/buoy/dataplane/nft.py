@@ -36,7 +36,7 @@ from buoy.model.nodestate import (
     Step,
     Table,
 )
-from buoy.model.ownership import NFT_FAMILY, NFT_TABLE
+from buoy.model.ownership import NFT_TABLE
 from buoy.render import nft as text
 from buoy.render.nft_names import identity
 
@@ -152,8 +152,7 @@ class Nft:
             self._load(self._skeleton)
         except DataplaneError:
             # a set of another version has another type: begin anew, in one transaction
-            fresh = f"add table {NFT_FAMILY} {NFT_TABLE}\ndelete table {NFT_FAMILY} {NFT_TABLE}\n"
-            self._load(fresh + self._skeleton)
+            self._load(text.nothing() + self._skeleton)
 
     def _mend(self) -> None:
         self._settle()

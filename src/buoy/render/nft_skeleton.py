@@ -55,19 +55,22 @@ SETS = (
 )
 """Kind, name and specification of every static set and map."""
 
-_REMEMBERED = "flags dynamic,timeout; timeout 60s; size 65536"
+_REMEMBERED = "flags dynamic,timeout; timeout 2s; size 65536"
 COUNTED = (
     ("set", "senders6", f"type ifname . ipv6_addr; {_REMEMBERED}"),
     ("set", "newcomers", f"type ifname; {_REMEMBERED}"),
 )
-"""The same for sets that packets fill by themselves: who asked for an address lately, and how many new askers came."""
+"""The same for sets that packets fill by themselves: who asked for an address lately, and how many new askers came.
+
+Both are forgotten within two seconds, as everything of a guest that is deleted has to be.
+"""
 
 
 def _few_new(asking: str, sender: str, known: str) -> tuple[str, str]:
-    """Return rules that drop what asks in the name of too many senders: 50 at once, then 5 more each second."""
+    """Return rules that drop what asks in the name of too many senders: ten at once, then five more each second."""
     new = f"{asking} iifname . {sender} != @{known}"
     return (
-        f"{new} add @newcomers {{ iifname limit rate over 5/second burst 50 packets }} drop",
+        f"{new} update @newcomers {{ iifname limit rate over 5/second burst 10 packets }} drop",
         f"{asking} update @{known} {{ iifname . {sender} }}",
     )
 
