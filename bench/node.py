@@ -129,7 +129,7 @@ class CrowdedNode:
         caution = Caution(Kept(str(directory / "store.json")))
         parts = Parts(self.host, Announcements(self.speaker, NODE, lambda: 0.0), bird, caution)
         self.agent = Agent(Desired(Here(NODE, guest_config)), parts, Reports(self.store), Telemetry())
-        self.agent.audit_interval = 3600.0
+        self.agent.audit.interval = 3600.0
         self._batches: asyncio.Queue[Batch] = asyncio.Queue()
         self._tasks: list[asyncio.Task[None]] = []
 

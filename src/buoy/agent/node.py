@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from functools import partial
 
 from buoy.agent.announcements import Announcements
+from buoy.agent.audit import Audit
 from buoy.agent.caution import Caution
 from buoy.agent.flows import FlowAudit
 from buoy.agent.measures import Measures
@@ -28,8 +29,6 @@ from buoy.planner.wanted import beneath
 from buoy.runtime.telemetry import Telemetry
 
 _RETRY_FIRST, _RETRY_LAST = 0.05, 5.0
-_AUDIT_SHARE = 200
-"""A pass over everything takes at most this part of the agent's time, for no change is heard meanwhile."""
 _NOTHING = Touched(frozenset(), frozenset(), frozenset())
 
 
@@ -52,7 +51,7 @@ class Agent:
         self.reports = reports
         self.telemetry = telemetry
         self.snapshot: Snapshot | None = None
-        self.audit_interval = 60.0
+        self.audit = Audit(parts.host.afresh)
         self.last: Outcome | None = None
         self.workloads: set[str] = set()
         """Paths of the workloads of this node."""
@@ -63,7 +62,6 @@ class Agent:
         self._changed: set[str] | None = None
         self._overheard: set[str] = set()
         """Statuses of other nodes that the next update takes in, whenever there is one."""
-        self._audit_due = 0.0
         self._wrong: frozenset[Key] = frozenset()
         self._held: frozenset[Key] = frozenset()
         self._freed = False
@@ -133,33 +131,37 @@ class Agent:
             self._late = self._disturbance()
             return None
         self._measures.pass_began(time.monotonic())
-        disturbance = self._disturbance()
-        if time.monotonic() >= self._audit_due:
-            self.parts.bird.doubt()
+        looked_at, whole = self._audited(time.monotonic())
+        disturbance = self._disturbance(looked_at)
         if self.parts.bird.configure(self.snapshot, doubted=bool(self.parts.caution.cause)):
             self.parts.announcements.doubt()
         touched = self._update(self.snapshot, disturbance)
         keys = self._keys(touched, disturbance)
         concerned = _NOTHING
-        began = time.monotonic()
         if keys is None or keys:
             concerned = self._reconcile(touched, keys, disturbance)
-        self._flows.turn(self.desired, whole=keys is None)
+        self._flows.turn(self.desired, whole=whole or keys is None)
         retold = self._retold()
         self._say_addresses({*touched.addresses, *concerned.addresses, *retold})
         self._say_workloads({*touched.workloads, *concerned.workloads})
         if keys is None:
-            now = time.monotonic()
-            self._audit_due = now + max(self.audit_interval, _AUDIT_SHARE * (now - began))
+            self.audit.over(time.monotonic())
         # what the pass itself heard on the way has left the sockets, which will wake nobody for it
         self._late = self.parts.host.disturbances()
         return self._delay()
 
-    def _disturbance(self) -> Disturbance:
+    def _audited(self, now: float) -> tuple[frozenset[Key], bool]:
+        """Let the audit go on; return which keys to look at for that, and whether the whole node has been read."""
+        everything = self._changed is None
+        if everything or self.audit.begins(now):
+            self.parts.bird.doubt()
+        return (frozenset(), False) if everything else self.audit.turn(self.desired.state, now)
+
+    def _disturbance(self, looked_at: frozenset[Key] = frozenset()) -> Disturbance:
         late, self._late = self._late, Disturbance()
         now = self.parts.host.disturbances()
         self._measures.restored(late.restored + now.restored)
-        return Disturbance(late.keys | now.keys, late.links | now.links, late.overrun or now.overrun)
+        return Disturbance(looked_at | late.keys | now.keys, late.links | now.links, late.overrun or now.overrun)
 
     def _update(self, snapshot: Snapshot, disturbance: Disturbance) -> Touched:
         changed, self._changed = self._changed, set()
@@ -175,7 +177,7 @@ class Agent:
         return touched
 
     def _keys(self, touched: Touched, disturbance: Disturbance) -> frozenset[Key] | None:
-        if touched.keys is None or disturbance.overrun or time.monotonic() >= self._audit_due:
+        if touched.keys is None or disturbance.overrun:
             return None
         keys = touched.keys | disturbance.keys | self._wrong
         keys |= beneath(self.desired.state, self._wrong)
@@ -262,7 +264,7 @@ class Agent:
     def _delay(self) -> float:
         if self._late != Disturbance() or self._flows.going_on:
             return 0.0
-        waits = [self.parts.announcements.due(), self._audit_due - time.monotonic()]
+        waits = [self.parts.announcements.due(), self.audit.wait(time.monotonic())]
         if self._wrong:
             waits.append(self._retry)
         if (retry := self.parts.bird.retry_in()) is not None:

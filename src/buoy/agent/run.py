@@ -107,7 +107,7 @@ def build(settings: Settings, host: LinuxHost, store: Store, telemetry: Telemetr
     preference = Class.DRAIN if Draining() else Class.NORMAL
     reports = Reports(store, lambda error: telemetry.log.warning("statuses wait", error=str(error)))
     agent = Agent(Desired(Here(settings.node, guest_config, preference)), parts, reports, telemetry)
-    agent.audit_interval = settings.audit_interval
+    agent.audit.interval = settings.audit_interval
     telemetry.registry.register(AddressStates(lambda: list(agent.reports.statuses.values())))
     return agent
 

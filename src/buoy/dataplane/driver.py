@@ -5,7 +5,7 @@ are successes. A step that the host refuses is returned as a `Failure`; the
 other steps go on. Results are never cached as truth: `observe` looks.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -50,10 +50,21 @@ class Flows(Protocol):
         """Judge as many as take some milliseconds; return whether there are more, False if nothing was begun."""
 
 
+class Afresh(Protocol):
+    """The host read anew, for not all that happens to it is told."""
+
+    def parts(self) -> Iterator[frozenset[Key]]:
+        """Read a part at each step; what differs from what was told is a disturbance from then on.
+
+        Yields keys of which nothing is ever told: whoever wants to know looks at them.
+        """
+
+
 class Host(Protocol):
     """All drivers of one node as one; whoever observes changes nothing by that."""
 
     flows: Flows
+    afresh: Afresh
 
     def links(self) -> Mapping[str, Link]:
         """Return every interface by name, from the mirror that notifications keep."""

@@ -6,11 +6,11 @@ step is a `Failure`. It can be told to refuse, to die in the middle of a plan, a
 be damaged by another's hand.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import msgspec
 
-from buoy.dataplane.driver import Disturbance, Flows
+from buoy.dataplane.driver import Afresh, Disturbance, Flows
 from buoy.dataplane.fake_packet import (
     UPLINK,
     WITH_HANDSHAKE,
@@ -51,7 +51,9 @@ class Fake:
         self._replies: dict[Packet, Packet] = {}
         self._answered: set[Packet] = set()
         self._disturbed = Disturbance()
+        self._secret: set[Key] = set()
         self.flows: Flows = self
+        self.afresh: Afresh = self
         self.judged: list[frozenset[Address]] = []
         """The service IPs whose flows were to be judged, each time."""
 
@@ -76,6 +78,13 @@ class Fake:
         if keys is None:
             return dict(self._entries)
         return {key: self._entries[key] for key in keys if key in self._entries}
+
+    def parts(self) -> Iterator[frozenset[Key]]:
+        """Tell in two parts what was changed without a word."""
+        for secret in (self._secret, set()):
+            self._disturb(keys=frozenset(secret))
+            secret.clear()
+            yield frozenset()
 
     def apply(self, steps: Sequence[Step]) -> list[Failure]:
         """Do the steps in order, but none that would break the promise after a failure."""
@@ -115,6 +124,11 @@ class Fake:
         """Change or delete an entry by another's hand."""
         self._set(key, entry)
         self._disturb(keys=frozenset({key}))
+
+    def damage_in_secret(self, key: Key) -> None:
+        """Delete an entry, of which nobody is told."""
+        self._set(key, None)
+        self._secret.add(key)
 
     def overrun(self) -> None:
         """Lose notifications."""

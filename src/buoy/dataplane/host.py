@@ -11,8 +11,9 @@ import itertools
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from buoy.dataplane import sysctls
+from buoy.dataplane.afresh import ReadAfresh
 from buoy.dataplane.conntrack import Conntrack
-from buoy.dataplane.driver import Disturbance, Driver, Flows
+from buoy.dataplane.driver import Afresh, Disturbance, Driver, Flows
 from buoy.dataplane.kernel import Kernel
 from buoy.dataplane.nft import TABLES as NFT_TABLES
 from buoy.dataplane.nft import Nft
@@ -36,6 +37,7 @@ class LinuxHost:
         self._conntrack = Conntrack()
         self._stale = StaleFlows(self._conntrack, self._nft.content)
         self.flows: Flows = self._stale
+        self.afresh: Afresh = ReadAfresh(self._kernel, self._nft, dhcp)
         if prepared:
             self._kernel.links.foundation.lay()
         self._drivers: dict[Table, Driver] = dict.fromkeys(NFT_TABLES, self._nft)

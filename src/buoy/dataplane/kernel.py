@@ -6,7 +6,7 @@ are no disturbance. The tricky thing: one socket carries links and routes, so
 their order is the kernel's.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 from buoy.dataplane import netlink, rtnl
 from buoy.dataplane.driver import Disturbance
@@ -53,6 +53,16 @@ class Kernel:
             self._take(event, down)
         if down:
             self._keys |= self.routes.link_lost(down)
+
+    def reread(self) -> Iterator[None]:
+        """Read everything afresh, a part at each step; what differs is told by `disturbances`."""
+        self.settle()
+        self._names |= self.links.reload()
+        for read in self.routes.parts():
+            yield
+            self.settle()
+            self._keys |= read()
+        yield
 
     def disturbances(self) -> Disturbance:
         """Return what others did since the last call."""

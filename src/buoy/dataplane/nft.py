@@ -112,6 +112,11 @@ class Nft:
         found = ((key, self._entry(key)) for key in keys)
         return {key: entry for key, entry in found if entry is not None}
 
+    def reread(self) -> None:
+        """Read everything afresh; what differs is told by `disturbances`, which also puts the static part back."""
+        self._settle()
+        self._audit()
+
     def content(self, name: str) -> Mapping[tuple[bytes, bytes], bytes]:
         """Return the data of a map of ours by key and end, from the mirror."""
         return self._table.content(name)

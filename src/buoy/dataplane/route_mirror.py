@@ -6,6 +6,7 @@ another is visible. The tricky thing: when a link goes down the kernel drops its
 IPv4 routes without a word, so links tell us which interfaces to dump again.
 """
 
+import itertools
 import socket
 from collections.abc import Iterable
 from typing import TypeAlias
@@ -17,7 +18,7 @@ from buoy.model.ownership import ANNOUNCE_TABLE, MAIN_TABLE, ROUTE_PROTOCOL
 
 Place: TypeAlias = tuple[int, Prefix]
 TABLES = (MAIN_TABLE, ANNOUNCE_TABLE)
-_FAMILIES = (socket.AF_INET, socket.AF_INET6)
+FAMILIES = (socket.AF_INET, socket.AF_INET6)
 
 
 class RouteMirror:
@@ -36,13 +37,14 @@ class RouteMirror:
         """Return every place that holds a route of ours."""
         return self._seen.keys()
 
-    def reload(self) -> set[Place]:
-        """Read everything afresh."""
+    def reload(self, table: int, family: int) -> set[Place]:
+        """Read one table's routes of one family afresh."""
         fresh: dict[Place, set[Variant]] = {}
-        for table in TABLES:
-            for seen in self._dump(table, 0):
-                fresh.setdefault((table, seen.prefix), set()).add(seen.variant)
-        changed = {place for place in fresh.keys() | self._seen.keys() if self.at(place) != fresh.get(place, set())}
+        for seen in self._dump(table, family, 0):
+            fresh.setdefault((table, seen.prefix), set()).add(seen.variant)
+        six = family == socket.AF_INET6
+        known = {place for place in self._seen if place[0] == table and (":" in place[1]) == six}
+        changed = {place for place in fresh.keys() | known if self.at(place) != fresh.get(place, set())}
         for place in changed:
             self._set(place, frozenset(fresh.get(place, ())))
         return changed
@@ -71,8 +73,8 @@ class RouteMirror:
 
     def _reload_link(self, index: int) -> set[Place]:
         fresh: dict[Place, set[Variant]] = {}
-        for table in TABLES:
-            for seen in self._dump(table, index):
+        for table, family in itertools.product(TABLES, FAMILIES):
+            for seen in self._dump(table, family, index):
                 fresh.setdefault((table, seen.prefix), set()).add(seen.variant)
         changed = set()
         for place in self._by_index.get(index, set()) | fresh.keys():
@@ -83,17 +85,16 @@ class RouteMirror:
                 changed.add(place)
         return changed
 
-    def _dump(self, table: int, index: int) -> Iterable[RouteSeen]:
-        for family in _FAMILIES:
-            try:
-                for _, payload in self._channel.dump(rtnl.route_dump(family, table, index)):
-                    seen = rtnl.parse_route(payload)
-                    if seen is not None and (seen.table, seen.protocol) == (table, ROUTE_PROTOCOL):
-                        yield seen
-            except netlink.Refusal as refusal:
-                # a table nobody has put a route into yet, or an interface that is gone, holds nothing
-                if refusal.number not in (2, 19):
-                    raise
+    def _dump(self, table: int, family: int, index: int) -> Iterable[RouteSeen]:
+        try:
+            for _, payload in self._channel.dump(rtnl.route_dump(family, table, index)):
+                seen = rtnl.parse_route(payload)
+                if seen is not None and (seen.table, seen.protocol) == (table, ROUTE_PROTOCOL):
+                    yield seen
+        except netlink.Refusal as refusal:
+            # a table nobody has put a route into yet, or an interface that is gone, holds nothing
+            if refusal.number not in (2, 19):
+                raise
 
     def _set(self, place: Place, variants: frozenset[Variant]) -> None:
         for variant in self.at(place):

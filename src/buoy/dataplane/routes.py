@@ -8,13 +8,15 @@ that equals no wish, and its repair removes what is too much. A route of ours
 that another's comes before is none, and is refused, for only its owner may remove it.
 """
 
+import itertools
 import socket
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import partial
 
 from buoy.dataplane import netlink, rtnl
 from buoy.dataplane.links import Links
 from buoy.dataplane.rivals import Rivals
-from buoy.dataplane.route_mirror import Place, RouteMirror
+from buoy.dataplane.route_mirror import FAMILIES, TABLES, Place, RouteMirror
 from buoy.dataplane.rtnl import RouteSeen, Variant
 from buoy.model.address import Address, Mac, Prefix
 from buoy.model.errors import Bug, DataplaneError
@@ -58,17 +60,31 @@ class Routes:
 
     def reload(self) -> set[Key]:
         """Read everything afresh; return the keys that changed."""
-        changed = {key for place in self._routes.reload() for key in _keys(place)} | self._reload_rivals()
-        before = self._neighbours
-        self._neighbours = {}
-        for family in (socket.AF_INET, socket.AF_INET6):
-            for _, payload in self._channel.dump(rtnl.neighbour_dump(family)):
-                seen = rtnl.parse_neighbour(payload)
-                if seen is not None and seen.ours:
-                    self._neighbours[(seen.ifindex, seen.address)] = seen.mac
-        now = self._neighbours
-        differ = (at for at in before.keys() | now.keys() if before.get(at, "") != now.get(at, ""))
-        return changed | {self._neighbour_key(*at) for at in differ}
+        return {key for read in self.parts() for key in read()}
+
+    def parts(self) -> Iterator[Callable[[], set[Key]]]:
+        """Yield what reads a part afresh and returns the keys that changed, for who has no time for all at once."""
+        for table, family in itertools.product(TABLES, FAMILIES):
+            yield partial(self._reload_routes, table, family)
+        for family in FAMILIES:
+            yield partial(self._reload_neighbours, family)
+        yield self._reload_rivals
+
+    def _reload_routes(self, table: int, family: int) -> set[Key]:
+        return {key for place in self._routes.reload(table, family) for key in _keys(place)}
+
+    def _reload_neighbours(self, family: int) -> set[Key]:
+        fresh = {}
+        for _, payload in self._channel.dump(rtnl.neighbour_dump(family)):
+            seen = rtnl.parse_neighbour(payload)
+            if seen is not None and seen.ours:
+                fresh[(seen.ifindex, seen.address)] = seen.mac
+        known = {at for at in self._neighbours if (":" in at[1]) == (family == socket.AF_INET6)}
+        differ = {at for at in known | fresh.keys() if self._neighbours.get(at, "") != fresh.get(at, "")}
+        for at in known - fresh.keys():
+            del self._neighbours[at]
+        self._neighbours |= fresh
+        return {self._neighbour_key(*at) for at in differ}
 
     def link_lost(self, indexes: Iterable[int]) -> set[Key]:
         """Read again what went with links that went down or away; return the keys that changed."""

@@ -45,7 +45,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     foreign_interfaces: tuple[str, ...] = ()
     """Taps of other drivers: neither judged nor touched."""
     audit_interval: float = 60.0
-    """Seconds between two full comparisons of host and wish; more where one takes over half a percent of them."""
+    """Seconds between two full comparisons of host and wish, part by part."""
     heartbeat_ttl: int = 15
     """Seconds after which a silent agent is dead for the others."""
     store: StoreSettings = StoreSettings()

@@ -77,7 +77,7 @@ class Story:
         here = Here(HERE, lambda *_: None)
         self.telemetry = Telemetry()
         self.agent = Agent(Desired(here), parts, Reports(MemoryStore()), self.telemetry)
-        self.agent.audit_interval = 1e9
+        self.agent.audit.interval = 1e9
 
     def listed(self, *wanted: Document) -> None:
         """Let the store be listed anew with these documents, and run a pass."""

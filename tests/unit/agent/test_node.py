@@ -137,6 +137,22 @@ def test_damage_by_another_hand_is_repaired_and_counted(served: Story) -> None:
     assert (State.ACTIVE, None) == said(served)
 
 
+@pytest.mark.parametrize("key", [TOLD, Key(Table.LINK, ("tap1",))])
+def test_damage_of_which_nobody_is_told_is_found_by_the_audit_part_by_part(served: Story, key: Key) -> None:
+    served.host.damage_in_secret(key)
+    served.look()
+    assert not served.holds(*key[:1], *key.name)
+    served.agent.audit.interval = 0.0
+    served.agent.audit.over(0.0)
+    before = len(served.host.done)
+    while not served.holds(*key[:1], *key.name):
+        assert (served.look() or 0.0) <= 0.02
+    assert (1, 1.0) == (
+        len(served.host.done) - before,
+        served.count("buoy_repairs_total", table=key.table.name.lower()),
+    )
+
+
 def test_our_own_changes_are_not_repairs(served: Story) -> None:
     served.changed(gone=[floating()])
     served.changed(floating())
