@@ -28,7 +28,8 @@ class FileStore:
     def __init__(self, source: Path, reporter: Reporter = lambda _: None) -> None:
         self._source = source
         self._reporter = reporter
-        self._memory = MemoryStore(reporter, name=f"file:{source}")
+        # who sets files back does so on purpose; and revisions begin anew with each process, so they prove nothing
+        self._memory = MemoryStore(reporter, name=f"file:{source}", ages=False)
         self.leases = self._memory.leases
         self._stamp = _stamp(source)
         self._wishes: dict[str, Document] = {}

@@ -18,12 +18,14 @@ from buoy.store.view import Event, View
 class MemoryStore:
     """Documents as bytes by path; every transaction is one revision. Belongs to one event loop."""
 
-    def __init__(self, reporter: Reporter = lambda _: None, name: str = "memory") -> None:
+    def __init__(self, reporter: Reporter = lambda _: None, name: str = "memory", *, ages: bool = True) -> None:
         self.away = False
         """True plays an outage: calls raise `StoreUnavailable`, watches stand still and report it."""
         self._held = MemoryLeases(self)
         self.leases: Leases = self._held
         self._name = name
+        self._ages = ages
+        """Whether a lower revision is an older state; if not, its identity tells none."""
         self._reporter = reporter
         self._revision = 1
         self._raw: dict[str, tuple[bytes, int]] = {}
@@ -56,13 +58,11 @@ class MemoryStore:
         self._watches.add(watch)
         try:
             view.replace(Event(p, raw, rev) for p, (raw, rev) in self._raw.items() if watch.covers(p))
-            yield Batch(view.snapshot(Identity(self._name, self._revision)), None)
+            yield Batch(view.snapshot(self._identity(self._revision)), None)
             while True:
                 events = await watch.events()
                 await self._wait()
-                yield Batch(
-                    changed=view.apply(events), snapshot=view.snapshot(Identity(self._name, events[-1].revision))
-                )
+                yield Batch(changed=view.apply(events), snapshot=view.snapshot(self._identity(events[-1].revision)))
         finally:
             self._watches.discard(watch)
 
@@ -82,6 +82,9 @@ class MemoryStore:
     def expire(self, lease: int) -> None:
         """Delete what was written under a lease, as one transaction."""
         self._commit(dict.fromkeys([path for path, held in self._leased.items() if held == lease]), None)
+
+    def _identity(self, revision: int) -> Identity:
+        return Identity(self._name, revision if self._ages else 0)
 
     async def _wait(self) -> None:
         reported = False

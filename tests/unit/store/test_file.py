@@ -12,6 +12,7 @@ from buoy.model.errors import InvalidInput
 from buoy.model.node import Node
 from buoy.model.peer import Peer
 from buoy.model.snapshot import Batch
+from buoy.planner.belief import setback
 from buoy.store.file import FileStore
 from buoy.store.store import Write
 from buoy.store.yaml_documents import dump
@@ -55,6 +56,19 @@ async def test_an_edited_file_is_told_as_its_difference(batches: AsyncGenerator[
     second = await anext(batches)
     assert second.changed == frozenset({"peers/a", "peers/b", "peers/c"})
     assert dict(second.snapshot.documents) == {"peers/a": peer("a", 64501), "peers/c": peer("c")}
+
+
+async def test_files_read_anew_are_no_store_set_back(
+    batches: AsyncGenerator[Batch, None], store: FileStore, file: Path
+) -> None:
+    said = Node(name="n1")
+    await store.write([Write("nodes/n1", said)])
+    before = (await anext(batches)).snapshot.identity
+    file.write_text(dump([peer("a")]))
+    again = FileStore(file)
+    after = (await anext(again.watch([""]))).snapshot.identity
+    await again.close()
+    assert ("", before) == (setback(after, before), after)
 
 
 async def test_a_file_that_cannot_be_read_leaves_the_last_state_in_force(
