@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 
 import pytest
 
@@ -79,8 +80,8 @@ def test_an_old_node_that_is_cut_off_from_the_store_gets_no_packet_though_it_ann
     with cut_off(cloud):
         move(cloud)
         for machine in ("access", "compute-3"):
-            eventually(lambda at=machine: heard(cloud, at), {OLD: "Incomplete", NEW: "IGP"}.__eq__)
-            eventually(lambda at=machine: used(cloud, at), {NEW}.__eq__)
+            eventually(partial(heard, cloud, machine), {OLD: "Incomplete", NEW: "IGP"}.__eq__)
+            eventually(partial(used, cloud, machine), {NEW}.__eq__)
         assert ["g22"] * 10 == [cloud.http("access", ADDRESS) for _ in range(10)]
         assert [True, True] == [unconfirmed(cloud, node) for node in ("controller", "compute-2")]
         assert [] == cloud.audit("compute-2")
