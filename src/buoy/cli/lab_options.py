@@ -40,6 +40,10 @@ def _nodes(status: dict[str, Any], _: typer.Context) -> list[str]:
     return [node["name"] for node in status["nodes"]]
 
 
+def _hosts(status: dict[str, Any], _: typer.Context) -> list[str]:
+    return [node["name"] for node in status["nodes"] if node["guests"] and node["state"] == "on"]
+
+
 def _guests(status: dict[str, Any], _: typer.Context) -> list[str]:
     return [guest["name"] for guest in status["guests"]]
 
@@ -79,7 +83,7 @@ MaybeService = Annotated[
 HostOption = Annotated[
     str,
     typer.Option(
-        "--host", help="Compute node; default: the one with the fewest guests.", autocompletion=_found(_nodes)
+        "--host", help="Compute node; default: the one with the fewest guests.", autocompletion=_found(_hosts)
     ),
 ]
 CommandArgument = Annotated[

@@ -138,10 +138,12 @@ class Lab:
 
     def log_files(self, machine: str, service: str | None = None) -> list[Path]:
         """Return a machine's log files, sorted; raise `LabError` if there is none of that name."""
-        files = sorted((place.logs(self._alive()) / machine).glob(f"{service or '*'}.log"))
-        if not files:
-            raise LabError(f"no log of {service or 'anything'} on {machine}")
-        return files
+        every = {(file.parent.name, file.stem): file for file in sorted(place.logs(self._alive()).glob("*/*.log"))}
+        found = [file for key, file in every.items() if key[0] == machine and service in (None, key[1])]
+        if not found:
+            known = {stem for name, stem in every if name == machine} or {name for name, _ in every}
+            raise LabError(f"no log of {service or 'anything'} on {machine}; there is {', '.join(sorted(known))}")
+        return found
 
     def _ask(self, do: str, **arguments: Any) -> Any:
         return self._ask_for_process(do, **arguments)[0]
