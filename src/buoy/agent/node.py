@@ -103,7 +103,11 @@ class Agent:
         caution, listed = self.parts.caution, batch.listed or batch.changed is None
         if not listed:
             self._freed |= caution.said(batch.changed or ())
-        return caution.hear(identity(batch.snapshot, self.desired.here.node), listed=listed, owners=self.desired.owners)
+        seen = identity(batch.snapshot, self.desired.here.node)
+        begins = caution.hear(seen, listed=listed, owners=self.desired.owners)
+        if begins:
+            self.parts.bird.distrust()
+        return begins
 
     def _count(self, paths: set[str], *, complete: bool) -> None:
         documents = self.snapshot.documents if self.snapshot else {}

@@ -28,6 +28,7 @@ class BirdConfiguration:
         self._due = True
         self._not_before = 0.0
         self._nodes: dict[str, tuple[Address, ...] | None] = {}
+        self._doubtful: frozenset[str] | None = None
         self.problems: tuple[BuoyError, ...] = ()
         self.held: tuple[str, ...] = ()
         """Sessions that the store, which is doubted, knows nothing of any more."""
@@ -47,6 +48,11 @@ class BirdConfiguration:
     def doubt(self) -> None:
         """Let the next `configure` look whether what is wanted is on disk and in force: others may have changed it."""
         self._due, self._not_before = True, 0.0
+
+    def distrust(self) -> None:
+        """Hear that a doubt begins: what the next `configure` would end is what the store may have forgotten."""
+        self._doubtful = None
+        self.doubt()
 
     def _moved(self, path: str, node: object) -> bool:
         addresses = node.addresses if isinstance(node, Node) else None
@@ -69,7 +75,7 @@ class BirdConfiguration:
             before = self._speaker.text()
             wanted = speaking(self._local, wish(snapshot, remembered(before)))
             text = bird_conf(wanted, self._local)
-            self.held = tuple(name for name in sessions(before) if name not in sessions(text)) if doubted else ()
+            self.held = self._hold(set(sessions(before)) - set(sessions(text))) if doubted else ()
             if self.held:
                 return False
             self._speaker.configure(text)
@@ -83,3 +89,8 @@ class BirdConfiguration:
             return False
         self.problems, self._due = wanted.refused, False
         return True
+
+    def _hold(self, ending: set[str]) -> tuple[str, ...]:
+        """Return which of these sessions must go on: not those that the store has known since the doubt began."""
+        self._doubtful = frozenset(ending if self._doubtful is None else self._doubtful & ending)
+        return tuple(sorted(self._doubtful))

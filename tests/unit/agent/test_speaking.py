@@ -48,6 +48,18 @@ def test_a_session_that_a_doubted_store_does_not_know_goes_on_until_it_is_believ
     assert ((), False, None) == (configuration.held, "peer_tor" in speaker.loaded, configuration.retry_in())
 
 
+def test_a_session_that_a_doubted_store_has_known_ends_when_it_says_so() -> None:
+    speaker, configuration = _speaking()
+    configuration.distrust()
+    configuration.configure(_snapshot(TOR, OTHER), doubted=True)
+    configuration.changed({"peers/other"}, _snapshot(TOR))
+    configuration.configure(_snapshot(TOR), doubted=True)
+    assert ((), True, False) == (configuration.held, "peer_tor" in speaker.loaded, "peer_other" in speaker.loaded)
+    configuration.distrust()
+    configuration.configure(_snapshot(), doubted=True)
+    assert ("peer_tor",) == configuration.held
+
+
 def test_a_doubted_store_may_add_a_session() -> None:
     speaker, configuration = _speaking()
     configuration.changed({"peers/other"}, _snapshot(TOR, OTHER))
