@@ -7,7 +7,7 @@ and the last line says where to ask.
 from collections.abc import Collection, Iterator
 from typing import TypedDict
 
-from buoy.model.address import Address
+from buoy.model.address import Address, host_prefix
 from buoy.model.node import Fence, Node
 from buoy.model.reason import Reason, Withhold
 from buoy.model.service_ip import ServiceIP
@@ -36,21 +36,24 @@ def remote_lines(address: Address, snapshot: Snapshot) -> list[Told]:
     if not owners:
         unknown = _no("document", Withhold(Reason.UNKNOWN_ADDRESS, {"address": address}))
         return [unknown, *_nodes(address, set(), snapshot)]
-    return [
-        *(
-            _yes("document", f"fixed IP of port {owner.id}, routed without NAT to {owner.interface}")
-            for owner in owners
-        ),
-        *_nodes(address, {owner.node for owner in owners}, snapshot),
-    ]
+    fixed = _by_fixed_ip(address, owners)
+    what = "fixed IP" if fixed else "allowed address pair"
+    lines = [_yes("document", f"{what} of port {port.id}, routed without NAT to {port.interface}") for port in owners]
+    # of several ports that may have a pair, those that do speak of it
+    speaking = {status.node for status in _statuses(address, snapshot)}
+    ends = {port.node for port in owners}
+    return [*lines, *_nodes(address, ends if fixed else ends & speaking or ends, snapshot)]
 
 
 def _owners(address: Address, snapshot: Snapshot) -> list[Workload]:
-    return [
-        found
-        for found in snapshot.documents.values()
-        if isinstance(found, Workload) and address in {fixed.address for fixed in found.fixed_ips}
-    ]
+    """Return the ports with this fixed IP, else those with a pair of this one address."""
+    ports = [found for found in snapshot.documents.values() if isinstance(found, Workload)]
+    alone = host_prefix(address)
+    return _by_fixed_ip(address, ports) or [port for port in ports if alone in {pair.prefix for pair in port.pairs}]
+
+
+def _by_fixed_ip(address: Address, ports: Collection[Workload]) -> list[Workload]:
+    return [port for port in ports if address in {fixed.address for fixed in port.fixed_ips}]
 
 
 def _service(service: ServiceIP) -> Iterator[Told]:

@@ -2,11 +2,13 @@
 
 import pytest
 
+from buoy.model.address import Mac, host_prefix
 from buoy.model.documents import Document, path
 from buoy.model.node import Fence, Node
 from buoy.model.reason import Reason
 from buoy.model.snapshot import Identity, Snapshot
 from buoy.model.status import AddressStatus, State
+from buoy.model.workload import AddressPair
 from buoy.planner.remote import old_nodes, remote_lines
 from tests.unit.planner.cloud import FIXED, HERE, SERVICE, THERE, endpoint, floating, mapped, port
 
@@ -60,6 +62,31 @@ def test_a_fixed_ip_is_explained_by_its_port() -> None:
     lines = remote_lines(FIXED, store(port(), ALIVE))
     assert "fixed IP of port port1, routed without NAT to tap1" == lines[0]["text"]
     assert ["document", "status"] == [line["topic"] for line in lines]
+
+
+PAIR = (AddressPair(prefix=host_prefix(SERVICE), mac=Mac("02:00:00:00:00:99")),)
+
+
+@pytest.mark.parametrize(
+    ("documents", "said"),
+    [
+        ((port(pairs=PAIR), ALIVE, SERVED), [("document", ""), ("status", "")]),
+        ((port(pairs=PAIR), ALIVE), [("document", ""), ("status", "not-verified")]),
+        (
+            (port(pairs=PAIR), port(pairs=PAIR, id="port2", node=THERE), ALIVE, ALIVE_THERE, SERVED),
+            [("document", ""), ("document", ""), ("status", "")],
+        ),
+    ],
+    ids=["routed", "not yet", "on one of two"],
+)
+def test_an_allowed_address_pair_is_explained_by_its_port(
+    documents: tuple[Document, ...], said: list[tuple[str, str]]
+) -> None:
+    held = store(*documents)
+    lines = remote_lines(SERVICE, held)
+    assert said == [(line["topic"], line["reason"]) for line in lines]
+    assert "allowed address pair of port port1" in lines[0]["text"]
+    assert [] == old_nodes(SERVICE, held)
 
 
 def test_a_no_has_its_sentence_and_its_remedy() -> None:
