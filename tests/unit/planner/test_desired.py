@@ -108,7 +108,10 @@ def test_a_change_computes_as_many_subjects_at_100_as_at_10000() -> None:
     assert expected == costs(100) == costs(10_000)
 
 
-class Unwalked(dict[Key, Entry]):
+_Entries = dict[Key, Entry]
+
+
+class Unwalked(_Entries):
     """A state that may be asked for an entry, but not be walked through."""
 
     def __iter__(self) -> Iterator[Key]:
