@@ -136,11 +136,14 @@ def _before_flush(session: orm.Session, context: object, instances: object) -> N
 
 
 def _after_flush(session: orm.Session, context: object) -> None:  # noqa: ARG001
-    """New rows have their ids only now; what they belong to has lost no document by them."""
+    """New rows have their ids only now; what they belong to has lost no document by them, and a new port had none."""
+    for row in session.new:
+        if isinstance(row, Port):
+            notes = session.info.setdefault(_NOTES, _Notes())
+            notes.subjects["port"].add(row.id)
+            notes.young.add(row.id)
     for row in session.new:
         _touch_row(session, row)
-        if isinstance(row, Port):
-            session.info[_NOTES].young.add(row.id)
         _note_binding(session, row)
 
 

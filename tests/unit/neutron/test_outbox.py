@@ -58,6 +58,23 @@ def test_a_port_without_a_host_is_taken_after_the_answer(session: orm.Session) -
     assert ([AFTER_ANSWER], True) == (_woken, "?port/a" in rows(session))
 
 
+def test_a_new_port_leaves_itself_for_nothing_depended_on_it(session: orm.Session) -> None:
+    before = rows(session)
+    session.add_all([binding("n", "compute-1"), port("n")])
+    session.commit()
+    assert {"?port/n"} == rows(session) - before
+
+
+def test_a_port_that_is_there_leaves_what_depended_on_it_too(session: orm.Session) -> None:
+    moved = binding("m", "compute-1")
+    session.add_all([port("m"), moved])
+    session.commit()
+    before = rows(session)
+    moved.host = "compute-2"
+    session.commit()
+    assert {"workloads/compute-1/m"} == rows(session) - before
+
+
 def test_a_port_about_to_be_bound_is_taken_with_its_binding(session: orm.Session) -> None:
     bound = binding("b", "compute-1")
     session.add_all([port("b"), bound])
