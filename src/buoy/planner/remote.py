@@ -60,7 +60,8 @@ def _service(service: ServiceIP) -> Iterator[Told]:
     yield _yes("document", f"{service.mode} service IP {service.id}, direction {service.direction}")
     if not service.endpoints:
         yield _no("binding", Withhold(Reason.UNBOUND, {"address": service.address}))
-    for end in service.endpoints:
+    # one line for a port, however many of its ports are forwarded
+    for end in {(end.workload, end.target, end.node, end.driver): end for end in service.endpoints}.values():
         details = {"workload": end.workload, "address": service.address, "driver": end.driver}
         if not end.node:
             reason = Reason.OTHER_DRIVER if end.driver else Reason.PORT_UNBOUND

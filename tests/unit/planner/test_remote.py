@@ -51,7 +51,7 @@ def test_a_service_ip(documents: tuple[Document, ...], said: list[tuple[str, str
 
 
 def test_of_mapped_endpoints_only_the_anchor_is_asked_for_a_report() -> None:
-    service = floating(endpoints=(mapped(8001), mapped(8002, node=THERE)))
+    service = floating(endpoints=(mapped(8001), mapped(8002, node=THERE), mapped(8003)))
     lines = remote_lines(SERVICE, store(service, ALIVE, ALIVE_THERE, SERVED))
     assert [("document", ""), ("binding", ""), ("binding", ""), ("status", "")] == [
         (line["topic"], line["reason"]) for line in lines
