@@ -14,6 +14,7 @@ from tests.e2e.truth import (
     filtered,
     floating,
     killed,
+    led_elsewhere,
     link_down,
     metric,
     port_status,
@@ -83,6 +84,9 @@ BREAKS: dict[str, tuple[Callable[[Scene], AbstractContextManager[None]], str, st
     ),
     "the tap is down": (lambda one: link_down(one.cloud, NODE, one.red["interface"]), "DOWN", "tap-down"),
     "the kernel refuses": (lambda one: table_owned_by_another(one.cloud, NODE), "ERROR", "refused-by-kernel"),
+    "another's route comes first": (
+        lambda one: led_elsewhere(one.cloud, NODE, one.fixed), "ERROR", "foreign-route",
+    ),
     "the port lost the fixed IP": (
         lambda one: rewritten(
             one.cloud, f"/buoy/v1/workloads/{NODE}/{one.red['port']}", _without_fixed_ip
@@ -130,6 +134,14 @@ def test_a_dead_agent_is_listed_dead_and_its_host_refuses_bindings(scene: Scene)
     serves(cloud, address, NODE)
 
 
+def test_a_node_whose_responder_is_dead_says_so(scene: Scene) -> None:
+    cloud = scene.cloud
+    with killed(cloud, NODE, "dhcp"):
+        eventually(lambda: cloud.buoy("status", check=False), lambda said: "no responder runs" in said, 4)
+        assert "no responder runs" in cloud.buoy("doctor", node=NODE, check=False)
+    eventually(lambda: cloud.buoy("status", check=False), lambda said: "no responder runs" not in said, 4)
+
+
 def test_a_host_that_never_had_an_agent_refuses_a_binding(cloud: Cloud) -> None:
     assert "binding_failed" == _bound(cloud, "compute-99")
 
@@ -153,6 +165,8 @@ HANDS: dict[str, Callable[[Scene], tuple[str, ...]]] = {
     "every nft table": lambda _: ("nft", "flush", "ruleset"),
     "a chain's rules": lambda _: ("nft", "flush", "chain", "inet", "buoy", "prerouting_nat"),
     "the neighbour": lambda one: ("ip", "neigh", "delete", one.fixed, "dev", one.red["interface"]),
+    "forwarding": lambda _: ("sysctl", "-qw", "net.ipv4.ip_forward=0"),
+    "the rule for ARP": lambda _: ("ip", "rule", "delete", "fwmark", "0x205"),
     "the proxy ARP": lambda one: ("sysctl", "-qw", f"net.ipv4.conf.{one.red['interface']}.proxy_arp=0"),
 }
 
@@ -176,7 +190,8 @@ def _planes(scene: Scene) -> list[str]:
     script = f"""
         ip route show dev {scene.red["interface"]}; ip route show table 2053; ip neigh show nud permanent
         nft list map inet buoy fip4; nft list chain inet buoy prerouting_nat
-        sysctl net.ipv4.conf.{scene.red["interface"]}.proxy_arp"""
+        sysctl net.ipv4.ip_forward net.ipv4.conf.eth0.forwarding net.ipv4.conf.{scene.red["interface"]}.proxy_arp
+        ip rule"""
     return sorted(scene.cloud.on(NODE, "sh", "-c", script, check=False).splitlines())
 
 
@@ -188,7 +203,9 @@ def test_a_move_away_from_a_dead_agent_is_served_and_the_old_node_is_named_until
         becomes(cloud, address, "ACTIVE")
         for node in ("controller", "compute-2"):
             assert {"old-node-not-confirmed"} == reasons(cloud, address, node)
-        assert ["blue"] * 5 == [cloud.http("access", address) for _ in range(5)], "the old node's BIRD announces it still"
+        assert ["blue"] * 5 == [cloud.http("access", address) for _ in range(5)], (
+            "the old node's BIRD announces it still"
+        )
         eventually(lambda: cloud.buoy("node", "fence", NODE, check=False), seconds=30)
         assert set() == reasons(cloud, address)
         cloud.buoy("node", "unfence", NODE)

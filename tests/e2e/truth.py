@@ -95,6 +95,16 @@ def link_down(cloud: Cloud, node: str, interface: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def led_elsewhere(cloud: Cloud, node: str, address: str) -> Iterator[None]:
+    """Put a route that the kernel prefers to ours, as somebody's hand may."""
+    cloud.on(node, "ip", "route", "add", "blackhole", address)
+    try:
+        yield
+    finally:
+        cloud.on(node, "ip", "route", "delete", "blackhole", address)
+
+
+@contextlib.contextmanager
 def filtered(cloud: Cloud, prefix: str) -> Iterator[None]:
     """Keep a prefix from the router by an export filter."""
     cloud.buoy("filter", "add", "hide", f"reject {prefix}")
