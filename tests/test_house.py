@@ -112,6 +112,13 @@ def protocol_is_small(module: Module) -> Iterator[int]:
             yield node.lineno
 
 
+def licence_is_named(module: Module) -> Iterator[int]:
+    """The first line, after a #!, says under which licence it may be used."""
+    lines = [line for line in module.text.splitlines()[:2] if not line.startswith("#!")]
+    if lines[:1] != ["# SPDX-License-Identifier: Apache-2.0"]:
+        yield 1
+
+
 def nothing_is_left_to_do(module: Module) -> Iterator[int]:
     """What is not done is in an issue, not in a comment."""
     return matches(r"\b(TOD[O]|FIXM[E])\b", module.text)
@@ -136,6 +143,7 @@ RULES: dict[Rule, str] = {
     nothing_is_mocked: "from unittest import mock",
     no_class_of_ours_is_a_parent: "class A: ...\nclass B(A): ...",
     protocol_is_small: "class P(Protocol):\n" + "".join(f"    def f{n}(self): ...\n" for n in range(5)),
+    licence_is_named: "x = 1",
     nothing_is_left_to_do: "x = 1  # TO" + "DO",
     no_build_machine_is_named: "x = '/ho" + "me/me/x'",
 }

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Buoy: service IPs that outlive the workload behind them.
 
 The packages below are floors; a module imports only from lower floors, and

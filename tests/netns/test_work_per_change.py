@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One change costs the same work on a node with 100 service IPs as on one with 10,000: counted, not timed."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A real Neutron and a real etcd of one test module, and a pretended agent.
 
 Everything is asked through HTTP and read from etcd, as from outside. Processes
@@ -34,7 +35,6 @@ _POLICY = "".join(f'"{verb}_port_binding": "rule:admin_only"\n' for verb in ("cr
 _POLICY += '"activate": "rule:admin_only"\n'
 
 WARM = Path(__file__).with_name("warm_compare.py")
-
 START_SECONDS = 120.0
 PATIENCE = 30.0
 

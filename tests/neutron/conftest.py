@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One cloud for every test that leaves it alive, for a server takes seconds to start."""
 
 from collections.abc import Iterator

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The resources of the two documents' stories, made through the API."""
 
 from typing import Any

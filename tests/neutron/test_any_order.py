@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """After any changes in any order, and nothing else, database and store agree: the outbox misses nothing."""
 
 import contextlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Beside another driver: its ports stay its own, and get no floating IP that nobody would translate."""
 
 import json

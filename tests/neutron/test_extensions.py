@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every extension that is listed is one we stand for; none that we vetoed is listed."""
 
 from buoy.neutron.extensions import VETOED, WORKS

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Floating IPs under plain ML2, as in the document: from the API to the store, and from a node's report back."""
 
 from typing import Any

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Security groups, address groups, networks and subnets as documents."""
 
 from typing import Any

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Ports: bound only where an agent lives, ACTIVE only when it said so, refused with a reason otherwise."""
 
 from typing import Any

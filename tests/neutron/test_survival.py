@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What must survive: kill -9, an absent etcd, many requests at once, an empty or a spoiled store."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`compare_now` kept warm: Neutron is imported once, and each comparison is a fork of that.
 
 Reads one JSON list of arguments a line (``--prepare URL`` makes an empty database),

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Random states of a node that keep the promise, and the promise itself, written independently of the planner."""
 
 import random

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Random stores: few names, so that documents meet, contradict and leave each other."""
 
 import random

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A store with backups, its writers, and one node's agent that is killed at any step: what the guard is for.
 
 One address is one document and one entry. `meant` is what living writers last said,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """After any sequence of changes, incremental equals from scratch, and no change goes unnoticed."""
 
 import os

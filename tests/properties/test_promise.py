@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The promise: no act of Buoy's ever leaves an announced prefix without its forwarding and policy.
 
 `BUOY_EXAMPLES` sets the number of random pairs of states (long run: 20000).

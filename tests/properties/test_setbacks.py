@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Whatever is written, set back, cut off and killed: nothing is removed that only a backup removed.
 
 And nothing waits for a person that no restore made doubtful. `BUOY_EXAMPLES` sets the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A node walks through a changing store, with taps that come and go, refusals and deaths; the promise holds."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A certificate authority for a test, made with the openssl program."""
 
 import subprocess

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Stores to test: one real etcd for all tests, or one of its own for a test that breaks it."""
 
 import itertools

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A real etcd of one member for a test: on a loopback port, its data in memory, gone at the end."""
 
 import contextlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Accounts: tokens that expire, passwords that change, and an agent that may write only of itself."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What etcd holds, large, changing while it is read, or written by a broken client."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What every store keeps: run over the memory store and a real etcd."""
 
 import asyncio

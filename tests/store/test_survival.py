@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a watch and a write do while etcd is killed, compacted, set back to a backup, or another."""
 
 import asyncio

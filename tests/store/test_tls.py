@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Mutual TLS: certificates are asked for, and those that change on disk are used without a restart."""
 
 import shutil

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A watch as a test sees it: the next batch, and what a path holds now."""
 
 import asyncio

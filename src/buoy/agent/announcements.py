@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which of this node's announcements a peer has really been told of.
 
 BIRD learns a kernel route a moment after we add it, so an answer is asked for

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the agent answers on its local socket, each answer from the function that decided."""
 
 from collections.abc import Callable, Collection, Mapping

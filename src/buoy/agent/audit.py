@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The audit: everything is read afresh now and then, for not all that happens to a host is told.
 
 Promises that a change waits for one part of it at most, however much a node holds: a

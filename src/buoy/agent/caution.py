@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The guard's memory in one agent: what is believed (`belief.py`), and on disk for the next agent (`kept.py`)."""
 
 from collections.abc import Callable, Collection

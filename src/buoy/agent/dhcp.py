@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The DHCP responder as a process of its own: it outlives the agent, and the agent outlives it.
 
 Promises: ready (told to systemd) means that every guest with a file is answered.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`buoy doctor`: what on a host stops Buoy from working, each finding with its remedy.
 
 Reads only, and needs neither the store nor an agent.

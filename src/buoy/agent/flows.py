@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tracked connections that were translated by maps which are no more: what a kill between a change and its flush left.
 
 Promises that a flow is ended only if it is to or from an address that is, or was, a

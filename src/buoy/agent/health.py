@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`/metrics`, `/healthz` and `/readyz` of an agent.
 
 Alive means the loop has run lately; ready means a complete snapshot was

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The drivers of one host, put together; and the two acts that need no store: the skeleton, and leaving for good."""
 
 import contextlib

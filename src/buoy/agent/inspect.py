@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The agent's local socket: questions from the command line, one JSON line each way.
 
 Only root of this host reaches it. A question never changes anything but where

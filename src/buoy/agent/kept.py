@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the agent keeps on disk: how far it has heard its store, and what of it is doubted (`belief.py`).
 
 The guard holds removals when another or an older store speaks. The file is

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What an agent counts and times of its own work; `runtime/telemetry.py` has the metrics' names.
 
 Promises that a time runs from the moment the agent heard of a change, so what it

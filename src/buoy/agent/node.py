@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One node's agent: gathers what happened, runs the pass over it, and says what was then seen.
 
 Promises: every status it says follows from an observation made after the last act,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """THE pass: observe → desire → plan → guard → apply → verify. Start reading here.
 
 Start, change and repair are this one function with different `keys`. Nothing is

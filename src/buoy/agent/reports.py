@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Statuses: what this node has observed, written to the store as one small document each.
 
 Level-triggered: the truth is held here, the store's copy in the snapshot, and

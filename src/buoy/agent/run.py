@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The agent as a process: its parts put together, woken, and kept running.
 
 SIGTERM and SIGINT end it and change nothing on the host: what is programmed stays,

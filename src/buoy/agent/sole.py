@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One agent per host: two would undo each other's work, and answer each other's questions.
 
 Promises: whoever comes second touches nothing and is told who runs; a kill at any

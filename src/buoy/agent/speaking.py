@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """BIRD's configuration: written when peers, filters, settings or nodes changed, never for a service IP.
 
 The tricky thing: a session that ends withdraws every address of this node at once,

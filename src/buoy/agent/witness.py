@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The witness: one document of this node's own, by which a store set back to a backup is told (`belief.py`).
 
 Promises that no kill and no lost write is ever taken for a setback: what counts is

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`buoy agent`: run it, steer it, take everything of Buoy's off a host again."""
 
 import asyncio

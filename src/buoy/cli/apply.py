@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`buoy apply`: a file of documents, checked as a whole and written in one transaction."""
 
 from pathlib import Path

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`buoy bgp`: the cluster's own AS, and how its nodes speak with each other."""
 
 from typing import Annotated, Any

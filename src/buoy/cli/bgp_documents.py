@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reading, checking and writing peers, filters and BGP settings in the store.
 
 Promises: what is written was checked together with all that stands in the store, as

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Options that commands about peers and BGP share, and how given ones become fields of a document.
 
 An option that is not given is None and leaves its field as it is; "" and 0 clear a field that may be empty.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What every command shares: which store, which output, and how an error becomes an exit code.
 
 Exit codes: 0 done · 1 failed · 2 wrong usage or input · 3 store unavailable ·

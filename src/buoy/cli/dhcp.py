@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`buoy dhcp`: the DHCP and RA responder of this host, and what it tells a guest."""
 
 from pathlib import Path

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`buoy filter`: named lists of prefixes that decide what a peer is told and what is taken from it."""
 
 import re

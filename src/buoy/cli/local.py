@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`buoy plan`, `buoy audit`, `buoy doctor`: this host, through its agent and beside it."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`buoy`: the command tree, and the one place where an error becomes a message.
 
 A sub-command's module is imported only when it is used, so that `buoy why`

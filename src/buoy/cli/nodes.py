@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`buoy node`: who is alive, and telling Buoy that a silent node is off."""
 
 from typing import Annotated

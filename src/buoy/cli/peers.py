@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`buoy peer`: the BGP neighbours of the nodes; beside it `buoy filter`, `buoy bgp` and `buoy apply`."""
 
 from typing import Annotated, Any

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`buoy show`: what the store holds, one kind at a time."""
 
 from collections.abc import Callable, Mapping

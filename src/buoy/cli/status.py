@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`buoy status`: the cloud in one screen, for a person and for a script."""
 
 import datetime as dt

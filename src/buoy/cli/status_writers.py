@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What `buoy status` says of Neutron: whether it was heard of lately, and what of its database waits for the store.
 
 Promises nothing for a store that no Neutron writes to. The tricky thing: a dead

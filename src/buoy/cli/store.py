@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`buoy store`: whether etcd answers, and whether it asks who is there.
 
 Promises: what would lock out an agent that lives is held until a person says `--yes`.

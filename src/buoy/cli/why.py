@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`buoy why ADDRESS`: one address's whole way, from request to the peers' view."""
 
 import asyncio

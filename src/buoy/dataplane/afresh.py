@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """All of a host read afresh, part by part.
 
 Promises that what differs is told by the next `disturbances`. The tricky thing: of

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """BIRD as the speaker of a node: its sessions, what it told them, and its configuration.
 
 Whether a configuration is in force is asked of BIRD itself: each file ends in a

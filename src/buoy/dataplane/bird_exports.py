@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What BIRD tells its peers of this node's own announcements, prefix by prefix.
 
 Only routes this node's announcing protocols learned are counted: a route

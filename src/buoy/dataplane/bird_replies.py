@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What BIRD's listings say: pure parsing of `show protocols` and `show route`."""
 
 import re

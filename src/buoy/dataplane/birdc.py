@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """BIRD's control socket: one command, one reply.
 
 A reply is lines of four digits and a dash, the last with a space instead; a line

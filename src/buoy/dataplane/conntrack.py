@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Ending the tracked connections of an address.
 
 Promises: only connections that name one of the addresses end, and what is not about

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The DHCP driver: what guests are told, as files the responder reads.
 
 Promises: one guest's change touches one file, and the responder answers by it

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The directory of guests: one JSON file per interface, written by the agent, read by the responder.
 
 Promises: a reader sees a whole file or none (written aside, then renamed); a kill

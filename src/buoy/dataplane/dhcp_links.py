@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Our ends of the taps, told by the kernel (rtnetlink): MAC address, link-local address, up or not.
 
 Promises: `drain` returns the interfaces that became able to carry a frame; what it

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The responder: answers every guest of this host from the guest's own file.
 
 Promises: no lease, no memory, so kill -9 and start lose nothing; a file it cannot

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """When the responder speaks: unsolicited advertisements in turn, and no guest more than its share.
 
 Promises: pure bookkeeping over `now`, in seconds of any clock that does not jump.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Frames of guests: one packet socket per IP version for all interfaces, those of the future too.
 
 Promises: nothing has to be set up when a tap comes, so nothing can be late; the

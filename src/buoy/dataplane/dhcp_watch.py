@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which guests' files changed, told by the kernel (inotify).
 
 Promises: after `changed` returned, every file that was complete before the call

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The contract of a driver: show what is ours, make one plan's steps true.
 
 A driver decides nothing. Adding what is there and removing what is not there

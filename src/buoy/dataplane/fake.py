@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A node in memory that forwards packets: tests ask about traffic, not about calls.
 
 Promises the contract of `driver.py` and what a kernel does beside it: entries of an

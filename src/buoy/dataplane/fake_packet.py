@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How a packet goes through a node: the rules of table `inet buoy` and of routing, over plain entries.
 
 Promises what the kernel does with the same entries: policy as the guest sees it,

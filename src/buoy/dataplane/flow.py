@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One tracked connection as the kernel tells it: read quickly, for a busy node has hundreds of thousands.
 
 Promises: a flow of TCP, UDP or SCTP is read in a microsecond, any other correctly.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the node as a whole must have for any tap to be of use: forwarding, and the rule of the ARP table.
 
 Promises: `right` is what the kernel said last; `look` changes nothing, `lay` only

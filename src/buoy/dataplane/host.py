@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One Linux host: all drivers as one, in the order that keeps the promise.
 
 Promises: phases are performed in their order, and steps of a phase in theirs; an

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Interfaces, routes and neighbours of one network namespace, kept in step by one monitor.
 
 Promises: after `settle` the mirrors equal the kernel; what others did, and what

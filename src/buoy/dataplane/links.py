@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Interfaces: a mirror that notifications keep, and the driver of their settings.
 
 Promises: `links()` is every interface by name; an entry of table LINK is

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Netlink by hand: messages are bytes, attributes are dictionaries of memory slices.
 
 Promises: a batch is sent in windows of 256 messages of which only the last asks

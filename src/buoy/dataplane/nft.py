@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Driver of everything in table `inet buoy`.
 
 Promises: policy, NAT maps and chains change in transactions; observation of

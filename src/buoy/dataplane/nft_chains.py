@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Chains of groups and combinations, and the sets of groups: what is written as text.
 
 Promises: all that comes in one plan is one transaction; if nft refuses it, each

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Changes of elements as one transaction, and what to do when the kernel refuses it.
 
 Promises: either every remaining change is in force or none; a change that is

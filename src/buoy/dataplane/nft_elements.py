@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which elements of which sets an entry is, and which key an element belongs to.
 
 Promises: two entries with the same elements are the same to the kernel; every

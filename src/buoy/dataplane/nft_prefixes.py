@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Prefixes in interval sets, where the kernel allows no overlap but wishes may.
 
 Promises: what the kernel holds covers exactly the wished prefixes. The tricky

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is in our nft table: a mirror of its sets, its chains' comments and its static rules.
 
 Promises: it only reads; what is written is told to it after the kernel has

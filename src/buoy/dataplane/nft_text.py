@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The `nft` program: text in, one transaction.
 
 Promises: a transaction that is refused changes nothing and raises with what nft

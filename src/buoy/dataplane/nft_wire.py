@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """nfnetlink by hand: elements of sets and maps to bytes and back, and what a table holds.
 
 Promises: an `Element` read from the kernel, written again, is that element. The

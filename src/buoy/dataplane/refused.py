@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What was refused so far in one plan, and which announcements must therefore wait.
 
 Promises: a prefix is not announced if anything refused bears on its forwarding

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Routes of others to our addresses that the kernel prefers to ours.
 
 Promises: they are never touched, only known, so that an address whose packets go

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is ours in the kernel's route tables, kept by notifications.
 
 Promises: `seen` maps (table, prefix) to every variant of ours, also those no

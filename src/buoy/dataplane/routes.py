@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Driver of routes, announcements, discards and neighbours.
 
 Promises: only what carries our protocol is ever deleted; a changed route is

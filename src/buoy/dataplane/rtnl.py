@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Route, neighbour, rule and link messages: to bytes and back, nothing else.
 
 Promises: what `parse_*` returns can be given to `*_message` to name exactly that

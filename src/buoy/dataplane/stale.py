@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Ending the tracked connections that our maps, as they are, would translate otherwise.
 
 Promises: only connections to or from the service IPs it is told of end, so what an

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What an interface of ours must be set to, and the node once.
 
 Promises: `wrong` judges from what one netlink message tells of an interface;

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """IP addresses, prefixes and MAC addresses: the only place where text becomes one.
 
 Promises: an `Address` or `Prefix` is canonical text (RFC 5952 for IPv6), so it

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Documents: which struct stands under which key, and how it is written.
 
 One key per fact. A path is relative to `ownership.STORE_PREFIX` and begins with

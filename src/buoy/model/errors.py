@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The exceptions of Buoy, named after who must act.
 
 A lawful *no* is never an exception: it is a `Withhold` or a `Refusal` with a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Security groups and their members: who may talk to a workload."""
 
 import enum

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What one guest is told by DHCP, router advertisement and DHCPv6: enough that the answer is a pure function."""
 
 import msgspec

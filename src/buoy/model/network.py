@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Networks and subnets: which prefixes are inside, and what guests are told about them."""
 
 import enum

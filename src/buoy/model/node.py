@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Nodes: what an agent says about itself, in one leased document."""
 
 import msgspec

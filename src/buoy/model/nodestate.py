@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What one node holds: desired and observed state are both a `NodeState`.
 
 A flat mapping from key to entry, so that comparing, guarding, verifying and

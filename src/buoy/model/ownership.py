@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every mark by which a stranger process knows what is Buoy's.
 
 Nothing on a host is changed that does not carry one of these marks, so an agent

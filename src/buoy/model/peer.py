@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """BGP: whom a node speaks with, and what it tells them."""
 
 import enum

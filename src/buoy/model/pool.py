@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Pools: where service IPs come from, and who keeps their books.
 
 A pool names exactly one registry, the one that makes an address unique: Neutron's

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every lawful *no* of Buoy: a code, a sentence and a remedy.
 
 The sentence and the remedy are format strings over the details given with the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The service IP: a claim on an address that outlives what it points at."""
 
 import enum

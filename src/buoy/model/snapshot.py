@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Snapshot: all that is wanted, at one revision.
 
 There is no `complete` flag to forget: a snapshot can only be built by a source

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a node says of itself: what it observed of one address or one workload, and how far it has heard."""
 
 import enum

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A document of the right shape may still say what cannot be: refused here, with the field, value and remedy.
 
 Promises that every address, prefix and MAC in a document that passes is canonical,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What no type can say of one struct: ranges, families, and fields that exclude each other."""
 
 from collections.abc import Callable

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Workloads: a port of a VM (later of a pod) as its node must serve it."""
 
 import msgspec

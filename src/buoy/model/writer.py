@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What Neutron says about itself: when it last spoke, and what of its database the store does not have yet."""
 
 import datetime as dt

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Floor 6: Neutron's database is the truth, the store follows it.
 
 Neutron is translated by the writer: an outbox row is written in Neutron's own

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is refused at Neutron's door, with 400 or 409 and a sentence that names field, value and remedy.
 
 Promises: nothing here changes anything; a request is refused inside its own

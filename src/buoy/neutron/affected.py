@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which documents a changed row of Neutron's database touches: SQL, and nothing else.
 
 Promises: `paths` names every document that depends on a subject as the database

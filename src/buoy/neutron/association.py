@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Whether a floating IP may lead to a port, and its status when that changes.
 
 Promises: a port that another driver bound is refused, naming driver and host;

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Read floating IPs with all that a claim is made of: ports, forwardings, directions, siblings, routers.
 
 Promises: as `rows.py`, a fixed number of queries. The router that owns a

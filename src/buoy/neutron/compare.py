@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The full comparison: all the database says against all that stands in the store.
 
 Promises: counts what is missing, stale and orphaned, which should all be zero,

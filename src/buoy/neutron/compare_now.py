@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Compare Neutron's database with the store now: `python -m buoy.neutron.compare_now --config-file FILE`.
 
 Promises: prints what differs and asks for its repair through the outbox; without

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """neutron.conf for an embedded Neutron: one process, no Keystone, no queue.
 
 `python -m buoy.neutron.configure --directory D --etcd URL` writes it; a real

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Connections to Neutron's database without its sessions: what the worker reads and writes is not Neutron's.
 
 Promises: one transaction each, committed at the end of the block, undone if it

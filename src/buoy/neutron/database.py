@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Prepare the database of an embedded Neutron: a SQLite file, complete or completed.
 
 Promises: afterwards every table, the default security group rules and the

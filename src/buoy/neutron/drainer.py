@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The drainer: from outbox rows to documents in the store.
 
 Promises: after a row's commit the store gets what the database says, at least

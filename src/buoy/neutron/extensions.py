@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every API extension that is listed works or is vetoed, with the reason.
 
 Promises: what is in `VETOED` is not listed, so its attributes are refused by

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The L3 service plugin `buoy`: routers and floating IPs under plain ML2, without any L3 agent.
 
 Promises: a floating IP is DOWN until a node has reported it, and an association

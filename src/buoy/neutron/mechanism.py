@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The ML2 mechanism driver `buoy`: binds ports to hosts that run an agent, and refuses what it cannot honour.
 
 Promises: a port is bound only where a living agent is, and becomes ACTIVE only

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The outbox table: which documents may differ from the database; and whose turn it is.
 
 A row of the outbox names a path of the store, nothing else; it is written in Neutron's

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The `[buoy]` section of neutron.conf, and the store it names."""
 
 from oslo_config import cfg

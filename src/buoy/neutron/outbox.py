@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The outbox: every change of Neutron's database notes, in its own transaction, which documents it touches.
 
 Promises: a committed change has its rows in `buoy_dirty`, and a change that

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The heartbeat of Neutron: one document for all API processes, and one of them at a time that keeps it.
 
 Promises: who writes it has shown the living agents alive just before, so no

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Read what Neutron's database says should stand under paths of the store.
 
 Promises: for a path it returns the document, or None if nothing should stand

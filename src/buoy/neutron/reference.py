@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Print `docs/reference/neutron-extensions.md` from what the code says: `python -m buoy.neutron.reference`."""
 
 from collections.abc import Iterable, Mapping

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Read Neutron's tables into dicts in the API's words, in bulk.
 
 Promises: a fixed number of queries however many resources are asked for, all on

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Translate security group rules: Neutron's words to numbers. Pure.
 
 Promises: an IPv6 rule that says `icmp` means ICMPv6, as in Neutron's own

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Serve Neutron's API from one process: `python -m buoy.neutron.server --config-file FILE --port 9696`.
 
 Promises: prepares the database, serves, and runs Neutron's periodic jobs as

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What Neutron is shown of the nodes' reports: each thing by itself, again when it was refused, all of it now and then.
 
 Promises: what a driver, a callback or the database refuses for one port, floating

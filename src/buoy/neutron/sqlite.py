@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Make a SQLite file serve Neutron's concurrent requests.
 
 Promises: no request fails because another one writes. The tricky thing is that

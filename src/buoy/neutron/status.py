@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Write what nodes report into Neutron: port status, floating IP status, agents.
 
 Promises: writes only what differs, one thing in one call, so any number of API

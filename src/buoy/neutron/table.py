@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The outbox table as the drainer uses it: read some rows, delete them, tell the oldest one's age.
 
 Promises: short transactions of their own, repeated when the database asks for it.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Translate Neutron's resources into documents. Pure: dicts in the API's words in, documents out.
 
 Promises: only what Buoy itself bound becomes a workload; a floating IP always

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From what nodes report to what Neutron shows. Pure: snapshot in, states out.
 
 Promises: ACTIVE is said only if the node that should serve a thing is alive and

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Refusals that no hook of Neutron's offers: checked on the rows themselves, before they are written.
 
 Promises: a tag that would be a direction but is none, two directions on one

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The thread of an API process that owns the store: drains, compares, shows statuses and agents.
 
 Promises: one thread, one event loop, one connection to the store; whatever

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a node believes of its store, and since when it does not: the guard's memory, as data.
 
 Promises that a store set back to a backup is told from one that went on, however far

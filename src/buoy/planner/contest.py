@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Several subjects may claim one thing; who has it depends on the claims, never on their order.
 
 Promises that the winner is the bid with the highest rank, ties broken by the name

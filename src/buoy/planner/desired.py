@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What this node is to hold, kept up to date by looking only at what changed.
 
 Promises that after any sequence of updates the state equals the one computed from

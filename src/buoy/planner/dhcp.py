@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What one guest is to be told: its subnets and its port turned into a `GuestConfig`.
 
 Promises: pure, and complete, so that whoever answers the guest needs nothing else.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which other nodes may announce an address: read from their statuses, as they change.
 
 Promises that one status costs the same however many there are. The tricky thing is

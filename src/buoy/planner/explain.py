@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One address's whole way, from document to the peers' view, in about ten lines.
 
 Promises that each line comes from the function that decided it, and that each *no*

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which tracked connections must end with a change of NAT, route or policy.
 
 Promises the fewest that will do: a flow that is ended needlessly may stall, for

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Routes, neighbours, NAT and announcements of one subject.
 
 Promises that an announcement is wanted only together with everything that brings

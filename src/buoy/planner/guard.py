@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Nothing is removed because a store forgot: provenance, not proportion.
 
 Promises that while the store is doubted (`belief.py`) additions and changes go on,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a changed fact touches: the reason why a change costs the same at 100 and at 10,000 service IPs.
 
 A subject is computed by a pure function that reads facts through a `Reader`, which

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """With whom one node speaks BGP: peers, filters, settings and nodes in, fully resolved sessions out.
 
 Promises: a session's name depends on the peer's or node's name alone, so a change

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which peers, filters and BGP settings make sense at all, wherever they came from.
 
 Every door asks here: the command line before it writes, a node before it speaks,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Whether an address is served from this node, and why not if it is not.
 
 Promises that every *no* is a `Withhold` whose details name what it is about. These

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Observed and desired state make a plan: the only ordering in Buoy.
 
 Promises that at every prefix of a plan each announced prefix has its forwarding

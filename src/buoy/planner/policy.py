@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Who may talk to a workload: its guard, and the combination, groups and members behind it.
 
 Promises that policy is wanted as soon as the document is there, before the tap is,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An address explained from the store alone: what is wanted, and what the nodes said of it.
 
 Promises the same reasons a node would give; what only a node can see is left to it,

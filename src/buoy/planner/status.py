@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From what is wanted and what was seen to what is said: the status of an address and of a workload.
 
 Promises never to say ACTIVE of what was not observed. A node speaks only of what it

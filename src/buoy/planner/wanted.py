@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which entries must be seen before an address or a workload may be called served.
 
 Promises that an address needs what brings packets to its guest and the policy that

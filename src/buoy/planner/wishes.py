@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What each kind of document wants of a node: pure functions of a subject and the facts it reads.
 
 Promises that one subject costs the same whatever else the node holds.

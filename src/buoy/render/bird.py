@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`bird.conf` of one node, sorted and stable: it changes only with peers, filters, settings and nodes.
 
 Service IPs never appear here: BIRD learns them from kernel table 2053. The tricky

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """BIRD's text for one BGP session and for one filter.
 
 A session's text depends on its own peer and on whether the node reflects, so

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Everything one guest may hear: DHCPv4, DHCPv6 and router advertisements behind one function.
 
 Promises: `answer` is a pure function of the guest's document, our end of the link

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """DHCPv4 (RFC 2131): one guest's answer to one request.
 
 Promises: pure; a request that is malformed, from another MAC address, through a

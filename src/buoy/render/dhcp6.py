@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """DHCPv6 (RFC 8415): one guest's answer to one message.
 
 Promises: pure; what is malformed, relayed, from another MAC address or meant for

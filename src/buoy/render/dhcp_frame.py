@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Ethernet frames in and out: UDP over IPv4 and IPv6, and ICMPv6.
 
 Promises: `received` returns None for whatever is not a whole, unfragmented packet

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Extra DHCP options: which names there are, and how a value becomes bytes.
 
 Promises: `known_option` and `encode_option` are the only judges, at Neutron's door

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Router advertisements (RFC 4861, with RDNSS and DNSSL of RFC 8106).
 
 Promises: pure; `solicited` tells who asked properly, `advertisement` is the frame.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Entries as a person reads them in `buoy plan` and `buoy audit`: short, and never a dump of everything inside."""
 
 import enum

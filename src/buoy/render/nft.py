@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The nft table as text: static chains, and the chains of groups and combinations.
 
 Promises: every function returns text for one `nft -f` transaction that can be

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Names of nft chains and sets, and back: a stranger reads from a name whose it is.
 
 Promises: `identity(name(kind, id)) == (kind, id)` for every id. The tricky

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One security group rule as nft text, and as the comment from which it can be read back.
 
 Promises: `read(write(rule)) == rule`; the comment stands on the nft rule, so a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The static part of table `inet buoy`: sets, and what each chain says, line by line.
 
 Promises: a tap that is in no map passes nothing in either direction; guests

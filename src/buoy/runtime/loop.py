@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The loop: when a pass runs. One thread, one pass at a time.
 
 Whatever happens only wakes the loop and is added to what the next pass looks

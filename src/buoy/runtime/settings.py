@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Settings of an agent: a TOML file, read once at start and passed on as a frozen value.
 
 Every field has a default that suits a host whose name is its node name; what is

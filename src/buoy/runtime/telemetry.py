@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Telemetry: log events with keys, and the metrics an operator alerts on.
 
 Floors below do not log and do not count; they return values, and what is worth

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Accounts in etcd, through its Auth service: add, list, remove, and let the cluster ask for them.
 
 Promises: each call may be repeated, also after it was killed halfway, and ends in the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The store in etcd: one key per document, transactions that compare revisions.
 
 Promises the contract of `store.py` on every etcd 3.4 or later. The tricky thing is

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One connection to an etcd cluster: endpoints, TLS, account, deadlines, errors in our words.
 
 Promises: a call answers, or raises, within its deadline; certificate and password

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Leases in etcd: granted, kept and revoked by one short exchange each.
 
 Promises what `store.Leases` promises. A keep-alive is a stream in etcd; here it is

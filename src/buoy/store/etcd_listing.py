@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Complete listings from etcd, in pages of one pinned revision.
 
 Promises: what is returned stood in the store at one instant. The tricky thing is a

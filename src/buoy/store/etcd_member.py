@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What one member of etcd tells of itself: for people who look why the store does not answer.
 
 Promises to ask that member alone: no other endpoint speaks for it.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One watch stream of etcd: several watches over one channel, fragments joined.
 
 Promises: every failure of the stream is `StoreUnavailable`. The tricky thing is

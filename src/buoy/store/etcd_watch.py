@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A watch on etcd that outlives its connections: list, follow, and after a loss resume or list again.
 
 Promises: no event is lost or told twice, whatever ends the connection; deletions

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A store read from YAML files: the walking skeleton of an operator without etcd.
 
 Promises: what the files say is in force; a file that cannot be read leaves the last

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Lease: keeps what an agent says of itself alive for as long as the agent lives.
 
 Promises: while the context is open a lease is held whenever the store answers, and

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A store in memory, for tests, demonstrations and as the body of the file store.
 
 Promises the whole contract of `store.py`, kept by the same tests as etcd. `away`

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From settings to a store: the one place that knows every kind of store there is."""
 
 from pathlib import Path

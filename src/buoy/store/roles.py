@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Roles in etcd: which keys an account may read and write, so that one node's agent cannot speak for another.
 
 Promises nothing of a connection: what is said here is data, and `accounts.py` makes it

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where the store is and who we are there: settings to a store.
 
 Promises: what cannot work is refused here, naming field, value and remedy, before

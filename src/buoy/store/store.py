@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The contract of a store: read one document, write several or none, hear of every change.
 
 Promises: a write happens as a whole or not at all; a watch loses nothing, tells

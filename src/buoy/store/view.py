@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """View: documents by path, kept from raw bytes and handed out as snapshots.
 
 Promises: a batch costs what changed, not what is held; a document that cannot be

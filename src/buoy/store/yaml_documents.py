@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Documents as people write them: a YAML file, or a directory of them.
 
 Promises: a file is taken as a whole or not at all, and an error names file, number

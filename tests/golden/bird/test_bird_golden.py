@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`bird.conf` for typical nodes, held against kept files, each judged by the real `bird -p`.
 
 `BUOY_UPDATE_GOLDEN=1 pytest tests/golden/bird` writes the files anew: read the difference before it is committed.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The text for nft as it was agreed on, and that nft itself takes it.
 
 To agree on new text: python tests/golden/nft/test_nft_golden.py

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Routers in network namespaces on one switch, each with a real BIRD under the configuration Buoy renders."""
 
 import itertools

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A cloud that is gone after each test, also after one that failed."""
 
 from collections.abc import Iterator

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a route in kernel table 2053 does at the peers, with real BIRDs."""
 
 from buoy.model.address import Address, Prefix

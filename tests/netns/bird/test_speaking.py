@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Loading a configuration, losing BIRD and getting it back, with real BIRDs."""
 
 import signal

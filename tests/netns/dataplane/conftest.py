@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A fresh world for each test; what it made is gone afterwards, also when it failed."""
 
 import os

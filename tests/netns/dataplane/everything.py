@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One entry of every kind that stands in the nft table."""
 
 from buoy.model.address import Address, Mac, Prefix

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Network namespaces for tests: sockets and functions inside them, without a process for each packet."""
 
 import contextlib

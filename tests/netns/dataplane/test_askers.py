@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A guest that asks for addresses in the name of many fills nobody's neighbour table but its own share."""
 
 import socket

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which tracked connections end, and which go on."""
 
 import socket

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Who sees which address, for every kind of flow a floating IP can have."""
 
 import socket

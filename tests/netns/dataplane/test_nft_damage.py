@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What another hand does to the nft table is told, repaired, and counted."""
 
 import contextlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The nft table: what it holds, how it changes, and whom it leaves alone."""
 
 import pytest

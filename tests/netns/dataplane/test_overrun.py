@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Notifications that the kernel could not deliver."""
 
 import socket

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What may pass, as the guest sees the packet."""
 
 import socket

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Routes of others to the address of a guest, which the kernel takes instead of ours: left alone, and named."""
 
 import pytest

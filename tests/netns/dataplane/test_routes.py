@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Routes, announcements and neighbours as the kernel shows them."""
 
 import json

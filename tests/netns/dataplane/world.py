@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A node with guests and an outside: what the planner would wish, written by hand."""
 
 from collections.abc import Iterable, Mapping, Sequence

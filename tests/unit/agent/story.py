@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One agent in memory: a node that forwards packets, a BIRD that says what the test wants, documents by path."""
 
 from collections.abc import Collection, Mapping

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An announcement is told when an established peer has it, and a lost session is waited for."""
 
 from collections.abc import Collection, Mapping

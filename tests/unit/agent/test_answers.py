@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Questions to an agent: each answer is looked up the moment it is asked."""
 
 import json

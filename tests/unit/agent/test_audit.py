@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """When a host is read afresh, and how little of it at a time."""
 
 import pytest

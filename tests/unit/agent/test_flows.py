@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """When the tracked connections of a node are judged, and of which addresses."""
 
 from collections.abc import Collection

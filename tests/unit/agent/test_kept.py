@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is believed survives the agent; a torn file is as good as none."""
 
 from pathlib import Path

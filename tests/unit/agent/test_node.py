@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An agent's life as stories: what it does, what it says, and what it leaves alone."""
 
 from pathlib import Path

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Statuses reach the store, also after an outage, and what is said no more is deleted."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What an agent says of itself is there for as long as it lives."""
 
 from pathlib import Path

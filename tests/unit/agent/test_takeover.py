@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What an agent does about the word of other nodes: a step of its own where it serves the address, else nothing."""
 
 from pathlib import Path

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The witness is written where it stands as it was told, seldom, and never over what somebody else has written."""
 
 from collections.abc import AsyncIterator

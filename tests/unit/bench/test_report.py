@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What benches say: numbers, tables and plots."""
 
 import xml.etree.ElementTree as ET

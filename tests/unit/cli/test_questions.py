@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`buoy why`, `status`, `show` and `node` as a person types them, on a store in memory without any agent."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The node in memory forwards as a real one does: asked about traffic, not about calls."""
 
 from collections.abc import Callable

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Entries as elements, and elements as entries."""
 
 import ipaddress

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Names and rules of nft, read back as they were written."""
 
 import pytest

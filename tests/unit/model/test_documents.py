@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every document survives the way through JSON and stands where it says; whatever else comes is refused by name."""
 
 import datetime as dt

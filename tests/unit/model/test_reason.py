@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every *no* has a sentence and a remedy, and errors say who must act."""
 
 import pytest

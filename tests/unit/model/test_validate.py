@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a broken client may have written, and what it is told: path, field, value, remedy."""
 
 import msgspec

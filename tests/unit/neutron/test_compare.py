@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the comparison counts, owns and dares."""
 
 from buoy.model.address import Address, Prefix

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The drainer, killed at every step, against a store in memory and a table of rows."""
 
 from collections.abc import Collection

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """When the worker is woken: at once, after the answer, or not at all, and then with the commit that follows."""
 
 from collections.abc import Iterator

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One heartbeat for all API processes, on a store in memory."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The reference page says what the code says."""
 
 from pathlib import Path

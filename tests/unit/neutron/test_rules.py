@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Security group rules in numbers."""
 
 from typing import Any

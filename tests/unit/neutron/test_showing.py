@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is shown in Neutron, against a database that only remembers what it was told, and refuses what it is told to."""
 
 import logging

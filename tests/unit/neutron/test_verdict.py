@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """ACTIVE is said only of what a living node reported of the present wish."""
 
 import msgspec

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`buoy peer`, `filter`, `bgp` and `apply` on a store: what is written, and what is refused before anything is."""
 
 from pathlib import Path

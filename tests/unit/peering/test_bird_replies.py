@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What BIRD 2.0.12 really printed, and what is read from it."""
 
 import socket

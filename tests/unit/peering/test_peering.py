@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Whom a node speaks with, and under which names."""
 
 import msgspec

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Input that no node could use is refused with its field."""
 
 import msgspec

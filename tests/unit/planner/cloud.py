@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A small cloud to plan for: one node, a port or two, and what a test adds or changes."""
 
 from collections.abc import Mapping

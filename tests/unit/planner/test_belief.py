@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A store set back is told by what it must know and does not; only what it may have forgotten is doubtful."""
 
 import msgspec

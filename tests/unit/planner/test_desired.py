@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a change costs, and what it says it touched. That it is right is a property: see tests/properties."""
 
 from collections.abc import Iterator

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What `buoy why` says: one address, one story, each *no* with its reason."""
 
 import msgspec

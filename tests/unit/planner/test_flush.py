@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which connections end with a change: as few as will do."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What brings packets to an address, entry by entry."""
 
 import pytest

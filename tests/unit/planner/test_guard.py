@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Removals wait when the store may have forgotten; nothing else does."""
 
 from buoy.model.address import Address, Mac, Prefix

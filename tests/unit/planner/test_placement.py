@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Why an address is served from a node, or is not: one row per answer."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The order of acts, one example each; that it keeps the promise is in tests/properties."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Who may talk to a workload, and that it is known before the tap is there."""
 
 import pytest

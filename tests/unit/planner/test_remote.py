@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An address explained by the store alone: what is wanted, and what the nodes said."""
 
 import pytest

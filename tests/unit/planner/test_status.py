@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is said of an address and a workload: one row per observation."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An address is announced with a better preference while a node that should not has not said it withdrew it."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What differs between desired and observed."""
 
 from buoy.model.nodestate import Dnat, NodeState, Route, Table

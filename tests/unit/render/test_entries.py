@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What `buoy plan` and `buoy audit` print for an entry."""
 
 import pytest

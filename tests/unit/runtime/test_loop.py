@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The loop runs one pass at a time, wakes on demand, and pauses longer after each failure."""
 
 import asyncio

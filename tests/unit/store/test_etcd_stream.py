@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A watch stream: messages in pieces are joined, waiting with a limit loses nothing."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The file store: edited by hand, followed while it runs."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A lease's own: what happens when the leased document cannot be written."""
 
 import asyncio

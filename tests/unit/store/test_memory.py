@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The memory store's own: an outage played, a broken client played."""
 
 import asyncio

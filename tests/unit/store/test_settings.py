@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Settings of a store: what cannot work is refused before anything is tried."""
 
 from pathlib import Path

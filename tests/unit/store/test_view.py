@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The view: raw bytes in, snapshots and exact differences out."""
 
 from buoy.model.address import Prefix

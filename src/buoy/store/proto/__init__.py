@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Messages of etcd's v3 API, generated from `etcd.proto` beside this file; never edited by hand.
 
 Regenerate with the pinned grpcio-tools, from the repository root::

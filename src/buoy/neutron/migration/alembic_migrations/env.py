@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Run by alembic inside `neutron-db-manage`, with a version table of our own beside Neutron's."""
 
 from alembic import context

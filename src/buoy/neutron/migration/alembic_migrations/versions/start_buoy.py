@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Start of Buoy's branches."""
 
 revision = "start_buoy"

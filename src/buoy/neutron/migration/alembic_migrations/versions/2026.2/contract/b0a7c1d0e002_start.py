@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Begin the contract branch, which is empty so far."""
 
 from neutron.db.migration import cli

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Create the outbox and the turns."""
 
 import sqlalchemy as sa
