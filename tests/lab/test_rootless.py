@@ -17,6 +17,10 @@ set -e
 buoy() { "$PYTHON" -m buoy.cli.main lab "$@"; }
 buoy up openstack --name "$NAME" $WITHOUT
 buoy exec --name "$NAME" access -- sh -c 'cat /proc/self/uid_map; ping -c1 -W5 compute-2 > /dev/null && echo reached'
+buoy node stop compute-2 --name "$NAME"
+! buoy exec --name "$NAME" access -- ping -c1 -W1 compute-2 > /dev/null
+buoy node start compute-2 --name "$NAME"
+buoy exec --name "$NAME" access -- sh -c 'ping -c1 -W5 compute-2 > /dev/null && echo returned'
 buoy exec --name "$NAME" access -- birdc -s /run/buoy/bird.ctl show status
 buoy exec --name "$NAME" compute-1 -- sh -c 'touch /etc/buoy/x; nft add table inet x && nft list tables'
 buoy down --name "$NAME"
@@ -42,6 +46,7 @@ def test_a_user_who_is_not_root_gets_a_lab_of_his_own_and_leaves_nothing(name: s
     assert (0, "") == (done.returncode, "" if done.returncode == 0 else done.stderr)
     assert str(os.getuid() or NOBODY) in done.stdout.split()  # who root inside is to the host
     assert "reached" in done.stdout
+    assert "returned" in done.stdout
     assert "Daemon is up and running" in done.stdout
     assert "table inet x" in done.stdout
     assert [] == traces.of(name)
