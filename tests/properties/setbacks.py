@@ -162,7 +162,7 @@ class World:
         if not self.backups:
             return
         backup = self.chance.choice(self.backups)
-        lost = self.store.names & self.host - backup.names
+        lost = self.host - backup.names
         if lost and self._witnessed <= backup.held.get(WITNESS, 0):
             return
         # no write of before outlives the server that it was sent to

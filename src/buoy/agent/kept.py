@@ -54,7 +54,7 @@ class _File(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Kept:
-    """The belief on disk; `keep` writes at once another store, another doubt, or `stride` revisions more."""
+    """The belief on disk; `keep` writes another store, another doubt and what is doubtful at once, else by `stride`."""
 
     def __init__(self, path: str = FILE, stride: int = 1000) -> None:
         self._path = Path(path)
@@ -85,7 +85,8 @@ class Kept:
         now, then = belief.heard, self._on_disk.heard
         if now is None or then is None:
             return now is then
-        same = (now.store, belief.cause) == (then.store, self._on_disk.cause)
+        doubt, kept = (belief.cause, belief.unsettled), (self._on_disk.cause, self._on_disk.unsettled)
+        same = (now.store, doubt) == (then.store, kept)
         return same and 0 <= now.revision - then.revision < self._stride
 
     def settle(self) -> None:

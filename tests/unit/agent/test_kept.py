@@ -62,7 +62,8 @@ def test_another_store_and_another_doubt_reach_the_disk_at_once(tmp_path: Path) 
     path = str(tmp_path / "store.json")
     kept = Kept(path)
     kept.keep(heard("a1", 5))
-    for belief in (heard("b2", 6), Belief(Identity("b2", 6), "it went back"), heard("b2", 6)):
+    back = Identity("b2", 6)
+    for belief in (heard("b2", 6), Belief(back, "it went back"), Belief(back, "it went back", DOUBTFUL), Belief(back)):
         kept.keep(belief)
         assert belief == Kept(path).belief
 
