@@ -100,10 +100,16 @@ def test_doctor_names_what_stops_buoy_and_how_to_mend_it(cloud: Cloud) -> None:
     with killed(cloud, NODE, "bird"):
         code, findings = _json(cloud, "doctor")
     assert (1, ["systemctl start buoy-bird"]) == (code, [each["remedy"] for each in findings if not each["ok"]])
-    cloud.on(NODE, "sysctl", "-qw", "net.ipv4.conf.all.rp_filter=1")
+
+
+@pytest.mark.parametrize(
+    ("setting", "right"), [("net.ipv4.conf.all.rp_filter", 0), ("net.ipv4.conf.eth0.forwarding", 1)]
+)
+def test_doctor_names_a_setting_of_the_node_that_drops_packets(cloud: Cloud, setting: str, right: int) -> None:
+    cloud.on(NODE, "sysctl", "-qw", f"{setting}={1 - right}")
     code, text = asked(cloud, "doctor")
-    cloud.on(NODE, "sysctl", "-qw", "net.ipv4.conf.all.rp_filter=0")
-    assert (1, True) == (code, "sysctl -w net.ipv4.conf.all.rp_filter=0" in text)
+    cloud.on(NODE, "sysctl", "-qw", f"{setting}={right}")
+    assert (1, True) == (code, f"sysctl -w {setting}={right}" in text)
 
 
 def test_status_shows_nodes_and_addresses_and_fails_when_something_is_wrong(cloud: Cloud, address: str) -> None:

@@ -38,6 +38,7 @@ def diagnose(settings: Settings) -> list[Finding]:
         *_programs(),
         *_sysctls(),
         _bird(settings),
+        *_uplinks(settings),
         _bgp_port(),
         *_forward_policy(),
         _networkd(),
@@ -86,6 +87,26 @@ def _bird(settings: Settings) -> Finding:
         return Finding("BIRD", "no BGP session is configured", "buoy peer add --help")
     remedy = f"birdc -s {ownership.BIRD_SOCKET} show protocols all; buoy peer list"
     return Finding("BIRD", "; ".join([found, *down]), remedy if down else "")
+
+
+def _uplinks(settings: Settings) -> Iterator[Finding]:
+    """Look at the interfaces towards the peers: one may be turned off by itself, and forwards nothing then."""
+    try:
+        peers = [session.address for session in BirdSpeaker(node=settings.node).sessions()]
+    except DataplaneError:
+        return
+    for name in sorted({name for peer in peers if (name := _way(peer))}):
+        for family in ("ipv4", "ipv6"):
+            value = _read(f"/proc/sys/net/{family}/conf/{name}/forwarding")
+            dotted = f"net.{family}.conf.{name.replace('.', '/')}.forwarding"
+            remedy = f"sysctl -w {dotted}=1: what comes from the peers is not forwarded"
+            yield Finding(dotted, value, "" if value == "1" else remedy)
+
+
+def _way(peer: str) -> str:
+    """Return the interface by which packets to a peer leave, empty if none do."""
+    shown = subprocess.run(["ip", "-o", "route", "get", peer], capture_output=True, text=True, check=False).stdout
+    return shown.partition(" dev ")[2].partition(" ")[0]
 
 
 def _bgp_port() -> Finding:
