@@ -34,7 +34,20 @@ def test_what_a_fixture_made_is_gone_after_the_run_was_told_to_end_even_impatien
 ) -> None:
     test = tmp_path / "test_long.py"
     test.write_text(RUN)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.conftest", "-p", "no:cacheprovider", str(test)]
+    # who runs the tests in the background of a script has SIGINT ignored, and so would this run
+    command = [
+        "env",
+        "--default-signal=INT",
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "tests.conftest",
+        "-p",
+        "no:cacheprovider",
+        str(test),
+    ]
     run = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
     eventually((tmp_path / "made").exists, seconds=30)
     run.send_signal(told)

@@ -136,7 +136,7 @@ def test_status_ends_with_1_and_names_what_is_wrong(store: MemoryStore, buoy: Bu
 
 
 def beat(*, ago: float = 0, **said: float) -> Writer:
-    """What Neutron said so many seconds ago."""
+    """Return what Neutron said so many seconds ago."""
     beaten = dt.datetime.now(dt.UTC).replace(microsecond=0) - dt.timedelta(seconds=ago)
     return Writer(name="neutron", beaten=beaten, interval=15.0, patience=10.0, **said)  # type: ignore[arg-type]
 
@@ -144,16 +144,16 @@ def beat(*, ago: float = 0, **said: float) -> Writer:
 @pytest.mark.parametrize(
     ("said", "code", "value"),
     [
-        (beat(), 0, "0 changes wait"),
-        (beat(ago=20, waiting=7, oldest=9.9), 0, "7 changes wait"),
-        (beat(waiting=7, oldest=34.2), 1, "7 changes wait, the oldest for 34 s"),
-        (Pool(name="public", prefixes=(), registry=Registry.NEUTRON), 1, "no heartbeat"),
+        (beat, 0, "0 changes wait"),
+        (lambda: beat(ago=20, waiting=7, oldest=9.9), 0, "7 changes wait"),
+        (lambda: beat(waiting=7, oldest=34.2), 1, "7 changes wait, the oldest for 34 s"),
+        (lambda: Pool(name="public", prefixes=(), registry=Registry.NEUTRON), 1, "no heartbeat"),
     ],
 )
 def test_status_says_what_of_neutron_waits(
-    store: MemoryStore, buoy: Buoy, said: Document, code: int, value: str
+    store: MemoryStore, buoy: Buoy, said: Callable[[], Document], code: int, value: str
 ) -> None:
-    hold(store, said)
+    hold(store, said())
     ended, text = buoy("status", "-o", "json")
     assert (code, ["neutron", value, code == 0]) == (
         ended,
