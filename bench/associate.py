@@ -2,12 +2,13 @@
 """From the API's answer to the first packet delivered: associate, move, and flows begun meanwhile.
 
 A lab with a real Neutron and two compute nodes; compute-1 holds 10,000 other floating IPs,
-loaded in bulk at the store. A client on the access node sends one UDP flow, a packet each
-millisecond; the clock starts when the API has answered, and stops when the guest has the
-first packet. A move takes the floating IP to a guest on the other node; the flow is then an
-old one that must change guests. In each trial other flows begin at random
-moments around the association; one that is never answered is dead. The access node has a
-route to compute-1 for the whole pool, so that flows begun too early do reach the node.
+loaded in bulk at the store, and in a second lab 500 made through the API. A client on the
+access node sends one UDP flow, a packet each millisecond; the clock starts when the API has
+answered, and stops when the guest has the first packet. A move takes the floating IP to a
+guest on the other node; the flow is then an old one that must change guests. In each trial
+other flows begin at random moments around the association; one that is never answered is
+dead. The access node has a route to compute-1 for the whole pool, so that flows begun too
+early do reach the node.
 """
 
 import http.client
@@ -17,21 +18,23 @@ import threading
 import time
 from typing import Any
 
-from bench import cloudlab
+from bench import cloudlab, crowd
 from bench.prober import Ears, Flow, connect
 from bench.report import Options, Report, short, spread
 from buoy.lab import vm
 from buoy.lab.lab import Lab
 
 NODES = ("compute-1", "compute-2")
-POOL = "198.18.0.0/24"
-LOAD = 10_000
+POOL, TENANT = "198.18.0.0/22", "10.200.0.0/20"
+IN_BULK, THROUGH_API = 10_000, 500
 _EVERY, _RARELY = 0.001, 0.02
 _DEAD_AFTER = 8.0
 _PATIENCE = 20.0
 _BEGUN, _TCP_EACH = 3, 5
 """UDP flows begun in each trial; a TCP connection in every fifth, for its second SYN waits a second."""
 _AROUND = (-0.05, 0.2)
+_FEWER = 5
+_LOAD_SECONDS = 120.0
 
 
 class Api:
@@ -60,23 +63,32 @@ class Api:
 
 
 def bench(options: Options) -> None:
-    """Measure and write the table."""
+    """Measure under both loads and write the table."""
     trials = options.times(1_000, 5)
-    load = 1_000 if options.quick else LOAD
+    bulk, api = (1_000, 100) if options.quick else (IN_BULK, THROUGH_API)
     with cloudlab.lab("assoc", 2) as made:
-        found = Trials(made, load).run(trials)
+        after_bulk = Trials(made)
+        cloudlab.fill(made, NODES[0], bulk)
+        found = {f"{bulk:,} in bulk": after_bulk.run(trials)}
+    with cloudlab.lab("assoc-api", 2) as made:
+        after_api = Trials(made)
+        after_api.load(api)
+        found[f"{api:,} through the API"] = after_api.run(-(-trials // _FEWER))
     report = Report(
         "associate",
-        f"From the API's answer to the first packet delivered (ms), {load:,} floating IPs on the node",
-        f"{trials} trials; the load was written in bulk to the store, the measured floating IP goes through the API",
-        ("act", "median (quartiles)", "p99", "most", "API's own answer"),
+        "From the API's answer to the first packet delivered (ms)",
+        f"{trials} trials with a load written in bulk to the store, a fifth of it with one made through the API; "
+        "what is measured goes through the API",
+        ("act", "floating IPs on the node", "median (quartiles)", "p99", "most", "API's own answer"),
     )
-    for act in ("associate", "move"):
-        each = spread(found[act])
-        report.row(act, each, short(each.p99), short(max(found[act])), spread(found[f"{act} answer"]))
-    for kind in ("UDP", "TCP"):
-        dead = found[f"{kind} dead"]
-        report.row(f"{kind} flows begun around an association", f"{len(dead):,} begun", "", "", f"{sum(dead):g} dead")
+    for load, each in found.items():
+        for act in ("associate", "move"):
+            one = spread(each[act])
+            report.row(act, load, one, short(one.p99), short(max(each[act])), spread(each[f"{act} answer"]))
+    for load, each in found.items():
+        for kind in ("UDP", "TCP"):
+            dead = each[f"{kind} dead"]
+            report.row(f"{kind} flows around it", load, f"{len(dead):,} begun", "", "", f"{sum(dead):g} dead")
     report.data = found
     report.save(options)
 
@@ -84,7 +96,8 @@ def bench(options: Options) -> None:
 class Trials:
     """One lab made ready, and what was measured in it, in milliseconds."""
 
-    def __init__(self, made: Lab, load: int) -> None:
+    def __init__(self, made: Lab) -> None:
+        self.made = made
         self.api = Api(made.env()["OS_ENDPOINT"])
         self.network()
         self.guests = [vm.boot(made, vm.Wish(name=f"guest-{node[-1]}", network="tenant", host=node), _silently)
@@ -96,7 +109,6 @@ class Trials:
         self.ears = Ears()
         for guest in self.guests:
             self.ears.listen(cloudlab.process_of(made, guest["name"]), guest["name"])
-        cloudlab.fill(made, NODES[0], load)
         self.found: dict[str, list[float]] = {
             name: [] for name in ("associate", "move", "associate answer", "move answer", "UDP dead", "TCP dead")
         }
@@ -104,8 +116,8 @@ class Trials:
     def network(self) -> None:
         """Make a tenant network, an external one, and a router between them; let UDP and TCP in."""
         api = self.api
-        tenant = api.create("network", name="tenant", shared=True)["id"]
-        subnet = api.create("subnet", network_id=tenant, ip_version=4, cidr="10.200.0.0/24")["id"]
+        self.tenant = api.create("network", name="tenant", shared=True)["id"]
+        subnet = self.subnet = api.create("subnet", network_id=self.tenant, ip_version=4, cidr=TENANT)["id"]
         self.public = api.create("network", name="public", **{"router:external": True})["id"]
         api.create("subnet", network_id=self.public, ip_version=4, cidr=POOL)
         gateway = {"network_id": self.public}
@@ -114,6 +126,23 @@ class Trials:
         [group] = [each["id"] for each in api.call("GET", "security-groups?name=default")["security_groups"]][:1]
         for protocol in ("udp", "tcp"):
             api.create("security_group_rule", security_group_id=group, direction="ingress", protocol=protocol)
+
+    def load(self, count: int) -> None:
+        """Give the first node so many floating IPs as users do, a port for each `crowd.PER_PORT` of them."""
+        for first in range(0, count, crowd.PER_PORT):
+            fixed = [{"subnet_id": self.subnet}] * min(crowd.PER_PORT, count - first)
+            wanted = {"network_id": self.tenant, "fixed_ips": fixed, "binding:host_id": NODES[0]}
+            port = self.api.create("port", device_owner="compute:nova", device_id=f"load-{first}", **wanted)
+            name = f"tap{port['id'][:11]}"
+            self.made.exec(NODES[0], "ip", "link", "add", name, "type", "veth", "peer", "name", f"g{name[3:]}")
+            self.made.exec(NODES[0], "ip", "link", "set", name, "up")
+            for each in port["fixed_ips"]:
+                to = {"port_id": port["id"], "fixed_ip_address": each["ip_address"]}
+                self.api.create("floatingip", floating_network_id=self.public, **to)
+        deadline = time.monotonic() + _LOAD_SECONDS
+        while len(self.api.call("GET", "floatingips?status=ACTIVE&fields=id")["floatingips"]) < count:
+            assert time.monotonic() < deadline, f"fewer than {count} floating IPs ACTIVE after {_LOAD_SECONDS:g} s"
+            time.sleep(0.2)
 
     def run(self, trials: int) -> dict[str, list[float]]:
         """Try so often; return what was found."""
