@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from buoy.dataplane.driver import Afresh
 from buoy.model.nodestate import Key, NodeState, Table
 
-_BREATH = 0.02
-"""Seconds between two parts, in which changes are heard."""
+_BREATH = 0.1
+"""Seconds between two parts: a change that waited for one is done before the next."""
 
 
 class Audit:
