@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """`./dev bench [NAME...] [--quick] [--trials N]`: run benches one after another, all if none is named.
 
-Promises that nothing is left behind, also after Ctrl-C: what a bench makes lives in
+Promises that nothing is left behind, also after Ctrl-C or SIGTERM: what a bench makes lives in
 namespaces that end with its processes, or in a lab that is taken down.
 """
 
 import argparse
 import importlib
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -36,6 +37,8 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    # as in the background of a script, where SIGINT is ignored
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         sys.exit(main())
     except KeyboardInterrupt:
