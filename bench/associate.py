@@ -11,14 +11,12 @@ dead. The access node has a route to compute-1 for the whole pool, so that flows
 early do reach the node.
 """
 
-import http.client
-import json
 import random
 import threading
 import time
-from typing import Any
 
 from bench import cloudlab, crowd
+from bench.api import Api
 from bench.prober import Ears, Flow, connect
 from bench.report import Options, Report, short, spread
 from buoy.lab import vm
@@ -35,31 +33,6 @@ _BEGUN, _TCP_EACH = 3, 5
 _AROUND = (-0.05, 0.2)
 _FEWER = 5
 _LOAD_SECONDS = 120.0
-
-
-class Api:
-    """The lab's Neutron over one connection."""
-
-    def __init__(self, endpoint: str) -> None:
-        self._connection = http.client.HTTPConnection(endpoint.removeprefix("http://"), timeout=60)
-
-    def call(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401  any JSON
-        """Return what Neutron answers."""
-        text = json.dumps(body) if body is not None else None
-        self._connection.request(method, f"/v2.0/{path}", text, {"Content-Type": "application/json"})
-        response = self._connection.getresponse()
-        raw = response.read()
-        assert response.status < 300, f"{method} {path}: {response.status} {raw.decode()[:300]}"
-        return json.loads(raw) if raw else None
-
-    def create(self, kind: str, **fields: object) -> dict[str, Any]:
-        """Create a resource."""
-        return dict(self.call("POST", f"{kind.replace('_', '-')}s", {kind: fields})[kind])
-
-    def point(self, floating: str, port: str | None) -> float:
-        """Associate or disassociate; return when the API had answered."""
-        self.call("PUT", f"floatingips/{floating}", {"floatingip": {"port_id": port}})
-        return time.perf_counter()
 
 
 def bench(options: Options) -> None:
@@ -154,6 +127,11 @@ class Trials:
                 print(f"{number + 1}: associate {each}, p99 {short(each.p99)} ms", flush=True)
         return self.found
 
+    def _associate(self, port: str | None) -> float:
+        """Associate with a port, or disassociate; return when the API had answered."""
+        self.api.call("PUT", f"floatingips/{self.floating['id']}", {"floatingip": {"port_id": port}})
+        return time.perf_counter()
+
     def _trial(self, moments: list[float], *, tcp: bool) -> None:
         """Associate with the first guest, move to the second, disassociate."""
         self.ears.clear()
@@ -177,14 +155,14 @@ class Trials:
             other.stop()
         self.ears.clear()
         self._point("move", 1, flow)
-        self.api.point(self.floating["id"], None)
+        self._associate(None)
         assert self.ears.silent(flow.port, 0.03, _PATIENCE), "packets are delivered after the disassociation"
         flow.stop()
 
     def _point(self, act: str, guest: int, flow: Flow) -> None:
         to = self.guests[guest]
         asked = time.perf_counter()
-        answered = self.api.point(self.floating["id"], to["port"])
+        answered = self._associate(to["port"])
         delivered = self.ears.first(to["name"], flow.port, _PATIENCE)
         assert delivered is not None, f"{act}: nothing delivered to {to['name']} in {_PATIENCE:g} s"
         self.found[act].append(max(0.0, delivered - answered) * 1e3)

@@ -18,9 +18,9 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from bench.apart import apart
+from bench.api import Api
 from bench.report import ROOT, Options, Report, short, spread
 from buoy.model import documents
 from buoy.model.node import Node
@@ -52,33 +52,23 @@ def bench(options: Options) -> None:
     report.save(options)
 
 
-class Api:
+class Neutron:
     """One Neutron, and the milliseconds of each request to it."""
 
     def __init__(self, port: int) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_PATIENCE)
+        self.api = Api(f"http://127.0.0.1:{port}")
         self.times: dict[str, list[float]] = {act: [] for act in _ACTS}
-
-    def call(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401  any JSON
-        """Return what Neutron answers."""
-        text = json.dumps(body) if body is not None else None
-        self._connection.request(method, f"/v2.0/{path}", text, {"Content-Type": "application/json"})
-        response = self._connection.getresponse()
-        raw = response.read()
-        assert response.status < 300, f"{method} {path}: {response.status} {raw.decode()[:300]}"
-        return json.loads(raw) if raw else None
 
     def network(self) -> str:
         """Make a network with a subnet and return its id."""
-        network = str(self.call("POST", "networks", {"network": {"name": "bench"}})["network"]["id"])
-        subnet = {"network_id": network, "ip_version": 4, "cidr": "10.64.0.0/16"}
-        self.call("POST", "subnets", {"subnet": subnet})
+        network = str(self.api.create("network", name="bench")["id"])
+        self.api.create("subnet", network_id=network, ip_version=4, cidr="10.64.0.0/16")
         return network
 
     def create(self, network: str, *, bound: bool) -> str:
         """Create a port and return its id."""
         fields = {"network_id": network, **({"binding:host_id": HOST, "device_owner": "compute:nova"} if bound else {})}
-        port = self.call("POST", "ports", {"port": fields})["port"]
+        port = self.api.create("port", **fields)
         assert port["binding:vif_type"] not in {"binding_failed", *(["unbound"] if bound else [])}, port
         return str(port["id"])
 
@@ -88,7 +78,7 @@ class Api:
             began = time.perf_counter()
             port = self.create(network, bound=kind == "bound")
             middle = time.perf_counter()
-            self.call("DELETE", f"ports/{port}")
+            self.api.call("DELETE", f"ports/{port}")
             self.times[f"create {kind}"].append((middle - began) * 1e3)
             self.times[f"delete {kind}"].append((time.perf_counter() - middle) * 1e3)
 
@@ -156,14 +146,14 @@ def _etcd(directory: Path) -> list[str]:
     ]  # fmt: skip
 
 
-def _agent(api: Api) -> None:
+def _agent(neutron: Neutron) -> None:
     """Let an agent be alive, and Neutron know it."""
     node = Node(name=HOST, version="0.1")
     key, value = f"{STORE_PREFIX}{documents.path(node)}", documents.encode(node).decode()
     words = ["etcdctl", f"--endpoints=127.0.0.1:{ETCD}", "put", key, value]
     subprocess.run(words, env={**os.environ, "ETCDCTL_API": "3"}, check=True, stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + _PATIENCE
-    while not any(agent["alive"] for agent in api.call("GET", f"agents?host={HOST}")["agents"]):
+    while not any(agent["alive"] for agent in neutron.api.call("GET", f"agents?host={HOST}")["agents"]):
         assert time.monotonic() < deadline, "Neutron does not see the agent"
         time.sleep(0.1)
 
@@ -178,21 +168,21 @@ def measure(trials: int, present: int) -> dict[str, dict[str, list[float]]]:
             for driver, port in (("buoy", BUOY), ("null", NULL)):
                 words = _neutron(directory / driver, driver, port)
                 stack.enter_context(_running(words, port, directory / f"{driver}.log"))
-        apis = {"buoy": Api(BUOY), "null": Api(NULL)}
-        _agent(apis["buoy"])
-        networks = {name: api.network() for name, api in apis.items()}
-        for name, api in apis.items():
+        neutrons = {"buoy": Neutron(BUOY), "null": Neutron(NULL)}
+        _agent(neutrons["buoy"])
+        networks = {name: each.network() for name, each in neutrons.items()}
+        for name, each in neutrons.items():
             for _ in range(present):
-                api.create(networks[name], bound=True)
+                each.create(networks[name], bound=True)
         order = random.Random(5)
         for number in range(trials + 5):
             if number == 5:
                 # the first few fill caches
-                for api in apis.values():
-                    api.times = {act: [] for act in _ACTS}
-            for name in order.sample(list(apis), 2):
-                apis[name].trial(networks[name])
-        return {name: api.times for name, api in apis.items()}
+                for each in neutrons.values():
+                    each.times = {act: [] for act in _ACTS}
+            for name in order.sample(list(neutrons), 2):
+                neutrons[name].trial(networks[name])
+        return {name: each.times for name, each in neutrons.items()}
 
 
 @contextlib.contextmanager
