@@ -46,8 +46,9 @@ def test_why_tells_the_whole_way_on_the_node_and_its_end_elsewhere(cloud: Cloud,
 
 def test_why_of_a_fixed_ip_names_its_tap(cloud: Cloud, red: Guest) -> None:
     for fixed in red["addresses"]:
-        code, text = asked(cloud, "why", fixed)
-        assert (0, True) == (code, red["interface"] in text)
+        for node in (NODE, OTHER, "controller"):
+            code, text = asked(cloud, "why", fixed, node=node)
+            assert (0, True) == (code, red["interface"] in text)
 
 
 def test_an_address_nobody_knows_is_told_so_with_a_code_of_its_own(cloud: Cloud) -> None:

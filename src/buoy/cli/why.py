@@ -11,6 +11,7 @@ from buoy.cli.context import Output, OutputOption, show, with_store
 from buoy.cli.reading import listing
 from buoy.model.address import Address, parse_address
 from buoy.model.errors import InvalidInput, StoreUnavailable
+from buoy.model.reason import Reason
 from buoy.model.snapshot import Snapshot
 from buoy.planner.remote import old_nodes, remote_lines
 
@@ -18,6 +19,9 @@ app = typer.Typer(rich_markup_mode=None)
 
 _SPOKEN = ("workloads/", "nodes/", "fences/", "status/")
 """Where what concerns an address stands, besides its claim."""
+
+_ELSEWHERE = frozenset({Reason.OTHER_NODE, Reason.UNKNOWN_ADDRESS})
+"""Reasons of an agent that does not serve an address; fixed IPs of other nodes it has never heard of."""
 
 
 @app.command()
@@ -61,6 +65,7 @@ def _lines(address: Address) -> list[dict[str, Any]]:
             return lines
         raise
     # an agent sees only its own node: what is served elsewhere, or was left there, is better told from the store
-    if lines and not any(line.get("reason") == "other-node" for line in lines):
+    if lines and not any(line.get("reason") in _ELSEWHERE for line in lines):
         return [*lines, *(dict(line) for line in old_nodes(address, snapshot))]
-    return [dict(line) for line in remote_lines(address, snapshot)]
+    remains = [line for line in lines if line.get("topic") == "announcement"]
+    return [*(dict(line) for line in remote_lines(address, snapshot)), *remains]

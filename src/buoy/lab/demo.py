@@ -75,7 +75,7 @@ _NOW_TRY = """
 Played in {seconds:.0f} s. The lab is still up; now try, after: eval "$(./dev buoy lab env --name {name})"
 
   openstack floating ip list                               what Neutron says
-  ./dev buoy lab exec compute-1 -- buoy why 10.28.0.23     one address's whole way
+  ./dev buoy lab exec compute-2 -- buoy why 10.28.0.23     one address's whole way
   ./dev buoy lab service kill compute-1 agent              kill -9 the agent: traffic goes on
   ./dev buoy lab status; ./dev buoy lab logs compute-1     what runs, and what it said
   ./dev buoy lab down                                      end it: nothing is left
