@@ -17,6 +17,7 @@ from buoy.model.network import Network, Subnet
 from buoy.model.node import Fence, Node
 from buoy.model.peer import BGPSettings, Filter, Peer
 from buoy.model.pool import Pool
+from buoy.model.proxied import Eligibility
 from buoy.model.service_ip import ServiceIP
 from buoy.model.status import AddressStatus, Witness, WorkloadStatus
 from buoy.model.workload import Workload
@@ -48,6 +49,7 @@ Document: TypeAlias = (
     | AddressStatus
     | WorkloadStatus
     | Witness
+    | Eligibility
 )
 
 _KINDS: dict[str, type[Document]] = {
@@ -64,6 +66,7 @@ _KINDS: dict[str, type[Document]] = {
     "peers": Peer,
     "filters": Filter,
     "settings": BGPSettings,
+    "eligibility": Eligibility,
 }
 _STATUS: dict[str, type[Document]] = {"address": AddressStatus, "workload": WorkloadStatus, "witness": Witness}
 
@@ -100,6 +103,8 @@ def path(document: Document) -> str:
             return f"filters/{name}"
         case BGPSettings():
             return "settings/bgp"
+        case Eligibility(node=node):
+            return f"eligibility/{node}"
         case AddressStatus(node=node, address=address):
             return f"status/{node}/address/{address}"
         case Witness(node=node):

@@ -6,6 +6,7 @@ import enum
 import msgspec
 
 from buoy.model.address import Address, Prefix
+from buoy.model.proxied import Advertised
 
 RESTART_TIME = 30
 """Seconds: a restarted BIRD is back with its sessions in ten, an upgraded one in twenty."""
@@ -94,3 +95,7 @@ class BGPSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """Besides the internal subnets: destinations to which workloads keep their fixed address."""
     originate: tuple[Prefix, ...] = ()
     """Pool prefixes announced as aggregates and discarded locally."""
+    advertise: tuple[Advertised, ...] = ()
+    """Prefixes of Services that are announced, and how."""
+    node_prefixes: bool = False
+    """Whether each node announces its own pod prefixes."""

@@ -39,6 +39,13 @@ class Reason(enum.StrEnum):
     OLD_NODE_NOT_CONFIRMED = "old-node-not-confirmed"
     BROKEN_DOCUMENT = "broken-document"
     OF_ANOTHER_VERSION = "of-another-version"
+    NOT_ADVERTISED = "not-advertised"
+    COVERED_BY_AGGREGATE = "covered-by-aggregate"
+    NODE_EXCLUDED = "node-excluded"
+    NO_READY_ENDPOINT = "no-ready-endpoint"
+    NO_LOCAL_ENDPOINT = "no-local-endpoint"
+    NO_SERVICE_PROXY = "no-service-proxy"
+    NOT_PROXIED_YET = "not-proxied-yet"
 
     @classmethod
     def _missing_(cls, value: object) -> "Reason | None":
@@ -144,6 +151,34 @@ _TEXT = {
     Reason.OF_ANOTHER_VERSION: (
         "the agent of {node} runs another version and has a reason that this one does not know",
         "ask on {node}, where its own version answers: buoy why {address}",
+    ),
+    Reason.NOT_ADVERTISED: (
+        "{address} is a {kind} IP of {service}, and no prefix that is advertised contains it",
+        "put its prefix into BGPConfiguration or a Pool: kubectl get bgpconfigurations,pools",
+    ),
+    Reason.COVERED_BY_AGGREGATE: (
+        "{address} of {service} is reached by {prefix}, which is announced as a whole",
+        "nothing is to be done; with externalTrafficPolicy Local it has a route of its own",
+    ),
+    Reason.NODE_EXCLUDED: (
+        "{node} attracts no traffic for Services: {cause}",
+        "if that is not meant: kubectl describe node {node}",
+    ),
+    Reason.NO_READY_ENDPOINT: (
+        "{service} has no endpoint that is ready",
+        "kubectl get endpointslices,pods -o wide -n {namespace}",
+    ),
+    Reason.NO_LOCAL_ENDPOINT: (
+        "{service} has no ready endpoint on {node}, and its traffic policy is Local",
+        "nothing is to be done on {node}; it is announced from {nodes}",
+    ),
+    Reason.NO_SERVICE_PROXY: (
+        "no kube-proxy was seen on {node}: nobody would forward {address}",
+        "on {node}: nft list tables; is kube-proxy running, in mode nftables or iptables?",
+    ),
+    Reason.NOT_PROXIED_YET: (
+        "kube-proxy on {node} does not forward {missing} of {address} ({service})",
+        "on {node}: nft get element ip kube-proxy service-ips; kubectl get endpointslices -n {namespace}",
     ),
 }
 

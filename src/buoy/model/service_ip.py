@@ -7,6 +7,8 @@ import msgspec
 
 from buoy.model.address import Address
 from buoy.model.pool import Direction
+from buoy.model.proxied import Backing
+from buoy.model.writer import Moment
 
 
 class Mode(enum.StrEnum):
@@ -40,11 +42,26 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     mapping: PortMapping | None = None
 
 
+class Owner(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The object an address was given to; `uid` is that of its present life, another one has the same name later.
+
+    `kind` is ``Service``, ``Ingress``, ``Pod`` or what owns pods, such as ``StatefulSet``; `cluster` names the
+    cluster where several draw from one pool.
+    """
+
+    kind: str
+    namespace: str
+    name: str
+    uid: str = ""
+    cluster: str = ""
+
+
 class ServiceIP(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A claim, keyed by its address.
 
     `default_egress` is false where another service IP of the same fixed IP
-    belongs to the router that owns the default route.
+    belongs to the router that owns the default route. `backings` are the Services
+    of a proxied one, in the order of their names.
     """
 
     schema: int = 1
@@ -57,3 +74,10 @@ class ServiceIP(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     endpoints: tuple[Endpoint, ...] = ()
     default_egress: bool = True
     revision: int = 0
+    backings: tuple[Backing, ...] = ()
+    owners: tuple[Owner, ...] = ()
+    """Who has the address, several if they share it; whoever had it last, once it is released."""
+    sharing: str = ""
+    """The key by which others may share the address; empty: nobody may."""
+    released: Moment | None = None
+    """Since when nobody has it; only its former owner gets it back before the pool's hold-down is over."""

@@ -32,6 +32,7 @@ from buoy.model.network import Network, Subnet
 from buoy.model.node import Fence, Node
 from buoy.model.peer import Filter, Peer
 from buoy.model.pool import Pool
+from buoy.model.proxied import Backing, Eligibility
 from buoy.model.service_ip import Endpoint
 from buoy.model.status import AddressStatus, Witness, WorkloadStatus
 from buoy.model.validate_rules import RULES
@@ -121,6 +122,8 @@ _NAMES: dict[type, dict[str, Check]] = {
     AddressStatus: {"node": _name},
     WorkloadStatus: {"node": _name, "workload": _name},
     Witness: {"node": _name},
+    Eligibility: {"node": _name},
+    Backing: {"ready": _each(_name), "draining": _each(_name)},
 }
 
 
