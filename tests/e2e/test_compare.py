@@ -3,6 +3,7 @@
 
 import contextlib
 import json
+import re
 import sys
 from base64 import b64decode
 from collections.abc import Iterator
@@ -72,19 +73,22 @@ def test_a_store_damaged_by_hand_is_reported_and_mends(scene: Scene) -> None:
     before = scene.documents()
     claim = f"/buoy/v1/service-ips/{scene.address}"
     [network] = [key for key, said in before.items() if "/networks/" in key and said["name"] == "calico"]
+    [pool] = [key for key in before if "/pools/" in key]
     [group] = {key.split("/")[4] for key in before if "/members/" in key}
     # an orphan that does harm: it lets a stranger in
     orphan, prefix = f"/buoy/v1/members/{group}/192.0.2.0/24", "192.0.2.0/24"
     changed = {key: value for key, value in before[network].items() if key != "revision"} | {"mtu": 1300}
     damage = [
         f"del {claim}",
+        f"del {pool}",
         f"put {network} {json.dumps(json.dumps(changed))}",
         f"put {orphan} {json.dumps(json.dumps({'group': group, 'prefix': prefix}))}",
     ]
     cloud.lab.exec("controller", "etcdctl", "txn", text="\n" + "\n".join(damage) + "\n\n\n")
     assert before != scene.documents(), "the damage is done"
     eventually(scene.documents, lambda seen: seen == before, MENDED)
-    assert "1 missing, 1 stale, 1 orphan of " in scene.log()
+    # the claim is written again at once if its node takes the status back before the comparison comes
+    assert re.search("[12] missing, 1 stale, 1 orphan of ", scene.log())
     serves(cloud, scene.address, "compute-1")
     assert "red" == cloud.http("access", scene.address)
     policy = cloud.on("compute-1", "nft", "list", "table", "inet", "buoy")
