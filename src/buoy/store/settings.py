@@ -39,6 +39,8 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Under which keys the documents stand; begins and ends with a slash."""
     file: str = ""
     """A YAML file or directory to read documents from, instead of etcd."""
+    kubeconfig: str = ""
+    """A kubeconfig file, or ``in-cluster``: Kubernetes' API server is the store, instead of etcd."""
 
     @property
     def secure(self) -> bool:
@@ -53,6 +55,10 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 def check(settings: StoreSettings) -> None:
     """Raise `InvalidInput` for settings that cannot work together."""
+    if settings.kubeconfig and settings.file:
+        raise InvalidInput("kubeconfig", settings.kubeconfig, "give kubeconfig or file, not both")
+    if settings.kubeconfig:
+        return
     if not settings.endpoints:
         raise InvalidInput("endpoints", settings.endpoints, "give at least one, such as https://192.0.2.10:2379")
     for endpoint in settings.endpoints:
