@@ -14,6 +14,7 @@ from buoy.model.service_ip import ServiceIP
 from buoy.model.status import AddressStatus
 from buoy.planner.desired import Desired
 from buoy.planner.plan import make_plan
+from buoy.planner.sight import Sight, Stir
 from buoy.planner.wishes import Here
 from tests.properties.node_states import way
 from tests.properties.random_store import NODE, OTHER, THIRD, Store, guest
@@ -24,7 +25,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 
 def from_scratch(store: Store) -> Desired:
     fresh = Desired(Here(NODE, guest))
-    fresh.update(store.snapshot(), None, store.links)
+    fresh.update(store.snapshot(), None, Sight(store.links))
     return fresh
 
 
@@ -36,7 +37,7 @@ def test_incremental_equals_from_scratch(seed: int) -> None:
     for _ in range(12):
         paths, links = store.change()
         before, verdicts = dict(desired.state), dict(desired.verdicts)
-        touched = desired.update(store.snapshot(), paths, store.links, links)
+        touched = desired.update(store.snapshot(), paths, Sight(store.links), Stir(links))
         scratch = from_scratch(store)
         assert dict(scratch.state) == dict(desired.state)
         assert dict(scratch.verdicts) == dict(desired.verdicts)
@@ -62,7 +63,7 @@ def test_starting_again_from_everything_equals_from_scratch(seed: int) -> None:
     for _ in range(12):
         store.change()
     known = set(desired.verdicts)
-    touched = desired.update(store.snapshot(), None, store.links)
+    touched = desired.update(store.snapshot(), None, Sight(store.links))
     assert dict(from_scratch(store).state) == dict(desired.state)
     assert touched.keys is None
     assert known | set(desired.verdicts) == touched.addresses
@@ -85,11 +86,11 @@ def test_nothing_is_remembered_of_what_is_gone(seed: int) -> None:
     store = Store(random.Random(seed))
     desired = from_scratch(store)
     for _ in range(12):
-        desired.update(store.snapshot(), store.change()[0], store.links)
+        desired.update(store.snapshot(), store.change()[0], Sight(store.links))
     paths = frozenset(store.documents)
     store.documents.clear()
     store.revisions.clear()
-    desired.update(store.snapshot(), paths, store.links)
+    desired.update(store.snapshot(), paths, Sight(store.links))
     empty = Desired(Here(NODE, guest))
     assert (dict(empty.state), dict(empty.verdicts)) == (dict(desired.state), dict(desired.verdicts))
     assert ({}, {}, {}, {}) == (desired._wishes, desired._needed, desired._sitting, desired._members)
@@ -103,7 +104,7 @@ def test_an_address_is_taken_over_as_long_as_another_node_wrongly_announces_it(s
     desired = from_scratch(store)
     for _ in range(20):
         paths, links = store.change()
-        desired.update(store.snapshot(), paths, store.links, links)
+        desired.update(store.snapshot(), paths, Sight(store.links), Stir(links))
     found = {
         address: entry.preference is Class.TAKEOVER
         for key, entry in desired.state.items()

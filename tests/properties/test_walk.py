@@ -12,6 +12,7 @@ from buoy.model.address import Prefix
 from buoy.model.nodestate import Step
 from buoy.planner.desired import Desired
 from buoy.planner.plan import make_plan
+from buoy.planner.sight import Sight, Stir
 from buoy.planner.verify import mismatches
 from buoy.planner.wishes import Here
 from tests.properties.node_states import State, broken, way
@@ -36,7 +37,7 @@ class Walk:
                 self.host.set_link(name, up=self.store.links[name].up)
             elif name in self.host.links():
                 self.host.remove_link(name)
-        self.desired.update(self.store.snapshot(), paths, self.store.links, links)
+        self.desired.update(self.store.snapshot(), paths, Sight(self.store.links), Stir(links))
 
     def act(self) -> None:
         self.host.apply(make_plan(self.host.observe(None), self.desired.state).steps)

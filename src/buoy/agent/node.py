@@ -17,6 +17,7 @@ from buoy.agent.caution import Caution
 from buoy.agent.flows import FlowAudit
 from buoy.agent.measures import Measures
 from buoy.agent.reconcile import Outcome, reconcile
+from buoy.agent.reliance import Reliance
 from buoy.agent.reports import Reports
 from buoy.agent.speaking import BirdConfiguration
 from buoy.agent.witness import identity
@@ -25,6 +26,7 @@ from buoy.model.address import Address, Prefix, host_prefix, is_host, split
 from buoy.model.nodestate import Change, Class, Key, Table
 from buoy.model.snapshot import Batch, Snapshot
 from buoy.planner.desired import Desired, Touched
+from buoy.planner.sight import Stir
 from buoy.planner.status import Seen, address_status, workload_status
 from buoy.planner.wanted import beneath
 from buoy.runtime.telemetry import Telemetry
@@ -68,6 +70,7 @@ class Agent:
         self._freed = False
         self._retry = _RETRY_FIRST
         self._late = Disturbance()
+        self._reliance = Reliance(parts.host)
 
     def take(self, batch: Batch) -> bool:
         """Hear from the store; the next pass looks at it. Tell whether that is worth a pass of its own."""
@@ -166,16 +169,25 @@ class Agent:
         late, self._late = self._late, Disturbance()
         now = self.parts.host.disturbances()
         self._measures.restored(late.restored + now.restored)
-        return Disturbance(looked_at | late.keys | now.keys, late.links | now.links, late.overrun or now.overrun)
+        return Disturbance(
+            looked_at | late.keys | now.keys,
+            late.links | now.links,
+            late.overrun or now.overrun,
+            proxied=late.proxied | now.proxied | self._reliance.fallen(),
+            proxy=late.proxy or now.proxy,
+        )
 
     def _update(self, snapshot: Snapshot, disturbance: Disturbance) -> Touched:
         changed, self._changed = self._changed, set()
-        if changed == set() and not disturbance.links:
+        stir = Stir(disturbance.links, disturbance.proxied, disturbance.proxy)
+        if changed == set() and not stir:
             return _NOTHING
+        if changed is None:
+            self._reliance.recall(snapshot.documents)
         before = self.desired.computed
         overheard, self._overheard = self._overheard, set()
         paths = None if changed is None else frozenset(changed | overheard)
-        touched = self.desired.update(snapshot, paths, self.parts.host.links(), disturbance.links)
+        touched = self.desired.update(snapshot, paths, self._reliance.sight(), stir)
         self.telemetry.subjects.inc(self.desired.computed - before)
         if touched.keys is None or touched.keys:
             self.parts.caution.rely()
@@ -228,6 +240,7 @@ class Agent:
         present = {Prefix(key.name[0]) for key in ours if key in state and key not in self._wrong}
         gone = {Prefix(key.name[0]) for key in ours} - present
         announcements.follow(present, gone)
+        self._reliance.follow(present, gone, state, self.desired.snapshot.documents)
         self._measures.announced([prefix for prefix in present if announcements.answer(prefix) is not None], gone)
 
     def _retold(self) -> frozenset[Address]:

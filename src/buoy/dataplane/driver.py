@@ -14,6 +14,7 @@ import msgspec
 from buoy.model.address import Address, Prefix
 from buoy.model.node import PeerSession
 from buoy.model.nodestate import Failure, Key, Link, NodeState, Step
+from buoy.model.proxied import Proxying, ProxyMode
 from buoy.model.reason import Withhold
 
 
@@ -32,6 +33,8 @@ class Disturbance(msgspec.Struct, frozen=True):
 
     `keys` are entries that changed, `links` interfaces that came, went or changed
     state; `overrun` means notifications were lost: observe everything again.
+    `proxied` are addresses with which the service proxy does something else now,
+    `proxy` that it came, went or works in another mode.
     """
 
     keys: frozenset[Key] = frozenset()
@@ -39,6 +42,8 @@ class Disturbance(msgspec.Struct, frozen=True):
     overrun: bool = False
     restored: int = 0
     """How often static parts, which are no entries, had to be put back."""
+    proxied: frozenset[Address] = frozenset()
+    proxy: bool = False
 
 
 class Flows(Protocol):
@@ -61,11 +66,38 @@ class Afresh(Protocol):
         """
 
 
+class ServiceProxy(Protocol):
+    """What forwards packets to Services on this node, as the kernel shows it: only looked at, never changed.
+
+    Both answer from a mirror, which is read whole before the first answer and which `Host.disturbances` keeps:
+    what differs from the answer before was told there. What nobody told, `Afresh` finds.
+    """
+
+    def mode(self) -> ProxyMode:
+        """Return how it works; NONE if it was not seen, UNCHECKED if the operator wants nobody to look."""
+
+    def proxying(self) -> Mapping[Address, Proxying]:
+        """Return what it does with each address it knows; may be live, so do not keep it over `disturbances`."""
+
+
+class NoServiceProxy:
+    """A node on which no service proxy is looked for: a `ServiceProxy`."""
+
+    def mode(self) -> ProxyMode:
+        """Return that none was seen."""
+        return ProxyMode.NONE
+
+    def proxying(self) -> Mapping[Address, Proxying]:
+        """Return nothing."""
+        return {}
+
+
 class Host(Protocol):
     """All drivers of one node as one; whoever observes changes nothing by that."""
 
     flows: Flows
     afresh: Afresh
+    proxy: ServiceProxy
 
     def links(self) -> Mapping[str, Link]:
         """Return every interface by name, from the mirror that notifications keep."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import msgspec
 
-from buoy.dataplane.driver import Afresh, Disturbance, Flows
+from buoy.dataplane.driver import Afresh, Disturbance, Flows, ServiceProxy
 from buoy.dataplane.fake_packet import (
     UPLINK,
     WITH_HANDSHAKE,
@@ -23,6 +23,7 @@ from buoy.dataplane.fake_packet import (
     route,
     translate,
 )
+from buoy.dataplane.fake_proxy import FakeProxy
 from buoy.model.address import Address
 from buoy.model.group import Side
 from buoy.model.nodestate import Announcement, Change, Entry, Failure, Flush, Key, Link, NodeState, Route, Step, Table
@@ -55,6 +56,8 @@ class Fake:
         self._secret: set[Key] = set()
         self.flows: Flows = self
         self.afresh: Afresh = self
+        self.service_proxy = FakeProxy()
+        self.proxy: ServiceProxy = self.service_proxy
         self.judged: list[frozenset[Address]] = []
         """The service IPs whose flows were to be judged, each time."""
 
@@ -104,7 +107,8 @@ class Fake:
     def disturbances(self) -> Disturbance:
         """Return what happened to the host since the last call."""
         disturbed, self._disturbed = self._disturbed, Disturbance()
-        return disturbed
+        proxied, proxy = self.service_proxy.news()
+        return msgspec.structs.replace(disturbed, proxied=proxied, proxy=proxy)
 
     def set_link(self, name: str, *, up: bool = True) -> None:
         """Make an interface, or bring it up or down; down takes its routes with it."""

@@ -14,10 +14,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from buoy.dataplane import sysctls
 from buoy.dataplane.afresh import ReadAfresh
 from buoy.dataplane.conntrack import Conntrack
-from buoy.dataplane.driver import Afresh, Disturbance, Driver, Flows
+from buoy.dataplane.driver import Afresh, Disturbance, Driver, Flows, NoServiceProxy, ServiceProxy
 from buoy.dataplane.kernel import Kernel
 from buoy.dataplane.nft import TABLES as NFT_TABLES
 from buoy.dataplane.nft import Nft
+from buoy.dataplane.proxy_mirror import KubeProxy
 from buoy.dataplane.refused import Refused
 from buoy.dataplane.stale import StaleFlows
 from buoy.model.nodestate import Change, Entry, Failure, Flush, Key, Link, NodeState, Phase, Step, Table
@@ -27,10 +28,17 @@ class LinuxHost:
     """The host whose network namespace the calling thread is in.
 
     Made to be looked at or cleaned (not `prepared`), it is left as it is until something is applied to it.
+    Only on a node of Kubernetes is there a `service_proxy` to look at.
     """
 
     def __init__(
-        self, dhcp: Driver, *, metadata_port: int = 8775, foreign: Iterable[str] = (), prepared: bool = True
+        self,
+        dhcp: Driver,
+        *,
+        metadata_port: int = 8775,
+        foreign: Iterable[str] = (),
+        prepared: bool = True,
+        service_proxy: bool = False,
     ) -> None:
         foreign = frozenset(foreign)
         self._nft = Nft(metadata_port, foreign, load=prepared)
@@ -38,7 +46,9 @@ class LinuxHost:
         self._conntrack = Conntrack()
         self._stale = StaleFlows(self._conntrack, self._nft.content)
         self.flows: Flows = self._stale
-        self.afresh: Afresh = ReadAfresh(self._kernel, self._nft, dhcp)
+        self._kube_proxy = KubeProxy() if service_proxy else None
+        self.proxy: ServiceProxy = self._kube_proxy or NoServiceProxy()
+        self.afresh: Afresh = ReadAfresh(self._kernel, self._nft, dhcp, self._kube_proxy)
         if prepared:
             self._kernel.links.foundation.lay()
         self._drivers: dict[Table, Driver] = dict.fromkeys(NFT_TABLES, self._nft)
@@ -61,12 +71,14 @@ class LinuxHost:
 
     def filenos(self) -> tuple[int, ...]:
         """Return the descriptors that become readable when `disturbances` has something to say."""
-        return (self._kernel.monitor.fileno(), self._nft.monitor.fileno())
+        always = (self._kernel.monitor.fileno(), self._nft.monitor.fileno())
+        return (*always, self._kube_proxy.fileno()) if self._kube_proxy else always
 
     def close(self) -> None:
         """Close the sockets; the host keeps everything."""
-        for part in (self._nft, self._kernel, self._stale, self._conntrack):
-            part.close()
+        for part in (self._nft, self._kernel, self._stale, self._conntrack, self._kube_proxy):
+            if part:
+                part.close()
 
     def remove(self) -> None:
         """Take the static marks off the host, after a plan that wishes for nothing; close this object next."""
@@ -102,7 +114,9 @@ class LinuxHost:
         """Drain the kernel's notifications without blocking."""
         told = (self._kernel.disturbances(), self._nft.disturbances())
         keys = frozenset().union(*(part.keys for part in told))
-        return Disturbance(keys, told[0].links, any(part.overrun for part in told), told[1].restored)
+        proxied, proxy = self._kube_proxy.disturbances() if self._kube_proxy else (frozenset(), False)
+        overrun = any(part.overrun for part in told)
+        return Disturbance(keys, told[0].links, overrun, told[1].restored, proxied, proxy)
 
     def _driver(self, step: Step) -> Driver | None:
         return self._drivers[step.act.key.table] if isinstance(step.act, Change) else None

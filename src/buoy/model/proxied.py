@@ -72,8 +72,23 @@ class Eligibility(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """The node's pod prefixes."""
 
 
+class ProxyMode(enum.StrEnum):
+    """How a node's service proxy was seen to work, or that nothing of one was seen.
+
+    UNCHECKED is what an operator says of a proxy that cannot be looked at: it is taken to forward whatever it should.
+    """
+
+    NONE = ""
+    NFTABLES = "nftables"
+    IPTABLES = "iptables"
+    UNCHECKED = "unchecked"
+
+
 class Proxying(msgspec.Struct, frozen=True):
-    """What the service proxy of a node was seen to do with an address: forward these ports, refuse or drop those."""
+    """What the service proxy of a node was seen to do with an address: forward these ports, refuse or drop those.
+
+    A port is in one of the two at most; one of which nothing was seen is in neither.
+    """
 
     forwarded: frozenset[ProxyPort] = frozenset()
     refused: frozenset[ProxyPort] = frozenset()

@@ -19,7 +19,7 @@ from types import MappingProxyType
 import msgspec
 
 from buoy.model.address import Address
-from buoy.model.nodestate import Class, Entry, Key, Link, NodeState, Table
+from buoy.model.nodestate import Class, Entry, Key, NodeState, Table
 from buoy.model.reason import Withhold
 from buoy.model.snapshot import Identity, Snapshot
 from buoy.model.workload import Workload
@@ -32,11 +32,12 @@ from buoy.planner.index import (
     Reader,
     Wish,
     announcers_fact,
-    link_fact,
     seat_fact,
     seats,
+    stirred,
 )
 from buoy.planner.policy import combination_wish, group_wish, member_wish, membership
+from buoy.planner.sight import Sight, Stir
 from buoy.planner.verify import Mismatch
 from buoy.planner.wanted import Wanted, address_keys, baseless, workload_keys
 from buoy.planner.wishes import Here, service_ip_wish, settings_wish, subnet_wish, workload_wish
@@ -45,6 +46,7 @@ _DERIVED = {"combination": 1, "groups": 2, "members": 3}
 """Kinds of subjects that exist only while needed, in the order of who needs whom."""
 
 _EMPTY = Snapshot(Identity("", 0), {}, {}, {})
+_STILL = Stir()
 
 
 class Touched(msgspec.Struct, frozen=True):
@@ -168,20 +170,23 @@ class Desired:
         self,
         snapshot: Snapshot,
         changed: frozenset[str] | None,
-        links: Mapping[str, Link],
-        touched_links: frozenset[str] = frozenset(),
+        sight: Sight,
+        stir: Stir = _STILL,
     ) -> Touched:
-        """Take in changed documents and links; `changed` None means: forget what was, compute everything."""
+        """Take in changed documents, and what is seen now and what of it changed.
+
+        `changed` None means: forget what was, compute everything.
+        """
         self.snapshot = snapshot
         if changed is None:
             before = Touched(None, frozenset(self._verdicts.won), self._workloads(self._wishes))
             self._clear()
-            after = self._take(frozenset(snapshot.documents), links, touched_links)
+            after = self._take(frozenset(snapshot.documents), sight, stir)
             return Touched(None, before.addresses | after.addresses, before.workloads | after.workloads)
-        return self._take(changed, links, touched_links)
+        return self._take(changed, sight, stir)
 
-    def _take(self, changed: frozenset[str], links: Mapping[str, Link], touched_links: frozenset[str]) -> Touched:
-        facts = {*changed, *map(link_fact, touched_links), *self._reseat(changed), *self._overhear(changed)}
+    def _take(self, changed: frozenset[str], sight: Sight, stir: Stir) -> Touched:
+        facts = {*changed, *stirred(stir), *self._reseat(changed), *self._overhear(changed)}
         self._enrol(changed)
         waiting: list[set[Subject]] = [set(), set(), set(), set()]
         for subject in changed | self._dependents.of(facts):
@@ -189,7 +194,7 @@ class Desired:
         computed: set[Subject] = set()
         keys: set[Key] = set()
         addresses: set[Address] = set()
-        reading = Facts(self.snapshot, links, self._seats, self._elsewhere.announcers)
+        reading = Facts(self.snapshot, sight, self._seats, self._elsewhere.announcers)
         for subjects in waiting:
             for subject in subjects:
                 before, after = self.wish(subject), self._computed(subject, reading)

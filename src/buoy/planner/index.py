@@ -11,7 +11,7 @@ whoever depends on the holder of a seat can read it as a fact like any other.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeVar
 
 import msgspec
@@ -19,15 +19,19 @@ import msgspec
 from buoy.model.address import Address, Prefix, is_host, split
 from buoy.model.documents import Document
 from buoy.model.nodestate import Entry, Key, Link, Table
+from buoy.model.proxied import Proxying, ProxyMode, ProxyPort
 from buoy.model.reason import Withhold
 from buoy.model.service_ip import Mode, ServiceIP
 from buoy.model.snapshot import Snapshot
 from buoy.model.workload import Workload
 from buoy.planner.contest import Bid, Contest, Subject
+from buoy.planner.sight import Sight, Stir
 
 _OF_INTERFACE = frozenset({Table.GUARD, Table.LINK})
 D = TypeVar("D")
 _FIXED, _PAIR = 1, 0
+_PROXY = "proxy"
+_UNPROXIED = Proxying()
 
 
 class Wish(msgspec.Struct, frozen=True):
@@ -50,10 +54,10 @@ NOTHING = Wish()
 
 
 class Facts(msgspec.Struct, frozen=True):
-    """Where facts are read from: documents, links, who holds which seat, and who else announces an address."""
+    """Where facts are read from: documents, what is seen, who holds which seat, and who else announces an address."""
 
     snapshot: Snapshot
-    links: Mapping[str, Link]
+    sight: Sight
     seats: Contest[str, None]
     announcers: Mapping[Address, tuple[str, ...]] = {}
 
@@ -76,7 +80,22 @@ class Reader:
     def link(self, interface: str) -> Link | None:
         """Return an interface as the kernel shows it."""
         self.read.add(link_fact(interface))
-        return self._facts.links.get(interface)
+        return self._facts.sight.links.get(interface)
+
+    def service_proxy(self) -> ProxyMode:
+        """Return how this node's service proxy works, if one was seen."""
+        self.read.add(_PROXY)
+        return self._facts.sight.proxy
+
+    def proxying(self, address: Address) -> Proxying:
+        """Return what the service proxy does with an address."""
+        self.read.add(proxied_fact(address))
+        return self._facts.sight.proxying.get(address, _UNPROXIED)
+
+    def relied(self, address: Address) -> frozenset[ProxyPort] | None:
+        """Return which ports of an address are relied on by its announcement; None: this node does not announce it."""
+        self.read.add(proxied_fact(address))
+        return self._facts.sight.relied.get(address)
 
     def holder(self, seat: str) -> Subject | None:
         """Return which subject holds an address or interface."""
@@ -121,6 +140,19 @@ class Dependents:
 def link_fact(interface: str) -> str:
     """Return the name of the fact how an interface is."""
     return f"link:{interface}"
+
+
+def proxied_fact(address: Address) -> str:
+    """Return the name of the fact what is done with an address: by the service proxy, and by announcing it."""
+    return f"proxied:{address}"
+
+
+def stirred(stir: Stir) -> Iterator[str]:
+    """Yield the names of the facts that changed with what is seen."""
+    yield from map(link_fact, stir.links)
+    yield from map(proxied_fact, stir.proxied)
+    if stir.proxy:
+        yield _PROXY
 
 
 def seat_fact(seat: str) -> str:

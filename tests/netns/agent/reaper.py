@@ -20,6 +20,7 @@ from buoy.model.snapshot import Snapshot
 from buoy.planner.desired import Desired
 from buoy.planner.dhcp import guest_config
 from buoy.planner.guard import Guarded
+from buoy.planner.sight import Sight
 from buoy.planner.wishes import Here
 
 P = ParamSpec("P")
@@ -31,7 +32,7 @@ def bring_about(node: str, snapshot: Snapshot, dhcp: Path) -> Desired:
     host = LinuxHost(DhcpDriver(dhcp))
     try:
         desired = Desired(Here(node, guest_config))
-        desired.update(snapshot, None, host.links())
+        desired.update(snapshot, None, Sight(host.links()))
         outcome = reconcile(host, desired, None, Guarded)
         assert ((), ()) == (outcome.failures, outcome.wrong)
         assert dict(desired.state) == dict(host.observe(None))

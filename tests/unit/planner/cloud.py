@@ -15,6 +15,7 @@ from buoy.model.service_ip import Endpoint, PortMapping, ServiceIP
 from buoy.model.snapshot import Identity, Snapshot
 from buoy.model.workload import FixedIP, Workload
 from buoy.planner.desired import Desired
+from buoy.planner.sight import Sight
 from buoy.planner.wishes import Here
 
 HERE, THERE = "compute-1", "compute-2"
@@ -63,7 +64,7 @@ def snapshot(
 def node(*wanted: Document, links: tuple[Link, ...] = (UP,), revisions: Mapping[str, int] | None = None) -> Desired:
     """Return this node's wishes for these documents."""
     desired = Desired(Here(HERE, no_guest))
-    desired.update(snapshot(*wanted, revisions=revisions), None, {link.name: link for link in links})
+    desired.update(snapshot(*wanted, revisions=revisions), None, Sight({link.name: link for link in links}))
     return desired
 
 

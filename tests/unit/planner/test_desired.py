@@ -14,6 +14,7 @@ from buoy.model.snapshot import Identity, Snapshot
 from buoy.model.status import AddressStatus, State
 from buoy.planner.desired import Desired
 from buoy.planner.plan import make_plan
+from buoy.planner.sight import Sight, Stir
 from buoy.planner.verify import Mismatch
 from buoy.planner.wishes import Here
 from tests.unit.planner.cloud import (
@@ -48,7 +49,7 @@ class Node:
             self.put(self.service(number))
             self.links[f"tap{number}"] = Link(f"tap{number}", number + 2, up=True)
         self.desired = Desired(Here(HERE, no_guest))
-        self.desired.update(self.snapshot(), None, self.links)
+        self.desired.update(self.snapshot(), None, Sight(self.links))
 
     def snapshot(self) -> Snapshot:
         return Snapshot(Identity("cluster", 1), self.documents, {}, {})
@@ -70,7 +71,7 @@ class Node:
 
     def cost(self, *paths: str, links: frozenset[str] = frozenset()) -> int:
         before = self.desired.computed
-        self.desired.update(self.snapshot(), frozenset(paths), self.links, links)
+        self.desired.update(self.snapshot(), frozenset(paths), Sight(self.links), Stir(links))
         return self.desired.computed - before
 
 
@@ -129,7 +130,7 @@ def test_whose_flows_end_with_a_rule_or_a_network_is_known_without_a_look_at_the
     del host.documents[wide]
     host.documents["groups/red"] = SecurityGroup(id="red")
     for paths in ({wide}, {"groups/red"}):
-        touched = host.desired.update(host.snapshot(), frozenset(paths), host.links)
+        touched = host.desired.update(host.snapshot(), frozenset(paths), Sight(host.links))
         state = Unwalked()
         state |= host.desired.state
         plan = make_plan(before, state, touched.keys, host.desired)
@@ -140,7 +141,7 @@ def test_whose_flows_end_with_a_rule_or_a_network_is_known_without_a_look_at_the
 
 def test_an_update_says_what_it_touched() -> None:
     desired = node(port())
-    touched = desired.update(snapshot(port(), floating()), frozenset({f"service-ips/{SERVICE}"}), {"tap1": UP})
+    touched = desired.update(snapshot(port(), floating()), frozenset({f"service-ips/{SERVICE}"}), Sight({"tap1": UP}))
     assert touched.keys == frozenset(
         {
             key(Table.DNAT, SERVICE),
@@ -154,12 +155,12 @@ def test_an_update_says_what_it_touched() -> None:
 
 def test_a_port_that_goes_is_told_with_its_addresses() -> None:
     desired = node(port(), floating())
-    touched = desired.update(snapshot(floating()), frozenset({f"workloads/{HERE}/port1"}), {"tap1": UP})
+    touched = desired.update(snapshot(floating()), frozenset({f"workloads/{HERE}/port1"}), Sight({"tap1": UP}))
     assert (frozenset({SERVICE, FIXED}), frozenset({"port1"})) == (touched.addresses, touched.workloads)
 
 
 def test_a_tap_that_flapped_touches_its_keys_though_nothing_changed() -> None:
-    touched = node(port()).update(snapshot(port()), frozenset(), {"tap1": UP}, frozenset({"tap1"}))
+    touched = node(port()).update(snapshot(port()), frozenset(), Sight({"tap1": UP}), Stir(frozenset({"tap1"})))
     assert touched.keys is not None
     assert key(Table.ROUTE, "192.0.2.1/32") in touched.keys
 
@@ -171,9 +172,9 @@ def test_documents_that_are_not_this_nodes_affair_touch_nothing() -> None:
         AddressStatus(node=THERE, address=SERVICE, state=State.ACTIVE),
         Member(group="red", prefix=Prefix("192.0.2.9/32")),
     ]
-    touched = desired.update(snapshot(port(), *others), frozenset(map(path, others)), {"tap1": UP})
+    touched = desired.update(snapshot(port(), *others), frozenset(map(path, others)), Sight({"tap1": UP}))
     assert (frozenset(), frozenset(), frozenset()) == (touched.keys, touched.addresses, touched.workloads)
-    assert frozenset() == desired.update(snapshot(port()), frozenset({"members/red/192.0.2.9/32"}), {}).keys
+    assert frozenset() == desired.update(snapshot(port()), frozenset({"members/red/192.0.2.9/32"}), Sight()).keys
 
 
 @pytest.mark.parametrize(
@@ -216,7 +217,7 @@ def test_a_draining_node_announces_the_same_prefixes_as_the_last_resort() -> Non
     desired = node(port(), floating())
     before = dict(desired.state)
     desired.prefer(Class.DRAIN)
-    desired.update(desired.snapshot, None, {"tap1": UP})
+    desired.update(desired.snapshot, None, Sight({"tap1": UP}))
     changed = {entry for entry in before if before[entry] != desired.state[entry]}
     assert before.keys() == desired.state.keys()
     assert {key(Table.ANNOUNCEMENT, host_prefix(SERVICE)), key(Table.ANNOUNCEMENT, host_prefix(FIXED))} == changed

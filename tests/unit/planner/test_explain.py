@@ -14,6 +14,7 @@ from buoy.model.status import AddressStatus, State
 from buoy.model.workload import AddressPair
 from buoy.planner.desired import Desired
 from buoy.planner.explain import Line, Scene, explain
+from buoy.planner.sight import Sight
 from buoy.planner.status import Seen
 from tests.unit.planner.cloud import (
     FIXED,
@@ -165,11 +166,11 @@ def test_an_allowed_pair_is_its_ports() -> None:
 def test_a_broken_document_is_named_and_the_last_good_one_explained() -> None:
     desired = node(port(), floating())
     path = f"service-ips/{SERVICE}"
-    desired.update(snapshot(port(), floating(), broken={path: "no JSON"}), None, {"tap1": UP})
+    desired.update(snapshot(port(), floating(), broken={path: "no JSON"}), None, Sight({"tap1": UP}))
     lines = explain(SERVICE, scene(desired))
     assert [("document", Reason.BROKEN_DOCUMENT)] == reasons(SERVICE, scene(desired))
     assert lines[0].text.startswith(f"the document {path} cannot be read: no JSON;")
-    desired.update(snapshot(broken={path: "no JSON"}), None, {})
+    desired.update(snapshot(broken={path: "no JSON"}), None, Sight())
     assert [("document", Reason.BROKEN_DOCUMENT)] == reasons(SERVICE, scene(desired))
 
 

@@ -25,6 +25,7 @@ from buoy.model.peer import BGPSettings
 from buoy.model.pool import Direction
 from buoy.model.workload import AddressPair
 from buoy.planner.desired import Desired
+from buoy.planner.sight import Sight
 from buoy.planner.wishes import Here
 from tests.unit.planner.cloud import (
     DOWN,
@@ -194,7 +195,7 @@ def test_prefixes_inside_and_pools_that_originate_here() -> None:
 
 def test_without_settings_nothing_originates_here_any_more() -> None:
     desired = node(BGPSettings(originate=(Prefix("203.0.113.0/24"),)))
-    desired.update(snapshot(), frozenset({"settings/bgp"}), {})
+    desired.update(snapshot(), frozenset({"settings/bgp"}), Sight())
     assert {} == dict(desired.state)
 
 
@@ -205,5 +206,5 @@ def test_a_service_ip_outranks_an_aggregate_of_the_same_length() -> None:
 
 def test_a_drained_node_announces_everything_with_less_preference() -> None:
     desired = Desired(Here(HERE, no_guest, Class.DRAIN))
-    desired.update(snapshot(port(), floating()), None, {"tap1": UP})
+    desired.update(snapshot(port(), floating()), None, Sight({"tap1": UP}))
     assert {Announcement("tap1", Class.DRAIN)} == set(only(desired, Table.ANNOUNCEMENT).values())

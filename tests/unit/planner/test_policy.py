@@ -11,6 +11,7 @@ from buoy.model.nodestate import Combination, GroupMember, GroupRules, PortGuard
 from buoy.model.workload import AddressPair
 from buoy.planner.desired import Desired
 from buoy.planner.policy import combination_id, link_local
+from buoy.planner.sight import Sight
 from buoy.planner.wishes import Here
 from tests.unit.planner.cloud import HERE, MAC, SUBNET, THERE, UP, key, no_guest, node, only, port, snapshot, told_guest
 
@@ -74,10 +75,10 @@ def test_members_that_were_there_before_come_with_the_first_rule_that_names_them
     member = Member(group="blue", prefix=Prefix("192.0.2.7/32"))
     desired = node(workload, red, member)
     naming = SecurityGroup(id="red", rules=(FROM_BLUE,))
-    touched = desired.update(snapshot(workload, naming, member), frozenset({"groups/red"}), {"tap1": UP})
+    touched = desired.update(snapshot(workload, naming, member), frozenset({"groups/red"}), Sight({"tap1": UP}))
     assert frozenset({key(Table.GROUP, "red"), key(Table.MEMBER, "blue", "192.0.2.7/32")}) == touched.keys
     assert key(Table.MEMBER, "blue", "192.0.2.7/32") in desired.state
-    desired.update(snapshot(workload, naming), frozenset({path(member)}), {"tap1": UP})
+    desired.update(snapshot(workload, naming), frozenset({path(member)}), Sight({"tap1": UP}))
     assert {} == only(desired, Table.MEMBER)
 
 
@@ -93,9 +94,9 @@ def test_the_link_local_address_of_a_mac() -> None:
 
 def test_a_guest_is_told_of_its_known_subnets_unless_its_port_is_down() -> None:
     desired = Desired(Here(HERE, told_guest))
-    desired.update(snapshot(port(), SUBNET), None, {})
+    desired.update(snapshot(port(), SUBNET), None, Sight())
     told = GuestConfig(interface="tap1", mac=MAC, domain="s4")
     assert {key(Table.DHCP, "tap1"): told} == only(desired, Table.DHCP)
-    desired.update(snapshot(port(admin_up=False), SUBNET), frozenset({f"workloads/{HERE}/port1"}), {})
+    desired.update(snapshot(port(admin_up=False), SUBNET), frozenset({f"workloads/{HERE}/port1"}), Sight())
     assert {} == only(desired, Table.DHCP)
     assert {} == only(Desired(Here(HERE, no_guest)), Table.DHCP)

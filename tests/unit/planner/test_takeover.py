@@ -14,6 +14,7 @@ from buoy.model.status import AddressStatus, State, WorkloadStatus
 from buoy.model.workload import AddressPair
 from buoy.planner.desired import Desired
 from buoy.planner.elsewhere import Elsewhere, Word, word
+from buoy.planner.sight import Sight
 from buoy.planner.wishes import Here
 from tests.unit.planner.cloud import (
     FIXED,
@@ -95,7 +96,7 @@ def test_an_allowed_pair_may_rightly_be_announced_from_several_nodes() -> None:
 
 def test_a_draining_node_takes_over_too_or_what_is_to_be_reached_here_is_not() -> None:
     desired = Desired(Here(HERE, no_guest, Class.DRAIN))
-    desired.update(snapshot(port(), floating(), said(FIXED)), None, {"tap1": UP})
+    desired.update(snapshot(port(), floating(), said(FIXED)), None, Sight({"tap1": UP}))
     assert (Class.DRAIN, Class.TAKEOVER) == (preference(desired), preference(desired, FIXED))
 
 
@@ -104,12 +105,12 @@ def test_one_status_computes_whoever_has_the_address_and_changes_its_announcemen
     before, computed = dict(desired.state), desired.computed
     path = documents.path(said())
     assert (True, False) == (desired.concerns(path), desired.concerns(documents.path(said(SERVICE2))))
-    desired.update(snapshot(port(), floating(), said()), frozenset({path}), {"tap1": UP})
+    desired.update(snapshot(port(), floating(), said()), frozenset({path}), Sight({"tap1": UP}))
     assert {key(Table.ANNOUNCEMENT, host_prefix(SERVICE)): Announcement("tap1", Class.TAKEOVER)} == {
         at: entry for at, entry in desired.state.items() if before[at] != entry
     }
     assert 1 == desired.computed - computed
-    desired.update(snapshot(port(), floating()), frozenset({path}), {"tap1": UP})
+    desired.update(snapshot(port(), floating()), frozenset({path}), Sight({"tap1": UP}))
     assert (before, 2) == (dict(desired.state), desired.computed - computed)
 
 
@@ -117,7 +118,9 @@ def test_a_status_of_an_address_that_is_not_here_computes_nothing() -> None:
     desired = node(port(fixed_ips=(fixed(FIXED),)), floating())
     computed = desired.computed
     other = said(SERVICE2)
-    touched = desired.update(snapshot(port(), floating(), other), frozenset({documents.path(other)}), {"tap1": UP})
+    touched = desired.update(
+        snapshot(port(), floating(), other), frozenset({documents.path(other)}), Sight({"tap1": UP})
+    )
     assert (0, frozenset(), frozenset()) == (desired.computed - computed, touched.keys, touched.addresses)
 
 

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a node sees of itself, put together for the planner; and which announcements of Services it relies on.
+
+Promises that an address which is announced, by this agent or by one before it, is known
+as announced to the update that decides whether it stays.
+
+The tricky thing is when to look: what is announced is followed after each pass, with what
+the service proxy was seen to do when that pass was decided; the mirror does not move
+in between. A new agent finds in the kernel what the former one announced.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+
+from buoy.dataplane.driver import Host
+from buoy.model.address import Address, Prefix, is_host, split
+from buoy.model.documents import Document
+from buoy.model.nodestate import NodeState
+from buoy.model.proxied import Proxying, ProxyPort
+from buoy.model.service_ip import Mode, ServiceIP
+from buoy.planner.sight import Sight
+from buoy.planner.wanted import announcement
+
+_NOTHING = Proxying()
+
+
+class Reliance:
+    """The node's sight; `fallen` are addresses whose announcement is gone though it was not to go."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._ports: dict[Address, frozenset[ProxyPort]] = {}
+        self._fallen: frozenset[Address] = frozenset()
+
+    def sight(self) -> Sight:
+        """Return what is seen now; live."""
+        return Sight(self._host.links(), self._host.proxy.mode(), self._host.proxy.proxying(), self._ports)
+
+    def recall(self, documents: Mapping[str, Document]) -> None:
+        """Find the proxied service IPs that are announced and not known to be; looks at the host."""
+        paths = (path for path in documents if path.startswith("service-ips/"))
+        proxied = {Address(path.partition("/")[2]) for path in paths if _is_proxied(documents[path])}
+        asked = {announcement(address) for address in proxied - self._ports.keys()}
+        found = self._host.observe(asked) if asked else {}
+        self._keep(split(Prefix(key.name[0]))[0] for key in found)
+
+    def follow(
+        self,
+        present: Collection[Prefix],
+        gone: Collection[Prefix],
+        state: NodeState,
+        documents: Mapping[str, Document],
+    ) -> None:
+        """Hear which announcements a pass found, and which it did not; `state` is what was wanted of it."""
+        hosts = (split(prefix)[0] for prefix in present if is_host(prefix))
+        self._keep(address for address in hosts if _is_proxied(documents.get(f"service-ips/{address}")))
+        ended = {split(prefix)[0] for prefix in gone if is_host(prefix)} & self._ports.keys()
+        for address in ended:
+            del self._ports[address]
+        self._fallen |= {address for address in ended if announcement(address) in state}
+
+    def fallen(self) -> frozenset[Address]:
+        """Return whose announcement fell since the last call: to begin again takes more than to go on."""
+        fallen, self._fallen = self._fallen, frozenset()
+        return fallen
+
+    def _keep(self, announced: Iterable[Address]) -> None:
+        proxying = self._host.proxy.proxying()
+        for address in announced:
+            self._ports[address] = proxying.get(address, _NOTHING).forwarded
+
+
+def _is_proxied(document: Document | None) -> bool:
+    return isinstance(document, ServiceIP) and document.mode is Mode.PROXIED

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a node sees of itself, as an input of planning: its links, its service proxy, and what it announces by that.
+
+Promises that whatever is decided is a function of documents and of this, so that what
+was decided step by step equals what is decided from scratch.
+
+The tricky thing is that to begin announcing takes more than to go on: an address that is
+announced must not go because a new port of it is not forwarded yet. So what it announces,
+and which ports were forwarded when it last did something about it, is seen like the rest.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from buoy.model.address import Address
+from buoy.model.nodestate import Link
+from buoy.model.proxied import Proxying, ProxyMode, ProxyPort
+
+
+class Sight(msgspec.Struct, frozen=True):
+    """What a node sees now; the mappings may be live, so that nobody copies ten thousand entries.
+
+    `relied` has each service IP that this node announces, with the ports that were forwarded when it was last
+    found so: what was relied on, and is forwarded no more, takes the announcement away.
+    """
+
+    links: Mapping[str, Link] = {}
+    proxy: ProxyMode = ProxyMode.NONE
+    proxying: Mapping[Address, Proxying] = {}
+    relied: Mapping[Address, frozenset[ProxyPort]] = {}
+
+
+class Stir(msgspec.Struct, frozen=True):
+    """What of a sight changed since the update before: links by name, addresses (`proxied`, `relied`), the proxy."""
+
+    links: frozenset[str] = frozenset()
+    proxied: frozenset[Address] = frozenset()
+    proxy: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.links or self.proxied or self.proxy)
