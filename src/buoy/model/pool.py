@@ -62,6 +62,9 @@ class Expression(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 HOLD_DOWN = 300.0
 """Seconds: longer than a peer keeps a route it should not have any more."""
 
+REMEMBER = 86_400.0
+"""Seconds: an object that is deleted and made again within a day has its address again."""
+
 
 class Pool(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Prefixes and ranges to allocate service IPs from; `name` is the Neutron subnet id where Neutron keeps the books.
@@ -91,4 +94,10 @@ class Pool(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     draining: bool = False
     """Whether nobody gets a new address from it, while those who have one keep it."""
     avoid_end_addresses: bool = False
-    """Whether addresses ending in .0 and .255 are left out, for clients that cannot reach them."""
+    """Whether IPv4 addresses ending in .0 and .255 are left out, for clients that cannot reach them."""
+    remember: float = REMEMBER
+    """Seconds a released address is kept in mind for its former owner; after the hold-down others may take it."""
+    share_across_namespaces: bool = False
+    """Whether objects of several namespaces may share an address; else a key is good within its namespace only."""
+    aliases: tuple[str, ...] = ()
+    """Other names of the pool, such as Contrail's ``domain:project:network:name``."""

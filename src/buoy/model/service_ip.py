@@ -2,6 +2,7 @@
 """The service IP: a claim on an address that outlives what it points at."""
 
 import enum
+from typing import NamedTuple
 
 import msgspec
 
@@ -42,11 +43,24 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     mapping: PortMapping | None = None
 
 
+class Identity(NamedTuple):
+    """An object by its name, in whichever of its lives."""
+
+    cluster: str
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.name}" + (f" of {self.cluster}" if self.cluster else "")
+
+
 class Owner(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The object an address was given to; `uid` is that of its present life, another one has the same name later.
 
     `kind` is ``Service``, ``Ingress``, ``Pod`` or what owns pods, such as ``StatefulSet``; `cluster` names the
-    cluster where several draw from one pool.
+    cluster where several draw from one pool. What it takes of an address that it lets others share stands with it,
+    so that whoever else writes the claim sees it there.
     """
 
     kind: str
@@ -54,6 +68,15 @@ class Owner(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     name: str
     uid: str = ""
     cluster: str = ""
+    ports: tuple[str, ...] = ()
+    """Such as ``tcp/443``: nobody it shares the address with may have them."""
+    backends: str = ""
+    """With traffic policy Local, which pods it leads to; empty with policy Cluster."""
+
+    @property
+    def identity(self) -> "Identity":
+        """What stays the same from one life to the next."""
+        return Identity(self.cluster, self.kind, self.namespace, self.name)
 
 
 class ServiceIP(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

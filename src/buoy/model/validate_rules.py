@@ -9,11 +9,13 @@ from buoy.model.errors import InvalidInput
 from buoy.model.group import Rule
 from buoy.model.network import Network, Subnet
 from buoy.model.peer import Bfd, BGPSettings, FilterRule, Peer
+from buoy.model.pool import Expression, Operator, Pool, Range, Registry
 from buoy.model.service_ip import Endpoint, PortMapping, ServiceIP
 from buoy.model.workload import FixedIP
 
 _PORTS = 65535
 _ASN = 2**32 - 1
+_YEAR = 31_536_000
 _PROTOCOLS = ("sctp", "tcp", "udp")
 
 
@@ -110,6 +112,41 @@ def _filter_rule(value: FilterRule) -> None:
     _within(".high", value.high, value.low if value.low is not None else shortest, longest)
 
 
+def _pool(value: Pool) -> None:
+    if value.registry is Registry.STORE:
+        for index, prefix in enumerate(value.prefixes):
+            _unicast(f".prefixes[{index}]", split(prefix)[0])
+    for field in ("hold_down", "remember"):
+        seconds = getattr(value, field)
+        if not 0 <= seconds <= _YEAR:
+            raise InvalidInput(f".{field}", seconds, f"give seconds from 0 to {_YEAR}, which is a year")
+    if value.quota is not None and value.quota < 0:
+        raise InvalidInput(".quota", value.quota, "give a number from 0 on, or leave it out: any number of addresses")
+    for index, namespace in enumerate(value.namespaces):
+        if not namespace:
+            raise InvalidInput(f".namespaces[{index}]", namespace, "give the name of a namespace, or leave it out")
+
+
+def _range(value: Range) -> None:
+    _unicast(".first", value.first)
+    _unicast(".last", value.last)
+    if family(value.first) != family(value.last):
+        raise InvalidInput(".last", value.last, f"give the family of {value.first}")
+    if packed(value.last) < packed(value.first):
+        raise InvalidInput(".last", value.last, f"give {value.first} or a higher address")
+
+
+def _expression(value: Expression) -> None:
+    if not value.key:
+        raise InvalidInput(".key", value.key, "give the key of a label")
+    if value.operator in {Operator.IN, Operator.NOT_IN}:
+        if not value.values:
+            raise InvalidInput(".values", "", f"give at least one value: the operator is {value.operator.value}")
+    elif value.values:
+        remedy = f"leave the values out: the operator is {value.operator.value}"
+        raise InvalidInput(".values", ", ".join(value.values), remedy)
+
+
 RULES: dict[type, Callable[[Any], None]] = {
     FixedIP: _fixed_ip,
     Endpoint: _endpoint,
@@ -122,5 +159,8 @@ RULES: dict[type, Callable[[Any], None]] = {
     Bfd: _bfd,
     BGPSettings: _settings,
     FilterRule: _filter_rule,
+    Pool: _pool,
+    Range: _range,
+    Expression: _expression,
 }
 """The rule of each struct that has one: raises `InvalidInput` naming the field, as seen from the struct."""

@@ -11,7 +11,7 @@ from buoy.model.errors import InvalidInput
 from buoy.model.group import Member, Rule, SecurityGroup, Side
 from buoy.model.network import Network, Subnet
 from buoy.model.peer import Action, Bfd, BGPSettings, Filter, FilterRule, Peer
-from buoy.model.pool import Pool
+from buoy.model.pool import Expression, Operator, Pool, Range, Registry, Selector
 from buoy.model.service_ip import Endpoint, PortMapping, ServiceIP
 from buoy.model.workload import AddressPair, FixedIP, Workload
 
@@ -45,6 +45,18 @@ def filtering(**fields: object) -> Document:
     return Filter(name="out", rules=(msgspec.structs.replace(plain, **fields),))
 
 
+def pool(**fields: object) -> Document:
+    return msgspec.structs.replace(Pool(name="public", prefixes=(Prefix("198.51.100.0/24"),)), **fields)
+
+
+def between(first: str, last: str) -> Document:
+    return pool(ranges=(Range(first=Address(first), last=Address(last)),))
+
+
+def selecting(key: str, operator: Operator, *values: str) -> Document:
+    return pool(services=(Selector(expressions=(Expression(key=key, operator=operator, values=values),)),))
+
+
 def at(address: str) -> Document:
     return changed(PORT, fixed_ips=(FixedIP(address=Address(address), subnet="s"),))
 
@@ -67,6 +79,12 @@ def at(address: str) -> Document:
         filtering(low=24, high=32),
         filtering(high=30),
         BGPSettings(),
+        pool(quota=0, hold_down=0.0, remember=0.0, namespaces=("dev",), aliases=("default-domain:dev:vn:pool",)),
+        pool(prefixes=(Prefix("169.254.192.0/18"),), registry=Registry.NEUTRON),
+        between("198.51.100.7", "198.51.100.7"),
+        between("2001:db8::1", "2001:db8::ffff"),
+        selecting("tier", Operator.IN, "web"),
+        selecting("tier", Operator.DOES_NOT_EXIST),
     ],
 )
 def test_what_can_be_passes(document: Document) -> None:
@@ -137,6 +155,18 @@ def test_what_can_be_passes(document: Document) -> None:
         (changed(PEER, bfd=Bfd(interval=1)), ".bfd.interval", "give a number from 10 to 60000"),
         (BGPSettings(cluster_id=Address("x")), ".cluster_id", "give one IPv4 or IPv6 address"),
         (BGPSettings(listen_port=0), ".listen_port", "give a number from 1 to 65535"),
+        (pool(prefixes=(Prefix("224.0.0.0/24"),)), ".prefixes[0]", "give a unicast address"),
+        (pool(hold_down=-1.0), ".hold_down", "give seconds from 0 to 31536000"),
+        (pool(remember=float("inf")), ".remember", "give seconds from 0 to 31536000"),
+        (pool(quota=-1), ".quota", "give a number from 0 on"),
+        (pool(namespaces=("dev", "")), ".namespaces[1]", "give the name of a namespace"),
+        (between("127.0.0.1", "198.51.100.9"), ".ranges[0].first", "give a unicast address"),
+        (between("198.51.100.1", "224.0.0.1"), ".ranges[0].last", "give a unicast address"),
+        (between("198.51.100.1", "2001:db8::1"), ".ranges[0].last", "give the family of 198.51.100.1"),
+        (between("198.51.100.10", "198.51.100.9"), ".ranges[0].last", "give 198.51.100.10 or a higher address"),
+        (selecting("", Operator.EXISTS), ".services[0].expressions[0].key", "give the key of a label"),
+        (selecting("tier", Operator.NOT_IN), ".services[0].expressions[0].values", "give at least one value"),
+        (selecting("tier", Operator.EXISTS, "web"), ".services[0].expressions[0].values", "leave the values out"),
         (filtering(low=8), ".rules[0].low", "give a number from 24 to 32"),
         (filtering(low=28, high=27), ".rules[0].high", "give a number from 28 to 32"),
         (filtering(prefix=Prefix("2001:db8::/32"), high=129), ".rules[0].high", "give a number from 32 to 128"),
