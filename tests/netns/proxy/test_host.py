@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A host looks at kube-proxy where it was asked to, and only there."""
+
+import select
+from collections.abc import Iterator
+
+import pytest
+
+from buoy.dataplane.driver import Disturbance
+from buoy.dataplane.host import LinuxHost
+from buoy.model.address import Address
+from buoy.model.proxied import ProxyMode
+from tests.netns.dataplane.world import NoDhcp
+from tests.netns.proxy.node import IPV4, Node, forward, forward_no_more, proxying
+
+WEB = Address("192.0.2.1")
+
+
+@pytest.fixture
+def host(node: Node) -> Iterator[LinuxHost]:
+    made = node.inside(lambda: LinuxHost(NoDhcp(), service_proxy=True))
+    yield made
+    made.close()
+
+
+def test_a_host_tells_what_kube_proxy_does_and_when_that_changes(node: Node, host: LinuxHost) -> None:
+    assert (ProxyMode.NONE, Disturbance()) == (host.proxy.mode(), host.disturbances())
+    node.nft(IPV4, forward(WEB))
+    assert Disturbance(proxied=frozenset({WEB}), proxy=True) == host.disturbances()
+    assert {WEB: proxying([("tcp", 80)])} == dict(host.proxy.proxying())
+    node.nft(forward_no_more(WEB))
+    assert Disturbance(proxied=frozenset({WEB})) == host.disturbances()
+
+
+def test_kube_proxys_changes_wake_who_listens_to_the_host(node: Node, host: LinuxHost) -> None:
+    host.disturbances()
+    assert [] == select.select(host.filenos(), [], [], 0)[0]
+    node.nft(IPV4, forward(WEB))
+    assert host.filenos()[-1] in select.select(host.filenos(), [], [], 5)[0]
+
+
+def test_an_audit_reads_kube_proxys_maps_again_and_finds_nothing_new(node: Node, host: LinuxHost) -> None:
+    node.nft(IPV4, forward(WEB))
+    host.disturbances()
+    assert [frozenset()] * len(parts := list(host.afresh.parts())) == parts
+    assert Disturbance() == host.disturbances()
+
+
+def test_a_host_that_was_not_asked_to_opens_nothing_and_sees_nothing(node: Node) -> None:
+    node.nft(IPV4, forward(WEB))
+    host = node.inside(lambda: LinuxHost(NoDhcp()))
+    assert (2, ProxyMode.NONE, {}) == (len(host.filenos()), host.proxy.mode(), dict(host.proxy.proxying()))
+    node.nft(forward_no_more(WEB))
+    assert Disturbance() == host.disturbances()
+    host.close()
