@@ -39,6 +39,7 @@ class Reason(enum.StrEnum):
     OLD_NODE_NOT_CONFIRMED = "old-node-not-confirmed"
     BROKEN_DOCUMENT = "broken-document"
     OF_ANOTHER_VERSION = "of-another-version"
+    NO_SERVICE = "no-service"
     NOT_ADVERTISED = "not-advertised"
     COVERED_BY_AGGREGATE = "covered-by-aggregate"
     NODE_EXCLUDED = "node-excluded"
@@ -151,6 +152,10 @@ _TEXT = {
     Reason.OF_ANOTHER_VERSION: (
         "the agent of {node} runs another version and has a reason that this one does not know",
         "ask on {node}, where its own version answers: buoy why {address}",
+    ),
+    Reason.NO_SERVICE: (
+        "no Service has {address} now",
+        "nothing is to be done: it is kept until the hold-down of its pool is over",
     ),
     Reason.NOT_ADVERTISED: (
         "{address} is a {kind} IP of {service}, and no prefix that is advertised contains it",

@@ -31,6 +31,7 @@ from buoy.planner.index import (
     Facts,
     Reader,
     Wish,
+    announced_fact,
     announcers_fact,
     seat_fact,
     seats,
@@ -125,7 +126,8 @@ class Desired:
     def concerns(self, path: str) -> bool:
         """Tell whether another node's status is about an address that is served here."""
         said = word(path)
-        return said is not None and self._dependents.read(announcers_fact(said.address))
+        facts = (announcers_fact(said.address), announced_fact(said.address)) if said is not None else ()
+        return any(map(self._dependents.read, facts))
 
     def wanted(self, address: Address, *, keys_matter: bool = True) -> Wanted:
         """Return what an address needs here, or why it is withheld; no keys if nothing seen is wrong by any."""
@@ -194,7 +196,7 @@ class Desired:
         computed: set[Subject] = set()
         keys: set[Key] = set()
         addresses: set[Address] = set()
-        reading = Facts(self.snapshot, sight, self._seats, self._elsewhere.announcers)
+        reading = Facts(self.snapshot, sight, self._seats, self._elsewhere.announcers, self._elsewhere.announced)
         for subjects in waiting:
             for subject in subjects:
                 before, after = self.wish(subject), self._computed(subject, reading)
@@ -219,8 +221,8 @@ class Desired:
     def _overhear(self, changed: Iterable[str]) -> set[str]:
         """Take what other nodes say; return the facts that changed with that."""
         documents = self.snapshot.documents
-        heard = (self._elsewhere.take(path, documents.get(path)) for path in changed if path.startswith("status/"))
-        return {announcers_fact(address) for address in heard if address is not None}
+        statuses = (path for path in changed if path.startswith("status/"))
+        return {fact for path in statuses for fact in self._elsewhere.take(path, documents.get(path))}
 
     def _enrol(self, changed: Iterable[str]) -> None:
         """Keep which members a group has, for the moment when somebody needs them."""

@@ -12,6 +12,7 @@ from buoy.model.address import Address
 from buoy.model.documents import Document
 from buoy.model.reason import Reason
 from buoy.model.status import AddressStatus
+from buoy.planner.index import announced_fact, announcers_fact
 
 _WAITING = frozenset({Reason.TAP_MISSING, Reason.TAP_DOWN})
 
@@ -40,24 +41,34 @@ def word(path: str) -> Word | None:
 
 
 class Elsewhere:
-    """The other nodes' word, by address; the nodes of `announcers` are those that may announce it."""
+    """The other nodes' word, by address."""
 
     def __init__(self, node: str) -> None:
         self._own = f"status/{node}/"
         self.announcers: dict[Address, tuple[str, ...]] = {}
-        """The nodes, sorted; an address that nobody else may announce is not in it."""
+        """The nodes, sorted, that may announce an address; one that nobody else may announce is not in it."""
+        self.announced: dict[Address, tuple[str, ...]] = {}
+        """The same of the nodes that announce it: a peer was told, and what forwards was seen."""
 
-    def take(self, path: str, document: Document | None) -> Address | None:
-        """Take what now stands under a path; return the address if other nodes may announce it than before."""
+    def take(self, path: str, document: Document | None) -> tuple[str, ...]:
+        """Take what now stands under a path; return the facts that changed with that."""
         said = word(path) if path.startswith("status/") and not path.startswith(self._own) else None
         if said is None:
-            return None
-        before = self.announcers.get(said.address, ())
-        others = tuple(node for node in before if node != said.node)
-        listed = isinstance(document, AddressStatus) and may_announce(document)
-        after = tuple(sorted((*others, said.node))) if listed else others
-        if after:
-            self.announcers[said.address] = after
-        else:
-            self.announcers.pop(said.address, None)
-        return said.address if after != before else None
+            return ()
+        status = document if isinstance(document, AddressStatus) else None
+        may = _enter(self.announcers, said, listed=status is not None and may_announce(status))
+        does = _enter(self.announced, said, listed=status is not None and status.announced and status.programmed)
+        return (announcers_fact(said.address),) * may + (announced_fact(said.address),) * does
+
+
+def _enter(book: dict[Address, tuple[str, ...]], said: Word, *, listed: bool) -> bool:
+    """Enter or strike out a node; tell whether that changed anything."""
+    before = book.get(said.address, ())
+    if listed == (said.node in before):
+        return False
+    after = tuple(sorted((*before, said.node))) if listed else tuple(node for node in before if node != said.node)
+    if after:
+        book[said.address] = after
+    else:
+        del book[said.address]
+    return True

@@ -54,6 +54,11 @@ def translated(service: ServiceIP, served: Served, preference: Class) -> Iterato
     yield _want(Table.ANNOUNCEMENT, (prefix,), Announcement(alone or None, preference))
 
 
+def proxied(address: Address, preference: Class) -> Iterator[tuple[Key, Bid[Entry]]]:
+    """Yield the announcement of an address to which the node's service proxy forwards."""
+    yield _want(Table.ANNOUNCEMENT, (host_prefix(address),), Announcement(None, preference))
+
+
 def _whole(service: ServiceIP, ready: Ready) -> Iterator[tuple[Key, Bid[Entry]]]:
     target = ready.endpoint.target
     if service.direction is not Direction.EGRESS:

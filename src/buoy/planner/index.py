@@ -60,6 +60,7 @@ class Facts(msgspec.Struct, frozen=True):
     sight: Sight
     seats: Contest[str, None]
     announcers: Mapping[Address, tuple[str, ...]] = {}
+    announced: Mapping[Address, tuple[str, ...]] = {}
 
 
 class Reader:
@@ -106,6 +107,11 @@ class Reader:
         """Return the other nodes that, by their own word, may announce an address."""
         self.read.add(announcers_fact(address))
         return self._facts.announcers.get(address, ())
+
+    def announced(self, address: Address) -> tuple[str, ...]:
+        """Return the other nodes that, by their own word, announce an address now."""
+        self.read.add(announced_fact(address))
+        return self._facts.announced.get(address, ())
 
 
 class Dependents:
@@ -161,8 +167,13 @@ def seat_fact(seat: str) -> str:
 
 
 def announcers_fact(address: Address) -> str:
-    """Return the name of the fact who else announces an address."""
+    """Return the name of the fact who else may announce an address."""
     return f"announcers:{address}"
+
+
+def announced_fact(address: Address) -> str:
+    """Return the name of the fact who else announces an address."""
+    return f"announced:{address}"
 
 
 def interface_seat(interface: str) -> str:

@@ -19,11 +19,16 @@ from buoy.planner.wanted import Wanted, announcement
 
 _SILENT = frozenset(
     {Reason.OTHER_NODE, Reason.UNBOUND, Reason.PORT_UNBOUND, Reason.OTHER_DRIVER, Reason.MODE_NOT_SERVED}
+    | {Reason.NOT_ADVERTISED, Reason.COVERED_BY_AGGREGATE, Reason.NODE_EXCLUDED}
+    | {Reason.NO_SERVICE, Reason.NO_READY_ENDPOINT, Reason.NO_LOCAL_ENDPOINT}
 )
 """Answers that are not this node's to give: the writer of the document knows as much."""
 
-_DOWN = frozenset({Reason.ADMIN_DOWN, Reason.TAP_MISSING, Reason.TAP_DOWN, Reason.PAIR_OUTSIDE, Reason.NOT_TOLD_YET})
-"""What is down as somebody wanted it, or until a VM starts; every other reason needs a person."""
+_DOWN = frozenset(
+    {Reason.ADMIN_DOWN, Reason.TAP_MISSING, Reason.TAP_DOWN, Reason.PAIR_OUTSIDE, Reason.NOT_TOLD_YET}
+    | {Reason.NOT_PROXIED_YET}
+)
+"""What is down as somebody wanted it, or until a VM starts or a proxy is ready; every other reason needs a person."""
 
 
 class Seen(msgspec.Struct, frozen=True):

@@ -27,10 +27,11 @@ from buoy.model.reason import Reason, Withhold
 from buoy.model.service_ip import Mode, ServiceIP
 from buoy.model.workload import Workload
 from buoy.planner.contest import Bid, Subject
-from buoy.planner.forwarding import routed, translated
+from buoy.planner.forwarding import proxied, routed, translated
 from buoy.planner.index import NOTHING, Reader, Wish, about
 from buoy.planner.placement import service_ip_placed, unconfirmed, workload_withheld
 from buoy.planner.policy import guard
+from buoy.planner.proxied import proxied_placed
 
 Guest: TypeAlias = Callable[[Workload, Mapping[str, Subnet], Network | None], GuestConfig | None]
 """What a guest is told by DHCP and router advertisement; None: nothing."""
@@ -57,11 +58,21 @@ def service_ip_wish(here: Here, subject: Subject, reader: Reader) -> Wish:
     service = reader.document(subject, ServiceIP)
     if service is None or _is_fixed_here(service, here.node):
         return NOTHING
+    if service.mode is Mode.PROXIED:
+        return _proxied_wish(here, service, reader)
     served = service_ip_placed(service, here.node, reader)
     if isinstance(served, Withhold):
         return Wish(verdicts={service.address: _verdict(served, _SERVICE)})
     entries = dict(translated(service, served, _preference(here, service.address, reader)))
     return Wish(entries, verdicts={service.address: _PLACED})
+
+
+def _proxied_wish(here: Here, service: ServiceIP, reader: Reader) -> Wish:
+    """Return the announcement of an address to which somebody else forwards packets."""
+    placed = proxied_placed(service, here.node, here.preference, reader)
+    if isinstance(placed, Withhold):
+        return Wish(verdicts={service.address: _verdict(placed, _SERVICE)})
+    return Wish(dict(proxied(service.address, placed)), verdicts={service.address: _PLACED})
 
 
 def _is_fixed_here(service: ServiceIP, node: str) -> bool:

@@ -51,10 +51,16 @@ ANSWERS: list[tuple[str, tuple[Document, ...], tuple[Link, ...], Withhold | None
         Withhold(Reason.OTHER_NODE, {"address": SERVICE, "node": THERE, "workload": "port1"}),
     ),
     (
-        "a mode of later versions",
+        "routed to a guest of another node",
+        (port(), floating(mode=Mode.ROUTED, endpoints=(endpoint(node=THERE),))),
+        (UP,),
+        Withhold(Reason.MODE_NOT_SERVED, {"address": SERVICE, "mode": "routed"}),
+    ),
+    (
+        "kept for a Service that is gone",
         (port(), floating(mode=Mode.PROXIED)),
         (UP,),
-        Withhold(Reason.MODE_NOT_SERVED, {"address": SERVICE, "mode": "proxied"}),
+        Withhold(Reason.NO_SERVICE, {"address": SERVICE}),
     ),
     ("no document of the port", (floating(),), (UP,), Withhold(Reason.WORKLOAD_MISSING, ENDPOINT)),
     (

@@ -14,6 +14,7 @@ from buoy.model.status import AddressStatus, State, WorkloadStatus
 from buoy.model.workload import AddressPair
 from buoy.planner.desired import Desired
 from buoy.planner.elsewhere import Elsewhere, Word, word
+from buoy.planner.index import announced_fact, announcers_fact
 from buoy.planner.sight import Sight
 from buoy.planner.wishes import Here
 from tests.unit.planner.cloud import (
@@ -127,13 +128,14 @@ def test_a_status_of_an_address_that_is_not_here_computes_nothing() -> None:
 def test_a_status_that_says_the_same_in_other_words_is_no_news() -> None:
     elsewhere = Elsewhere(HERE)
     path = documents.path(said())
-    assert [SERVICE, None, SERVICE, None] == [
+    facts = (announcers_fact(SERVICE), announced_fact(SERVICE))
+    assert [facts, (), facts, ()] == [
         elsewhere.take(path, said()),
         elsewhere.take(path, said()),
         elsewhere.take(path, None),
         elsewhere.take(path, None),
     ]
-    assert {} == elsewhere.announcers
+    assert ({}, {}) == (elsewhere.announcers, elsewhere.announced)
 
 
 def test_only_statuses_of_addresses_are_words_about_one() -> None:
