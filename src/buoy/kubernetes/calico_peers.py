@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Calico's BGPPeer as peers of Buoy.
+
+Promises the same sessions between the same nodes and neighbours. The tricky thing is
+`peerSelector`: it names nodes, so it becomes one peer for each of them, in the AS the
+object says.
+
+Source: projectcalico/calico api/pkg/apis/projectcalico/v3/bgppeer.go.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from buoy.kubernetes.bgp_configuration import ignored
+from buoy.kubernetes.calico_filters import Made, combined_filter
+from buoy.kubernetes.eligibility import translate_node
+from buoy.kubernetes.foreign import BGPFilter, BGPPeer, BGPPeerSpec
+from buoy.kubernetes.objects import Labels, Node
+from buoy.kubernetes.reading import read_asn, read_endpoint, read_seconds
+from buoy.kubernetes.selectors import selector
+from buoy.model import documents
+from buoy.model.address import Address
+from buoy.model.documents import Document
+from buoy.model.errors import InvalidInput
+from buoy.model.peer import RESTART_TIME, Peer
+
+_IGNORED = (
+    "password",
+    "keep_original_next_hop",
+    "next_hop_mode",
+    "num_allowed_local_as_numbers",
+    "ttl_security",
+    "reachable_by",
+    "reverse_peering",
+    "local_workload_selector",
+)
+_USUAL = {"next_hop_mode": "Auto", "reverse_peering": "Auto", "num_allowed_local_as_numbers": 0}
+
+
+class NodeFacts(NamedTuple):
+    """What peers ask of a node."""
+
+    labels: Mapping[str, str]
+    addresses: tuple[Address, ...]
+
+
+class _Neighbour(NamedTuple):
+    name: str
+    address: Address
+    port: int
+
+
+def facts(node: Node) -> NodeFacts:
+    """Return what peers ask of a node."""
+    labels: Labels = node.metadata.labels
+    return NodeFacts(labels or {}, translate_node(node).addresses)
+
+
+def translate_peer(found: BGPPeer, nodes: Mapping[str, NodeFacts], filters: Mapping[str, BGPFilter]) -> Made:
+    """Return the peers of a BGPPeer; raise `InvalidInput` for one that cannot be."""
+    spec = found.spec
+    notices = list(ignored(spec, _IGNORED, _USUAL))
+    if spec.source_address not in {None, "UseNodeIP"}:
+        notices.append("spec.sourceAddress is read, and the node's own address is used all the same")
+    if spec.local_workload_selector:
+        return Made({}, tuple(notices))
+    if spec.as_number is None:
+        raise InvalidInput("spec.asNumber", "", "give the AS number of the neighbour")
+    speakers = _speakers(spec, nodes)
+    if speakers is None:
+        return Made({}, (*notices, f"spec.nodeSelector selects no node: {spec.node_selector}"))
+    combined = combined_filter(found.metadata.name, spec.filters or (), filters)
+    made: dict[str, Document] = dict(combined.documents)
+    for neighbour in _neighbours(found, nodes):
+        peer = _peer(spec, neighbour, speakers, combined.names)
+        made[documents.path(peer)] = peer
+    return Made(made, (*notices, *combined.notices))
+
+
+def _peer(spec: BGPPeerSpec, neighbour: _Neighbour, speakers: tuple[str, ...], filters: tuple[str, str]) -> Peer:
+    restart, alive = spec.max_restart_time, spec.keepalive_time
+    return Peer(
+        name=neighbour.name,
+        address=neighbour.address,
+        port=neighbour.port,
+        asn=read_asn(spec.as_number or 0, "spec.asNumber"),
+        local_asn=None if spec.local_as_number is None else read_asn(spec.local_as_number, "spec.localASNumber"),
+        nodes=speakers,
+        keepalive=read_seconds(alive, "spec.keepaliveTime") if alive else None,
+        graceful_restart_time=read_seconds(restart, "spec.maxRestartTime") if restart else RESTART_TIME,
+        export_filter=filters[0],
+        import_filter=filters[1],
+    )
+
+
+def _speakers(spec: BGPPeerSpec, nodes: Mapping[str, NodeFacts]) -> tuple[str, ...] | None:
+    """Return the nodes a peer is for, () for all of them, None for none."""
+    if spec.node and spec.node_selector:
+        raise InvalidInput("spec.nodeSelector", spec.node_selector, "give node or nodeSelector, not both")
+    if spec.node:
+        return (spec.node,)
+    if not spec.node_selector:
+        return ()
+    match = selector(spec.node_selector, "spec.nodeSelector")
+    return tuple(sorted(name for name, node in nodes.items() if match(node.labels))) or None
+
+
+def _neighbours(found: BGPPeer, nodes: Mapping[str, NodeFacts]) -> list[_Neighbour]:
+    spec, name = found.spec, found.metadata.name
+    if bool(spec.peer_ip) == bool(spec.peer_selector):
+        raise InvalidInput("spec.peerIP", spec.peer_ip, "give either peerIP or peerSelector")
+    if spec.peer_ip:
+        return [_Neighbour(name, *read_endpoint(spec.peer_ip, "spec.peerIP"))]
+    match = selector(spec.peer_selector, "spec.peerSelector")
+    return [
+        _Neighbour(f"{name}.{other}", node.addresses[0], 179)
+        for other, node in sorted(nodes.items())
+        if node.addresses and match(node.labels)
+    ]

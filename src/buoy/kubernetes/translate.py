@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Translate Kubernetes' objects into documents, one change at a time. Pure: objects in, documents out.
+
+Promises: after any sequence of changes the documents are those of the objects that
+are there, as if they had come at once; and what is returned is exactly what differs.
+An object that says what cannot be is told in `broken`, and its last good state stays
+in force. What of a foreign object is read and not honoured is told in `notices`.
+
+The tricky thing: some documents have several parents. A service IP is its Services,
+their slices, the nodes and the claim; the settings are BGPConfiguration, BGPSettings
+and every pool; a peer follows the labels of nodes.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import msgspec
+
+from buoy.kubernetes import own
+from buoy.kubernetes.addresses import LOAD_BALANCER_CLASS
+from buoy.kubernetes.bgp_configuration import DEFAULT, Configured, configure
+from buoy.kubernetes.calico import Calico
+from buoy.kubernetes.eligibility import translate_node
+from buoy.kubernetes.foreign import BGPConfiguration, BGPFilter, BGPPeer, IPAddressPool
+from buoy.kubernetes.layers import Layers, Source
+from buoy.kubernetes.metallb import translate_pool
+from buoy.kubernetes.objects import EndpointSlice, Node, Service
+from buoy.kubernetes.resources import (
+    ADDRESS_POOLS,
+    BGP_CONFIGURATIONS,
+    BGP_FILTERS,
+    BGP_PEERS,
+    BY_PLURAL,
+    BY_RESOURCE,
+    GROUP,
+    KINDS,
+    NODES,
+    SERVICES,
+    SLICES,
+)
+from buoy.kubernetes.services import Services
+from buoy.model import documents, validate
+from buoy.model.address import Address
+from buoy.model.documents import Document
+from buoy.model.errors import InvalidInput
+from buoy.model.peer import BGPSettings
+from buoy.model.pool import Pool
+from buoy.model.service_ip import ServiceIP
+from buoy.store.api_names import ObjectName, Resource
+
+_SERVICE_IPS = "service-ips/"
+_SETTINGS = "settings/bgp"
+
+
+class TranslationSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What no object says: `cluster_ips` is CALICO_ADVERTISE_CLUSTER_IPS, "" if it is not set."""
+
+    cluster_ips: str = ""
+    classes: tuple[str, ...] = (LOAD_BALANCER_CLASS,)
+    """Of which load-balancer classes addresses are announced, besides Services without one."""
+
+
+_USUAL = TranslationSettings()
+
+
+class Translation:
+    """The documents of one cluster; `documents`, `revisions` and `broken` are live and read-only.
+
+    `revisions` holds the resourceVersion of the object of Buoy's own that stands at a path; where a
+    document comes of other objects alone there is none.
+    """
+
+    def __init__(self, settings: TranslationSettings = _USUAL) -> None:
+        self._settings = settings
+        self._documents: dict[str, Document] = {}
+        self._revisions: dict[str, int] = {}
+        self._broken: dict[str, str] = {}
+        self.documents: Mapping[str, Document] = MappingProxyType(self._documents)
+        self.revisions: Mapping[str, int] = MappingProxyType(self._revisions)
+        self.broken: Mapping[str, str] = MappingProxyType(self._broken)
+        self._layers = Layers()
+        self._services = Services(settings.classes)
+        self._calico = Calico()
+        self._own_settings: BGPSettings | None = None
+        self._configurations: dict[str, BGPConfiguration] = {}
+        self._unread: dict[Source, tuple[str, str]] = {}
+        self._impossible: dict[str, str] = {}
+        self._takers: dict[Resource, Callable[[Source, Any], Iterable[str]]] = {
+            **{kind.resource: self._take_own for kind in KINDS},
+            SERVICES: self._take_service,
+            SLICES: self._take_slice,
+            NODES: self._take_node,
+            ADDRESS_POOLS: self._take_pool,
+            BGP_CONFIGURATIONS: self._take_configuration,
+            BGP_PEERS: self._take_peer,
+            BGP_FILTERS: self._take_filter,
+        }
+
+    def take(
+        self, resource: Resource, changed: Mapping[ObjectName, Any], broken: Mapping[ObjectName, str] | None = None
+    ) -> dict[str, Document | None]:
+        """Hear of objects, None for one that is gone, and of those that cannot be read; return what differs by path.
+
+        The objects are of the structs in `structs.py`.
+        """
+        touched: set[str] = set()
+        for name, found in changed.items():
+            touched.update(self._take(resource, name, found))
+        for name, why in (broken or {}).items():
+            self._unread[_source(resource, name)] = _place(resource, name), why
+        if any(path.startswith("pools/") for path in touched):
+            touched.add(_SETTINGS)
+        return self._settle(touched)
+
+    @property
+    def notices(self) -> Mapping[str, tuple[str, ...]]:
+        """What of an object is not in force, and why, by ``resource/namespace/name``."""
+        told = dict(self._layers.shadowed)
+        for service, problems in self._services.problems.items():
+            told[str(_source(SERVICES, service))] = problems
+        for name in self._configurations:
+            notices = self._configured().notices if name == DEFAULT else (f"only {DEFAULT} is read by this version",)
+            if notices:
+                told[f"{BGP_CONFIGURATIONS}/{name}"] = notices
+        for source, found in self._calico.notices.items():
+            told[str(source)] = (*told.get(str(source), ()), *found)
+        return told
+
+    def _take(self, resource: Resource, name: ObjectName, found: Any) -> Iterable[str]:  # noqa: ANN401  of any kind
+        source = _source(resource, name)
+        self._unread.pop(source, None)
+        try:
+            return self._takers[resource](source, found) if resource in self._takers else ()
+        except InvalidInput as error:
+            self._unread[source] = _place(resource, name), str(error)
+            return ()
+
+    def _take_service(self, source: Source, found: Service | None) -> set[str]:
+        return _service_ips(self._services.take_service(source.object, found))
+
+    def _take_slice(self, source: Source, found: EndpointSlice | None) -> set[str]:
+        return _service_ips(self._services.take_slice(source.object, found))
+
+    def _take_node(self, source: Source, found: Node | None) -> set[str]:
+        touched = _service_ips(self._services.take_node(source.name, known=found is not None))
+        touched |= self._put(source, None if found is None else translate_node(found))
+        return touched | self._put_all(self._calico.take_node(source.name, found))
+
+    def _take_pool(self, source: Source, found: IPAddressPool | None) -> frozenset[str]:
+        return self._put(source, None if found is None else translate_pool(found))
+
+    def _take_configuration(self, source: Source, found: BGPConfiguration | None) -> tuple[str]:
+        if found is None:
+            self._configurations.pop(source.name, None)
+        else:
+            self._configurations[source.name] = found
+        return (_SETTINGS,)
+
+    def _take_peer(self, source: Source, found: BGPPeer | None) -> set[str]:
+        return self._put_all(self._calico.take_peer(source, found))
+
+    def _take_filter(self, source: Source, found: BGPFilter | None) -> set[str]:
+        return self._put_all(self._calico.take_filter(source, found))
+
+    def _take_own(self, source: Source, found: Any) -> Iterable[str]:  # noqa: ANN401  structs made at run time
+        kind = BY_PLURAL[source.resource]
+        at = kind.path(source.name)
+        document = None if found is None else own.decode(kind, found)
+        if found is None:
+            self._revisions.pop(at, None)
+        else:
+            self._revisions[at] = int(found.metadata.resource_version or 0)
+        if kind.struct is ServiceIP:
+            claim = document if isinstance(document, ServiceIP) else None
+            return _service_ips(self._services.take_claim(Address(at.removeprefix(_SERVICE_IPS)), claim))
+        if kind.struct is BGPSettings:
+            self._own_settings = document if isinstance(document, BGPSettings) else None
+            return (_SETTINGS,)
+        return self._put(source, document)
+
+    def _put(self, source: Source, document: Document | None) -> frozenset[str]:
+        return self._layers.put(source, {} if document is None else {documents.path(document): document})
+
+    def _put_all(self, found: Mapping[Source, Mapping[str, Document]]) -> set[str]:
+        return {path for source, made in found.items() for path in self._layers.put(source, made)}
+
+    def _settle(self, touched: Iterable[str]) -> dict[str, Document | None]:
+        """Make the documents at these paths anew; return those that differ."""
+        different: dict[str, Document | None] = {}
+        for path in touched:
+            before, after = self._documents.get(path), self._document(path)
+            self._impossible.pop(path, None)
+            if after == before:
+                continue
+            if after is None:
+                del self._documents[path]
+            else:
+                try:
+                    validate.check(path, after)
+                except InvalidInput as error:
+                    self._impossible[path] = str(error)
+                    continue
+                self._documents[path] = after
+            different[path] = after
+        self._tell_broken()
+        return different
+
+    def _document(self, path: str) -> Document | None:
+        if path.startswith(_SERVICE_IPS):
+            return self._services.document(Address(path.removeprefix(_SERVICE_IPS)))
+        if path == _SETTINGS:
+            return self._settings_document()
+        return self._layers.document(path)
+
+    def _settings_document(self) -> BGPSettings | None:
+        said = self._own_settings or self._configurations.get(DEFAULT) or self._settings.cluster_ips
+        return self._configured().settings if said or any(self._pools()) else None
+
+    def _configured(self) -> Configured:
+        found = self._configurations.get(DEFAULT)
+        return configure(self._own_settings, found, self._pools(), self._settings.cluster_ips)
+
+    def _pools(self) -> Iterator[Pool]:
+        for path in self._layers.beneath("pools/"):
+            pool = self._layers.document(path)
+            if isinstance(pool, Pool):
+                yield pool
+
+    def _tell_broken(self) -> None:
+        told = {**self._impossible, **dict(self._unread.values())}
+        if told != self._broken:
+            self._broken.clear()
+            self._broken.update(told)
+
+
+def _source(resource: Resource, name: ObjectName) -> Source:
+    rank = 0 if resource.group == GROUP else 1
+    return Source(rank, str(resource), name.namespace, name.name)
+
+
+def _place(resource: Resource, name: ObjectName) -> str:
+    """Return where an object that cannot be read is told: at its document's path, if it has one."""
+    if resource in BY_RESOURCE:
+        try:
+            return BY_RESOURCE[resource].path(name.name)
+        except InvalidInput:
+            # a name that names no document; the object itself must then be named
+            return str(_source(resource, name))
+    return str(_source(resource, name))
+
+
+def _service_ips(addresses: Iterable[Address]) -> set[str]:
+    return {f"{_SERVICE_IPS}{address}" for address in addresses}
