@@ -37,7 +37,13 @@ _FILES = (
 def open_host(settings: Settings, *, prepared: bool = True) -> LinuxHost:
     """Return the drivers of the network namespace we are in; raises `DataplaneError` without the rights."""
     foreign = frozenset(settings.foreign_interfaces)
-    return LinuxHost(DhcpDriver(), metadata_port=settings.metadata.port, foreign=foreign, prepared=prepared)
+    return LinuxHost(
+        DhcpDriver(),
+        metadata_port=settings.metadata.port,
+        foreign=foreign,
+        prepared=prepared,
+        service_proxy=bool(settings.store.kubeconfig),
+    )
 
 
 def load_skeleton(settings: Settings) -> None:

@@ -59,6 +59,7 @@ _SHARED = (
     "settings/",
     "nodes/",
     "fences/",
+    "eligibility/",
     "status/",
 )
 
@@ -203,6 +204,7 @@ class Process:
 
     def _node(self) -> Node:
         agent = self._agent
+        guests = unanswered() if agent.workloads else ""
         return Node(
             name=self._settings.node,
             addresses=self._settings.addresses,
@@ -213,7 +215,7 @@ class Process:
             service_ips=len(agent.service_ips),
             held=agent.parts.caution.cause,
             draining=agent.desired.here.preference is Class.DRAIN,
-            problems=(*map(str, agent.parts.bird.problems), *filter(None, (agent.parts.caution.problem, unanswered()))),
+            problems=(*map(str, agent.parts.bird.problems), *filter(None, (agent.parts.caution.problem, guests))),
         )
 
 

@@ -37,10 +37,10 @@ async def beating(story: Story, pulse: Pulse | None = None) -> Process:
 
 async def test_a_session_that_is_lost_is_news_and_one_more_workload_can_wait(tmp_path: Path) -> None:
     story = Story(tmp_path)
-    story.listed()
+    story.listed(port(id="first", interface="tap9", fixed_ips=()))
     process = await beating(story)
     story.changed(port())
-    assert (1, False) == (process._node().workloads, process._is_news())
+    assert (2, False) == (process._node().workloads, process._is_news())
     story.bird.up = ()
     story.look(2)
     assert process._is_news()
