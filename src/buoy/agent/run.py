@@ -20,7 +20,6 @@ from buoy.agent.announcements import Announcements
 from buoy.agent.answers import Answers
 from buoy.agent.caution import Caution
 from buoy.agent.dhcp import unanswered
-from buoy.agent.health import Pulse, serve
 from buoy.agent.host import open_host
 from buoy.agent.inspect import listen
 from buoy.agent.kept import Draining, Kept
@@ -40,6 +39,7 @@ from buoy.planner.desired import Desired
 from buoy.planner.dhcp import guest_config
 from buoy.planner.peering import LocalNode
 from buoy.planner.wishes import Here
+from buoy.runtime.health import Pulse, serve
 from buoy.runtime.loop import Loop
 from buoy.runtime.settings import Settings
 from buoy.runtime.telemetry import AddressStates, Telemetry

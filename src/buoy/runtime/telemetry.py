@@ -36,7 +36,7 @@ def logger() -> structlog.stdlib.BoundLogger:
 
 
 class Telemetry:
-    """The metrics of one agent; one instance per process, its registry is served by `agent/health.py`."""
+    """The metrics of one agent; one instance per process, its registry is served by `health.py`."""
 
     def __init__(self) -> None:
         # one more line for each line, and a counter's reset tells a reader the same

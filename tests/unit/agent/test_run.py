@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from buoy.agent.health import Pulse
+from buoy.runtime.health import Pulse
 from buoy.agent.run import Process, run_agent
 from buoy.model import documents
 from buoy.model.address import Address

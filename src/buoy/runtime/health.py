@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`/metrics`, `/healthz` and `/readyz` of an agent.
+"""`/metrics`, `/healthz` and `/readyz` of a process.
 
 Alive means the loop has run lately; ready means a complete snapshot was
-reconciled once. Served by a thread of its own: a pass never waits for a reader.
+looked at once. Served by a thread of its own: a pass never waits for a reader.
 """
 
 import threading
