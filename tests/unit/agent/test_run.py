@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from buoy.runtime.health import Pulse
 from buoy.agent.run import Process, run_agent
 from buoy.model import documents
 from buoy.model.address import Address
 from buoy.model.errors import InvalidInput
 from buoy.model.snapshot import Batch, Identity, Snapshot
+from buoy.runtime.health import Pulse
 from buoy.runtime.settings import Settings
 from buoy.store.memory import MemoryStore
 from tests.unit.agent.story import Story

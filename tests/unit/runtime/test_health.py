@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from buoy.runtime.health import Pulse, serve
 from buoy.model.errors import InvalidInput
+from buoy.runtime.health import Pulse, serve
 from buoy.runtime.telemetry import Telemetry
 from tests.store.etcd_server import free_port
 
