@@ -13,6 +13,7 @@ import msgspec
 
 from buoy.dataplane.driver import Afresh, Disturbance, Flows, ServiceProxy
 from buoy.dataplane.fake_packet import (
+    PROXIED,
     UPLINK,
     WITH_HANDSHAKE,
     Delivered,
@@ -21,12 +22,14 @@ from buoy.dataplane.fake_packet import (
     allowed,
     resolves,
     route,
+    strays,
     translate,
 )
 from buoy.dataplane.fake_proxy import FakeProxy
 from buoy.model.address import Address
 from buoy.model.group import Side
 from buoy.model.nodestate import Announcement, Change, Entry, Failure, Flush, Key, Link, NodeState, Route, Step, Table
+from buoy.model.proxied import ProxyPort
 from buoy.planner.plan import endangered
 
 _OF_LINK = (Route, Announcement)
@@ -144,10 +147,14 @@ class Fake:
         if _tuple(packet) in self._replies:
             self._answered.add(_tuple(packet))
             return self._leave(self._replies[_tuple(packet)])
+        if self.service_proxy.forwards(packet.dst, ProxyPort(packet.proto, packet.dport)):
+            return Delivered(PROXIED, msgspec.structs.replace(packet, interface=PROXIED))
         if not allowed(self._entries, packet.interface, packet, Side.EGRESS):
             return Dropped(f"egress policy of {packet.interface}")
         seen = self._flows.get(_tuple(packet)) or self._translated(packet)
         outcome = self._leave(seen)
+        if packet.interface == UPLINK == getattr(outcome, "interface", "") and strays(self._entries, seen.dst):
+            return Dropped("astray")
         if isinstance(outcome, Delivered):
             if not allowed(self._entries, outcome.interface, seen, Side.INGRESS):
                 return Dropped(f"ingress policy of {outcome.interface}")

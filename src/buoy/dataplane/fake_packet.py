@@ -24,11 +24,15 @@ from buoy.model.nodestate import (
     PortGuard,
     Relay,
     Route,
+    Stray,
     Table,
 )
 from buoy.model.nodestate import Mapping as PortMapping
 
 UPLINK = "uplink"
+PROXIED = "service proxy"
+"""Where packets leave that the service proxy forwards, whatever it makes of them."""
+
 WITH_HANDSHAKE = ("tcp", "sctp")
 _NUMBERS = {"icmp": 1, "tcp": 6, "udp": 17, "icmpv6": 58, "sctp": 132}
 
@@ -102,6 +106,11 @@ def route(state: NodeState, dst: Address) -> str:
         return found.interface
     discards = (key.name[0] for key, entry in state.items() if isinstance(entry, Discard))
     return "" if any(contains(Prefix(prefix), dst) for prefix in discards) else UPLINK
+
+
+def strays(state: NodeState, dst: Address) -> bool:
+    """Tell whether what comes for a destination, and would go back where it came from, is dropped."""
+    return any(contains(Prefix(key.name[0]), dst) for key, entry in state.items() if isinstance(entry, Stray))
 
 
 def resolves(state: NodeState, interface: str, dst: Address) -> bool:

@@ -29,6 +29,10 @@ class FakeProxy:
         """Return what it does with each address; live."""
         return MappingProxyType(self._proxying)
 
+    def forwards(self, address: Address, port: ProxyPort) -> bool:
+        """Tell whether it forwards a port."""
+        return port in self._proxying.get(address, Proxying()).forwarded
+
     def become(self, mode: ProxyMode) -> None:
         """Come, go (NONE: with all it forwarded) or change mode."""
         self._news |= mode is not self._mode

@@ -15,7 +15,7 @@ from buoy.dataplane import netlink, nft_text, nft_wire
 from buoy.dataplane.driver import Disturbance
 from buoy.dataplane.nft_chains import CHAINS, Chains, chains_of
 from buoy.dataplane.nft_commit import Commit, prefix_set
-from buoy.dataplane.nft_elements import FOREIGN, STATIC, elements, entry_of, guard_of, ifname, kind, place
+from buoy.dataplane.nft_elements import FOREIGN, STATIC, elements, entry_of, guard_of, ifname, kind, place, prefix_key
 from buoy.dataplane.nft_prefixes import covered, interval, outermost, prefixes_of
 from buoy.dataplane.nft_table import NftTable, keys_of
 from buoy.dataplane.nft_wire import Kind
@@ -33,8 +33,8 @@ from buoy.model.nodestate import (
     Key,
     NodeState,
     PortGuard,
-    Relay,
     Step,
+    Stray,
     Table,
 )
 from buoy.model.ownership import NFT_TABLE
@@ -52,8 +52,14 @@ TABLES = frozenset(
         Table.MAPPING,
         Table.DNAT,
         Table.EGRESS,
+        Table.STRAY,
     }
 )
+_OF_PREFIX: Mapping[Table, Entry] = {
+    Table.INTERNAL: Internal(),
+    Table.MEMBER: GroupMember(),
+    Table.STRAY: Stray(),
+}
 _GONE = "No such file or directory"
 _DAMAGED_GROUP = GroupRules((Rule(side=Side.INGRESS, family=0),))
 _DAMAGED_COMBINATION = Combination(("(damaged)",))
@@ -218,7 +224,7 @@ class Nft:
         wished = self._commit.wished
         for name in wished.keys() - set(self._table.set_names()):
             # prefixes nested in others are told by no element: they go with their set
-            changed |= {_prefix_key(name, prefix) for prefix in wished.pop(name)}
+            changed |= {prefix_key(name, prefix) for prefix in wished.pop(name)}
         for name in self._table.set_names():
             if kind(name) is Kind.INTERVAL and (content := self._table.content(name)):
                 known = wished.setdefault(name, set())
@@ -235,7 +241,7 @@ class Nft:
                 keys.add(Key(Table.GROUP if told[0][0] == "g" else Table.COMBINATION, (told[1],)))
         for name in self._table.set_names():
             if kind(name) is Kind.INTERVAL:
-                keys |= {_prefix_key(name, prefix) for prefix in self._commit.wished.get(name, ())}
+                keys |= {prefix_key(name, prefix) for prefix in self._commit.wished.get(name, ())}
             elif kind(name) is Kind.HASH:
                 keys |= {key for at in self._table.content(name) for key in keys_of(name, at)}
         return keys
@@ -249,8 +255,7 @@ class Nft:
         if name is not None:
             prefix = Prefix(key.name[-1])
             present = prefix in self._commit.wished.get(name, ()) and covered(prefix, self._table.content(name).keys())
-            plain = Internal() if key.table is Table.INTERNAL else GroupMember()
-            return plain if present else None
+            return _OF_PREFIX[key.table] if present else None
         return self._element_entry(key)
 
     def _chain_entry(self, key: Key) -> Entry | None:
@@ -275,18 +280,8 @@ class Nft:
     def _element_entry(self, key: Key) -> Entry | None:
         name, raw = place(key)
         data = self._table.content(name).get((raw, b""))
-        if data is None:
-            return None
-        if key.table is Table.RELAY:
-            return Relay()
-        return GroupMember() if key.table is Table.MEMBER else entry_of(key, data)
+        return None if data is None else entry_of(key, data)
 
 
 def _table(step: Step) -> Table | None:
     return step.act.key.table if isinstance(step.act, Change) else None
-
-
-def _prefix_key(name: str, prefix: Prefix) -> Key:
-    """Return the key of a prefix in an interval set."""
-    group = identity(name)
-    return Key(Table.INTERNAL, (prefix,)) if group is None else Key(Table.MEMBER, (group[1], prefix))

@@ -117,6 +117,8 @@ def prefix_set(key: Key) -> str | None:
     """Return the interval set a key's prefix is in, or None for a key that is an element of its own."""
     if key.table is Table.INTERNAL:
         return f"internal{family(Prefix(key.name[0]))}"
+    if key.table is Table.STRAY and not is_host(Prefix(key.name[0])):
+        return f"straynet{family(Prefix(key.name[0]))}"
     if key.table is Table.MEMBER and not is_host(Prefix(key.name[1])):
         return member_set(key.name[0], family(Prefix(key.name[1])), host=False)
     return None

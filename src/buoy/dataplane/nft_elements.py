@@ -4,17 +4,28 @@
 Promises: two entries with the same elements are the same to the kernel; every
 element of a static set belongs to exactly one key. Keys are bytes as the kernel
 compares them: each part of a concatenation padded to four bytes, interface names
-to sixteen. Prefixes of INTERNAL and MEMBER are in `nft_prefixes.py`.
+to sixteen. Prefixes of INTERNAL, MEMBER and STRAY are in `nft_prefixes.py`.
 """
 
 from collections.abc import Iterator
 from typing import TypeAlias
 
 from buoy.dataplane.nft_wire import Element, Kind
-from buoy.model.address import Address, Mac, Prefix, family, is_host, packed, split, unpacked
+from buoy.model.address import Address, Mac, Prefix, family, host_prefix, is_host, packed, split, unpacked
 from buoy.model.errors import Bug, InvalidInput
 from buoy.model.group import Side
-from buoy.model.nodestate import Dnat, Egress, Entry, Key, Mapping, PortGuard, Table
+from buoy.model.nodestate import (
+    Dnat,
+    Egress,
+    Entry,
+    GroupMember,
+    Key,
+    Mapping,
+    PortGuard,
+    Relay,
+    Stray,
+    Table,
+)
 from buoy.render.nft_names import combination_chain, identity, member_set
 from buoy.render.nft_skeleton import SETS
 
@@ -31,6 +42,8 @@ GUARD_SETS = (
     "sourcenet6",
 )
 _NAMES = {Table.DNAT: "fip", Table.EGRESS: "egress", Table.MAPPING: "mapped", Table.RELAY: "relay"}
+_PRESENT: dict[Table, Entry] = {Table.RELAY: Relay(), Table.MEMBER: GroupMember(), Table.STRAY: Stray()}
+"""Entries of which the presence says all."""
 _PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "dccp": 33, "icmpv6": 58, "sctp": 132, "udplite": 136}
 _NUMBERS = {number: name for name, number in _PROTOCOLS.items()}
 FOREIGN = "foreign"
@@ -43,7 +56,7 @@ def kind(name: str) -> Kind:
         return Kind.VERDICT
     if name.startswith("sourcenet"):
         return Kind.CONCAT
-    return Kind.INTERVAL if name.startswith(("internal", "n4-", "n6-")) else Kind.HASH
+    return Kind.INTERVAL if name.startswith(("internal", "straynet", "n4-", "n6-")) else Kind.HASH
 
 
 def elements(key: Key, entry: Entry) -> frozenset[Placed]:
@@ -59,6 +72,9 @@ def place(key: Key) -> tuple[str, bytes]:
     if key.table is Table.MEMBER:
         address = split(Prefix(key.name[1]))[0]
         return member_set(key.name[0], family(address), host=True), packed(address)
+    if key.table is Table.STRAY:
+        address = split(Prefix(key.name[0]))[0]
+        return f"stray{family(address)}", packed(address)
     if key.table not in _NAMES:
         raise Bug(f"{key} is no element")
     raw = packed(Address(key.name[0]))
@@ -153,14 +169,26 @@ def key_of(name: str, element: Element) -> Key | None:
         return Key(Table.EGRESS, (address,))
     if name.startswith("relay"):
         return Key(Table.RELAY, (address, unpacked(rest)))
+    if name.startswith("stray"):
+        return Key(Table.STRAY, (host_prefix(address),))
     if name.startswith("mapped"):
         protocol = _NUMBERS.get(rest[0], str(rest[0]))
         return Key(Table.MAPPING, (address, protocol, str(int.from_bytes(rest[4:6]))))
     return None
 
 
+def prefix_key(name: str, prefix: Prefix) -> Key:
+    """Return the key of a prefix in an interval set."""
+    group = identity(name)
+    if group is not None:
+        return Key(Table.MEMBER, (group[1], prefix))
+    return Key(Table.STRAY if name.startswith("stray") else Table.INTERNAL, (prefix,))
+
+
 def entry_of(key: Key, data: bytes) -> Entry:
-    """Return the entry of a map's element."""
+    """Return the entry of an element of a hash set or map."""
+    if key.table in _PRESENT:
+        return _PRESENT[key.table]
     if key.table is Table.DNAT:
         return Dnat(unpacked(data))
     if key.table is Table.EGRESS:

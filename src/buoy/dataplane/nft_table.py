@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 
 from buoy.dataplane import netlink, nft_wire
-from buoy.dataplane.nft_elements import GUARD_SETS, STATIC, Placed, interface_of, key_of, kind
+from buoy.dataplane.nft_elements import GUARD_SETS, STATIC, Placed, interface_of, key_of, kind, prefix_key
 from buoy.dataplane.nft_prefixes import prefixes_of
 from buoy.dataplane.nft_wire import Element, Kind
 from buoy.model.group import Side
@@ -156,10 +156,7 @@ def keys_of(name: str, place: tuple[bytes, bytes]) -> set[Key]:
     if kind(name) is not Kind.INTERVAL:
         key = key_of(name, Element(*place))
         return {key} if key else set()
-    group = identity(name)
-    if group is None:
-        return {Key(Table.INTERNAL, (prefix,)) for prefix in prefixes_of(*place)}
-    return {Key(Table.MEMBER, (group[1], prefix)) for prefix in prefixes_of(*place)}
+    return {prefix_key(name, prefix) for prefix in prefixes_of(*place)}
 
 
 def _chain_keys(name: str) -> set[Key]:

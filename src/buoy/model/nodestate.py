@@ -24,6 +24,7 @@ EGRESS         fixed address                              `Egress`
 RELAY          address, fixed address                     `Relay`
 DHCP           interface                                  `GuestConfig`
 DISCARD        prefix                                     `Discard`
+STRAY          prefix                                     `Stray`
 ANNOUNCEMENT   prefix                                     `Announcement`
 =============  =========================================  ===================
 """
@@ -40,7 +41,10 @@ from buoy.model.guest import GuestConfig
 
 
 class Table(enum.IntEnum):
-    """Kinds of entries, in the order in which they are built; swept in the reverse order."""
+    """Kinds of entries, in the order in which they are built; swept in the reverse order.
+
+    Announcements have phases of their own, wherever they stand here. The numbers are kept on disk.
+    """
 
     GROUP = 1
     MEMBER = 2
@@ -57,6 +61,7 @@ class Table(enum.IntEnum):
     DHCP = 13
     DISCARD = 14
     ANNOUNCEMENT = 15
+    STRAY = 16
 
 
 class Key(NamedTuple):
@@ -139,6 +144,14 @@ class Discard(msgspec.Struct, frozen=True):
     """A blackhole for a pool this node originates, so that unbound addresses do not loop."""
 
 
+class Stray(msgspec.Struct, frozen=True):
+    """What comes for this prefix, was translated by nobody and would leave as it came, is dropped: it would loop.
+
+    No blackhole, for that would also stop what the node itself sends before its service proxy sees it, and
+    what guests of this node send to addresses of the prefix that are served elsewhere.
+    """
+
+
 class Class(enum.IntEnum):
     """Preference of an announcement; the value is the metric of the route BIRD learns, the lowest is preferred.
 
@@ -173,6 +186,7 @@ Entry: TypeAlias = (
     | Egress
     | GuestConfig
     | Discard
+    | Stray
     | Announcement
 )
 

@@ -64,6 +64,7 @@ class Desired:
     def __init__(self, here: Here) -> None:
         self.computed = 0
         self.snapshot = _EMPTY
+        self.sight = Sight()
         self._roots = f"workloads/{here.node}"
         self._know(here)
         self._clear()
@@ -114,6 +115,11 @@ class Desired:
     def withheld(self) -> Mapping[Address, Withhold]:
         """The addresses that are not placed here, and why."""
         return {address: verdict for address, verdict in self.verdicts.items() if verdict is not None}
+
+    @property
+    def aggregates_withheld(self) -> Withhold | None:
+        """Why this node announces none of the prefixes of Services, None if it announces them or there are none."""
+        return self.wish("settings/bgp").refused
 
     def wish(self, subject: Subject) -> Wish:
         """Return what a subject wants, nothing if it wants nothing or is unknown."""
@@ -179,7 +185,7 @@ class Desired:
 
         `changed` None means: forget what was, compute everything.
         """
-        self.snapshot = snapshot
+        self.snapshot, self.sight = snapshot, sight
         if changed is None:
             before = Touched(None, frozenset(self._verdicts.won), self._workloads(self._wishes))
             self._clear()

@@ -23,6 +23,7 @@ from buoy.model.nodestate import (
     Neighbour,
     Relay,
     Route,
+    Stray,
     Table,
 )
 from buoy.model.pool import Direction
@@ -55,8 +56,10 @@ def translated(service: ServiceIP, served: Served, preference: Class) -> Iterato
 
 
 def proxied(address: Address, preference: Class) -> Iterator[tuple[Key, Bid[Entry]]]:
-    """Yield the announcement of an address to which the node's service proxy forwards."""
-    yield _want(Table.ANNOUNCEMENT, (host_prefix(address),), Announcement(None, preference))
+    """Yield the announcement of an address that the node's service proxy forwards, and the end of what it does not."""
+    prefix = host_prefix(address)
+    yield _want(Table.STRAY, (prefix,), Stray())
+    yield _want(Table.ANNOUNCEMENT, (prefix,), Announcement(None, preference))
 
 
 def _whole(service: ServiceIP, ready: Ready) -> Iterator[tuple[Key, Bid[Entry]]]:

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from buoy.model.address import Address, Prefix, contains, is_host, split
+from buoy.model.address import Address, contains, is_host, split
 from buoy.model.nodestate import Class
 from buoy.model.peer import BGPSettings
 from buoy.model.proxied import Advertised, Backing, Eligibility, Proxying, ProxyMode, ProxyPort
@@ -61,11 +61,11 @@ def excluded(node: str, reader: Reader) -> str:
 def _about(service: ServiceIP, backings: Iterable[Backing], **details: str) -> dict[str, str]:
     """Return what every reason may name; of several Services the namespace is that of the first."""
     names = [backing.service for backing in backings]
-    known = {"address": service.address, "service": _listed(names), "namespace": names[0].partition("/")[0]}
+    known = {"address": service.address, "service": listed(names), "namespace": names[0].partition("/")[0]}
     return {**known, **details}
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
     """Return names as a person reads them; of many the first ones."""
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return ", ".join(names[:_NAMED]) + more
@@ -124,7 +124,7 @@ def _role(service: ServiceIP, backing: Backing, node: str, reader: Reader) -> At
         return Attracting(backing)
     if node in backing.draining and not _successors(service.address, backing, reader):
         return Attracting(backing, last=True)
-    nodes = _listed(backing.ready or backing.draining) or "no node"
+    nodes = listed(backing.ready or backing.draining) or "no node"
     return Withhold(Reason.NO_LOCAL_ENDPOINT, _about(service, [backing], node=node, nodes=nodes))
 
 
@@ -157,7 +157,7 @@ def _unforwarded(service: ServiceIP, found: tuple[Attracting, ...], node: str, r
     missing = sorted(ports - proxying.forwarded)
     refused = [port for port in missing if port in proxying.refused]
     names = [f"{name.protocol} {name.port}" for name in refused or missing]
-    return Withhold(Reason.NOT_PROXIED_YET, {**about, "missing": _listed(names) or "any port"})
+    return Withhold(Reason.NOT_PROXIED_YET, {**about, "missing": listed(names) or "any port"})
 
 
 def _forwarded(ports: frozenset[ProxyPort], proxying: Proxying, relied: frozenset[ProxyPort] | None) -> bool:
@@ -169,8 +169,3 @@ def _forwarded(ports: frozenset[ProxyPort], proxying: Proxying, relied: frozense
     if relied is None:
         return bool(ports) and forwarded == ports
     return bool(forwarded) and ports & relied <= forwarded
-
-
-def prefixes_of(settings: BGPSettings) -> tuple[Prefix, ...]:
-    """Return the prefixes of Services that are announced as a whole, each once, sorted."""
-    return tuple(sorted({each.prefix for each in settings.advertise if is_aggregate(each)}))

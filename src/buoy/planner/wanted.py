@@ -86,10 +86,10 @@ def baseless(book: Book, announced: Collection[Key], wrong: Collection[Key]) -> 
 
 
 def _base(book: Book, announced: Key) -> Collection[Key]:
-    """Return what an announcement stands on: for an aggregate its discard, for an address all it needs."""
+    """Return what an announcement stands on: for an aggregate what ends its packets, for an address all it needs."""
     prefix = Prefix(announced.name[0])
-    discard = Key(Table.DISCARD, announced.name)
-    return {discard, *address_keys(book, split(prefix)[0])} if is_host(prefix) else {discard}
+    ends = {Key(Table.DISCARD, announced.name), Key(Table.STRAY, announced.name)}
+    return {*ends, *address_keys(book, split(prefix)[0])} if is_host(prefix) else ends
 
 
 def _targets(service: Wish) -> Iterator[Address]:

@@ -20,12 +20,14 @@ from buoy.model.nodestate import (
     Internal,
     Key,
     LinkSettings,
+    Stray,
     Table,
 )
 from buoy.model.peer import BGPSettings
 from buoy.model.reason import Reason, Withhold
 from buoy.model.service_ip import Mode, ServiceIP
 from buoy.model.workload import Workload
+from buoy.planner.aggregates import aggregates, aggregates_withheld, node_prefixes
 from buoy.planner.contest import Bid, Subject
 from buoy.planner.forwarding import proxied, routed, translated
 from buoy.planner.index import NOTHING, Reader, Wish, about
@@ -167,16 +169,20 @@ def subnet_wish(here: Here, subject: Subject, reader: Reader) -> Wish:
 
 
 def settings_wish(here: Here, subject: Subject, reader: Reader) -> Wish:
-    """Return the cluster's own prefixes: those inside, and the pools this node originates."""
+    """Return the cluster's own prefixes: those inside, and the pools, Services and pods this node announces for."""
     settings = reader.document(subject, BGPSettings)
     if settings is None:
         return NOTHING
     # An address of somebody's outranks an aggregate that happens to be as long.
     rank = (-1,)
+    withheld = aggregates_withheld(settings, here.node, reader)
+    told = [*settings.originate, *node_prefixes(settings, here.node, reader)]
+    told += [] if withheld else aggregates(settings)
     entries: dict[Key, Bid[Entry]] = {
         Key(Table.INTERNAL, (prefix,)): Bid(rank, Internal()) for prefix in settings.internal_prefixes
     }
-    for prefix in settings.originate:
-        entries[Key(Table.DISCARD, (prefix,))] = Bid(rank, Discard())
-        entries[Key(Table.ANNOUNCEMENT, (prefix,))] = Bid(rank, Announcement(None, here.preference))
-    return Wish(entries)
+    entries |= {Key(Table.DISCARD, (prefix,)): Bid(rank, Discard()) for prefix in settings.originate}
+    if withheld is None:
+        entries |= {Key(Table.STRAY, (prefix,)): Bid(rank, Stray()) for prefix in aggregates(settings)}
+    entries |= {Key(Table.ANNOUNCEMENT, (prefix,)): Bid(rank, Announcement(None, here.preference)) for prefix in told}
+    return Wish(entries, refused=withheld)

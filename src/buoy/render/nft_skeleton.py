@@ -15,6 +15,10 @@ whichever side may open flows.
 And whoever asks for an address makes the kernel remember the asker: all guests and
 the node's own links share one neighbour table of a thousand. So of each tap only some
 *new* askers are heard, by ARP as by neighbour discovery; known ones as often as they like.
+
+What comes for an announced Service and was translated by nobody would go back to whoever
+sent it, and come again: it is dropped where it is forwarded, after every service proxy has
+had its say (kube-proxy rejects at 0 and before).
 """
 
 from buoy.model.ownership import ARP_MARK, TAP_PREFIX
@@ -37,6 +41,8 @@ _PAIRS = (
     ("map", "egress", "type {a} : {a}"),
     ("set", "internal", "type {a}; flags interval"),
     ("set", "relay", "type {a} . {a}"),
+    ("set", "stray", "type {a}"),
+    ("set", "straynet", "type {a}; flags interval"),
     ("set", "source", "type ifname . ether_addr . {a}"),
     ("set", "sourcenet", "type ifname . ether_addr . {a}; flags interval"),
 )
@@ -134,6 +140,10 @@ _SNAT = _both(
         "snat ip to ip saddr map @egress4",
     )
 )
+# the longest prefix of such an address may be another node's: only what would go back where it came from is astray
+_STRAY = _both(
+    tuple(f"ip daddr @{name} fib daddr . iif oif exists drop" for name in ("stray4", "straynet4")),
+)
 _TO_GUEST = (
     *(rule.format("o") for rule in _NOT_OURS),
     "oifname @open accept",
@@ -157,6 +167,7 @@ CHAINS = {
     ),
     "output_nat": ("type nat hook output priority -100;", _DNAT),
     "input_policy": ("type filter hook input priority 0;", _TO_HOST),
+    "forward_stray": ("type filter hook forward priority 10;", _STRAY),
     "postrouting_nat": ("type nat hook postrouting priority 100;", _SNAT),
     "postrouting_policy": ("type filter hook postrouting priority 110;", _TO_GUEST),
 }

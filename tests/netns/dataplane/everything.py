@@ -15,6 +15,7 @@ from buoy.model.nodestate import (
     Mapping,
     PortGuard,
     Relay,
+    Stray,
     Table,
 )
 
@@ -60,4 +61,9 @@ EVERYTHING: dict[Key, Entry] = {
     Key(Table.DNAT, ("2001:db8:113::2",)): Dnat(Address("2001:db8:2::1")),
     Key(Table.EGRESS, ("192.0.2.1",)): Egress(Address("203.0.113.2")),
     Key(Table.EGRESS, ("2001:db8:2::1",)): Egress(Address("2001:db8:113::2")),
+    Key(Table.STRAY, ("203.0.113.0/24",)): Stray(),
+    Key(Table.STRAY, ("198.18.0.0/15",)): Stray(),
+    Key(Table.STRAY, ("203.0.113.5/32",)): Stray(),
+    Key(Table.STRAY, ("2001:db8:113::/48",)): Stray(),
+    Key(Table.STRAY, ("2001:db8:113::5/128",)): Stray(),
 }

@@ -20,6 +20,8 @@ from tests.netns.dataplane.world import World, failed, internal
     ("delete element inet buoy fip4 { 203.0.113.2 }", Key(Table.DNAT, ("203.0.113.2",))),
     ('delete element inet buoy to_guest { "tap1" }', Key(Table.GUARD, ("tap1",))),
     ("delete element inet buoy internal4 { 240.0.0.0/4 }", Key(Table.INTERNAL, ("240.0.0.0/4",))),
+    ("delete element inet buoy stray4 { 203.0.113.5 }", Key(Table.STRAY, ("203.0.113.5/32",))),
+    ("delete element inet buoy straynet6 { 2001:db8:113::/48 }", Key(Table.STRAY, ("2001:db8:113::/48",))),
     ("flush chain inet buoy gi-g1", Key(Table.GROUP, ("g1",))),
     ("flush chain inet buoy ce-c1", Key(Table.COMBINATION, ("c1",))),
     ("add element inet buoy m4-g2 { 198.51.100.99 }", Key(Table.MEMBER, ("g2", "198.51.100.99/32"))),

@@ -3,16 +3,18 @@
 
 from collections.abc import Callable
 
+import msgspec
 import pytest
 
 from buoy.dataplane.driver import Disturbance, Host
 from buoy.dataplane.fake import Fake, Killed
-from buoy.dataplane.fake_packet import Delivered, Dropped, Packet
+from buoy.dataplane.fake_packet import PROXIED, UPLINK, Delivered, Dropped, Packet
 from buoy.model.address import Address, Prefix
 from buoy.model.documents import Document
 from buoy.model.group import Member, Rule, SecurityGroup, Side
 from buoy.model.network import Subnet
-from buoy.model.nodestate import Change, Dnat, Egress, Flush, Key, Link, Phase, Step, Table
+from buoy.model.nodestate import Change, Dnat, Egress, Flush, Key, Link, Phase, Step, Stray, Table
+from buoy.model.proxied import ProxyPort
 from buoy.planner.desired import Desired
 from buoy.planner.plan import make_plan
 from buoy.planner.verify import mismatches
@@ -241,3 +243,16 @@ def test_a_flush_of_the_unanswered_leaves_what_was_answered() -> None:
     left = host.forward(own)
     assert isinstance(left, Delivered)
     assert SERVICE == left.packet.src
+
+
+def test_what_its_service_proxy_forwards_arrives_and_what_it_does_not_is_dropped_where_it_would_go_back() -> None:
+    host, address = fake(PORT), Address("203.0.113.5")
+    host.service_proxy.forward(address, [ProxyPort("tcp", 80)])
+    stray = Change(key(Table.STRAY, "203.0.113.0/24"), None, Stray())
+    assert isinstance(host.forward(outside(address)), Delivered)
+    assert UPLINK == getattr(host.forward(outside(address, dport=81)), "interface", None)
+    host.apply([Step(Phase.BUILD, stray)])
+    assert PROXIED == getattr(host.forward(outside(address)), "interface", None)
+    assert Dropped("astray") == host.forward(outside(address, dport=81))
+    from_inside = msgspec.structs.replace(guest(address), dport=81)
+    assert UPLINK == getattr(host.forward(from_inside), "interface", None)

@@ -5,7 +5,7 @@ import pytest
 
 from buoy.model.address import host_prefix
 from buoy.model.documents import Document
-from buoy.model.nodestate import Announcement, Class, Table
+from buoy.model.nodestate import Announcement, Class, Stray, Table
 from buoy.model.proxied import Eligibility, Kind, ProxyMode, ProxyPort
 from buoy.model.reason import Reason, Withhold
 from buoy.planner.desired import Desired
@@ -36,6 +36,8 @@ ABOUT = {"address": PUBLIC, "service": "shop/web", "namespace": "shop"}
 def announced(desired: Desired) -> Class | None:
     """Return as what the address is announced, None if it is not."""
     found = only(desired, Table.ANNOUNCEMENT).get(key(Table.ANNOUNCEMENT, host_prefix(PUBLIC)))
+    stray = only(desired, Table.STRAY).get(key(Table.STRAY, host_prefix(PUBLIC)))
+    assert (found and Stray()) == stray
     if found is None:
         return None
     assert isinstance(found, Announcement)
