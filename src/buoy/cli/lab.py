@@ -17,16 +17,21 @@ from buoy.cli import lab_guests, lab_machines
 from buoy.cli.context import Output, OutputOption, fail, show
 from buoy.cli.lab_options import (
     GUEST_COLUMNS,
+    KINDS,
     NODE_COLUMNS,
     SERVICE_COLUMNS,
     CommandArgument,
+    KindArgument,
     MachineArgument,
     MaybeService,
     NameOption,
+    NewNameOption,
+    ProxyOption,
     become,
 )
 from buoy.lab import launch, place
 from buoy.lab.control import LabError
+from buoy.lab.kubernetes import PROXY_MODES, Plan
 from buoy.lab.lab import DEFAULT_NAME, Lab
 
 app = typer.Typer(
@@ -43,11 +48,10 @@ app.add_typer(lab_guests.app, name="vm")
 
 @app.command()
 def up(
-    kind: Annotated[
-        str, typer.Argument(metavar="KIND", help="The kind of cloud: openstack.", autocompletion=lambda: ["openstack"])
-    ],
-    name: NameOption = DEFAULT_NAME,
-    nodes: Annotated[int, typer.Option("--nodes", help="How many compute nodes.")] = 2,
+    kind: KindArgument,
+    name: NewNameOption = "",
+    nodes: Annotated[int, typer.Option("--nodes", help="How many compute nodes, or Kubernetes nodes.")] = 2,
+    proxy: ProxyOption = PROXY_MODES[0],
     without: Annotated[
         list[str] | None,
         typer.Option("--without", metavar="SERVICE", help="Leave out a service, of all nodes or NODE/SERVICE."),
@@ -56,23 +60,36 @@ def up(
 ) -> None:
     """Build a lab and return once all its services are ready. Ctrl-C leaves nothing.
 
+    The first Kubernetes lab builds Kubernetes, which takes minutes; $KUBEBUILDER_ASSETS may hold its programs.
+
     \b
     Examples:
       buoy lab up openstack
       buoy lab up openstack --name second --nodes 5
       buoy lab up openstack --without neutron --without compute-2/bird
+      buoy lab up kubernetes --nodes 3 --proxy iptables
     """
-    if kind != "openstack":
-        fail(f"KIND: {kind!r} is not known; there is: openstack", 2)
+    if kind not in KINDS:
+        fail(f"KIND: {kind!r} is not known; there are: {', '.join(KINDS)}", 2)
     began = time.monotonic()
-    lab = Lab(name).up(nodes, without or (), _tell_news)
-    if output is not Output.TABLE:
+    lab = Lab(name or kind)
+    if kind == DEFAULT_NAME:
+        lab.up(nodes, without or (), _tell_news)
+    else:
+        lab.up_kubernetes(Plan(nodes=nodes, proxy=proxy, without=tuple(without or ())), _tell_news)
+    if output is Output.TABLE:
+        _say_up(lab, kind, time.monotonic() - began)
+    else:
         show(lab.services(), output, SERVICE_COLUMNS)
-        return
-    seconds = time.monotonic() - began
-    print(f"lab {name} is up in {seconds:.1f} s: access, controller, compute-1{f' … compute-{nodes}' * (nodes > 1)}")
-    chosen = "" if name == DEFAULT_NAME else f" --name {name}"
-    print(f'now: eval "$(buoy lab env{chosen})"; openstack network agent list')
+
+
+def _say_up(lab: Lab, kind: str, seconds: float) -> None:
+    names = [node["name"] for node in lab.status()["nodes"]]
+    first = next(place for place, name in enumerate(names) if name.endswith("-1"))
+    same_kind = " … ".join(dict.fromkeys((names[first], names[-1])))
+    print(f"lab {lab.name} is up in {seconds:.1f} s: {', '.join([*names[:first], same_kind])}")
+    chosen = f" --name {lab.name}" if lab.name != kind else ""
+    print(f'now: eval "$(buoy lab env{chosen})"; {KINDS[kind]}')
 
 
 @app.command()
@@ -179,5 +196,6 @@ def _tell_news(news: dict[str, Any]) -> None:
     if "up" in news:
         launch.ignore_interrupts()
         return
-    text = f"{news['ready']} is ready" if "ready" in news else f"making {news.get('doing')}"
+    making = f"making {news['doing']}" if "doing" in news else news.get("preparing", "")
+    text = f"{news['ready']} is ready" if "ready" in news else making
     print(f"… {text}", file=sys.stderr)

@@ -14,11 +14,14 @@ import typer
 
 from buoy.lab import place
 from buoy.lab.control import LabError
+from buoy.lab.kubernetes import PROXY_MODES
 from buoy.lab.lab import DEFAULT_NAME, Lab
 
 NODE_COLUMNS = ("name", "state", "address4", "address6")
 SERVICE_COLUMNS = ("node", "service", "stage", "restarts", "process")
 GUEST_COLUMNS = ("name", "node", "state", "interface", "mac", "addresses", "port")
+KINDS = {DEFAULT_NAME: "openstack network agent list", "kubernetes": "kubectl get nodes"}
+"""Kinds of clouds, each with a first command to try in it; a lab that is not named is called as its kind."""
 
 
 def labs() -> list[str]:
@@ -26,10 +29,16 @@ def labs() -> list[str]:
     return place.names()
 
 
+def _default_lab(name: str) -> str:
+    """Return the lab that is meant where none is named: of those called as their kind, the one that is up."""
+    up = labs()
+    return next((kind for kind in KINDS if kind in up), name) if name == DEFAULT_NAME else name
+
+
 def _found(look: Callable[[dict[str, Any], typer.Context], list[str]]) -> Callable[[typer.Context], list[str]]:
     def complete(ctx: typer.Context) -> list[str]:
         try:
-            return look(Lab(ctx.params.get("name") or DEFAULT_NAME).status(), ctx)
+            return look(Lab(_default_lab(ctx.params.get("name") or DEFAULT_NAME)).status(), ctx)
         except (LabError, OSError, ValueError):
             return []
 
@@ -58,7 +67,27 @@ def _services(status: dict[str, Any], ctx: typer.Context) -> list[str]:
 
 NameOption = Annotated[
     str,
-    typer.Option("--name", envvar="BUOY_LAB", help="Which lab, if there are several.", autocompletion=labs),
+    typer.Option(
+        "--name",
+        envvar="BUOY_LAB",
+        help="Which lab, if there are several.",
+        autocompletion=labs,
+        callback=_default_lab,
+        show_default="openstack, else kubernetes",
+    ),
+]
+NewNameOption = Annotated[
+    str, typer.Option("--name", envvar="BUOY_LAB", help="What to call it; as its kind if not given.")
+]
+KindArgument = Annotated[
+    str,
+    typer.Argument(metavar="KIND", help=f"The kind of cloud: {' or '.join(KINDS)}.", autocompletion=lambda: [*KINDS]),
+]
+ProxyOption = Annotated[
+    str,
+    typer.Option(
+        "--proxy", help=f"kube-proxy's mode: {' or '.join(PROXY_MODES)}.", autocompletion=lambda: [*PROXY_MODES]
+    ),
 ]
 NodeArgument = Annotated[
     str, typer.Argument(metavar="NODE", help="A node, such as compute-1.", autocompletion=_found(_nodes))

@@ -12,9 +12,10 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from buoy.lab import control, launch, login, openstack, place
+from buoy.lab import control, kube_binaries, kubernetes, launch, login, openstack, place
 from buoy.lab.command import into
 from buoy.lab.control import LabError
+from buoy.lab.kubernetes import Plan
 from buoy.lab.launch import Told, needs_user_namespace
 
 DEFAULT_NAME = "openstack"
@@ -37,6 +38,12 @@ class Lab:
         launch.start(openstack.topology(self.name, nodes, without), tell, _UP_SECONDS)
         return self
 
+    def up_kubernetes(self, plan: Plan | None = None, tell: Told = _silently) -> "Lab":
+        """Build a Kubernetes lab, its programs first if they never were; otherwise as `up`."""
+        programs = kube_binaries.provide(lambda text: tell({"preparing": text}))
+        launch.start(kubernetes.topology(self.name, plan or Plan(), programs), tell, _UP_SECONDS)
+        return self
+
     def down(self, *, keep_logs: bool = False) -> Path | None:
         """End the lab; return when nothing of it is left, with the place of its logs if they are kept."""
         return launch.stop(self.directory, keep_logs=keep_logs)
@@ -51,7 +58,8 @@ class Lab:
 
     def env(self) -> dict[str, str]:
         """Return the variables by which clients on the host reach the lab, PATH included."""
-        return {**self.status()["environment"], "PATH": _client_path()}
+        status = self.status()
+        return {**status["environment"], "PATH": _client_path(status["client_path"])}
 
     def command(self, machine: str, command: Sequence[str]) -> list[str]:
         """Return the words that run a command (none: a shell) in a node or guest when executed on the host.
@@ -65,7 +73,7 @@ class Lab:
         process = _process_of(descriptor)
         namespaces = ["mount", "uts", "ipc", "net", "pid"]
         user = ["--user", "--preserve-credentials"] if needs_user_namespace() else []
-        variables = [f"{name}={value}" for name, value in _inside(machine, is_guest=about["guest"]).items()]
+        variables = [f"{name}={value}" for name, value in _inside(machine, about).items()]
         return [*into(process, *namespaces), *user, "--wdns=/", "env", *variables, *command]
 
     def _log_in(self, guest: str, about: Mapping[str, Any], command: Sequence[str]) -> list[str]:
@@ -158,7 +166,8 @@ class Lab:
     def _alive(self) -> Path:
         if not self.is_up():
             known = ", ".join(place.names()) or "none"
-            raise LabError(f"there is no lab called {self.name} (up: {known}): start it with `buoy lab up openstack`")
+            remedy = "start one with `buoy lab up openstack` or `buoy lab up kubernetes`"
+            raise LabError(f"there is no lab called {self.name} (up: {known}): {remedy}")
         return self.directory
 
 
@@ -174,22 +183,16 @@ def _process_of(descriptor: int) -> int:
     raise LabError("the machine has just ended")
 
 
-def _client_path() -> str:
+def _client_path(first: Sequence[str]) -> str:
     checkout = Path(__file__).parents[3]
     environments = (".venv-openstack", ".venv-legacy", ".venv")
     ours = [str(checkout / name / "bin") for name in environments if (checkout / name / "bin").is_dir()]
-    return ":".join([*ours, launch.search_path()])
+    return ":".join([*first, *ours, launch.search_path()])
 
 
-def _inside(machine: str, *, is_guest: bool) -> Mapping[str, str]:
+def _inside(machine: str, about: Mapping[str, Any]) -> Mapping[str, str]:
     """Return the variables of a command inside a machine: clients speak to the controller itself there."""
-    if is_guest:
+    if about["guest"]:
         return {"PATH": f"/run/bin:{launch.SYSTEM_PATH}", "HOME": "/run/home/cirros"}
-    return {
-        "PATH": f"/run/bin:{_client_path()}",
-        "HOME": "/run/home/core",
-        "OS_AUTH_TYPE": "none",
-        "OS_ENDPOINT": f"http://192.168.8.2:{openstack.NEUTRON_PORT}",
-        "BUOY_ETCD": f"http://192.168.8.2:{openstack.ETCD_PORT}",
-        "PS1": f"core@{machine}$ ",
-    }
+    path = f"/run/bin:{_client_path(about['client_path'])}"
+    return {"PATH": path, "HOME": "/run/home/core", **about["inside"], "PS1": f"core@{machine}$ "}

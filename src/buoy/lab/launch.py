@@ -36,7 +36,7 @@ PROGRAMS = {
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 Told = Callable[[dict[str, Any]], None]
-"""Hears of progress: ``{"doing": TEXT}``, ``{"ready": SERVICE}``, in the end ``{"up": true}``.
+"""Hears of progress: ``{"preparing": TEXT}``, ``{"doing": TEXT}``, ``{"ready": SERVICE}``, last ``{"up": true}``.
 
 After that the lab stays, whatever happens to its starter."""
 _AS_ROOT = ("--user", "--map-root-user")
@@ -178,6 +178,9 @@ def _unshare(lab: Path, wanted: Topology, lock: int, theirs: socket.socket) -> N
     environment = {name: value.format_map(ports) for name, value in wanted.environment.items()}
     wanted = msgspec.structs.replace(wanted, environment=environment)
     (lab / "topology.json").write_bytes(topology.write(wanted))
+    for name, text in wanted.client_files.items():
+        (lab / name).touch(mode=0o600)
+        (lab / name).write_text(text.format_map(ports))
     place.logs(lab).mkdir()
     # forked off, so that the lab is nobody's child but the system's
     apart = ["--mount", "--pid", "--net", "--uts", "--ipc", "--fork", "--kill-child", "--mount-proc"]

@@ -13,7 +13,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from buoy.lab import configuration
-from buoy.lab.topology import Node, Probe, Service, Topology
+from buoy.lab.topology import Node, Probe, Service, Topology, leave_out
 from buoy.model.errors import InvalidInput
 
 MOST_NODES = 200
@@ -33,11 +33,10 @@ def topology(name: str, nodes: int, without: Collection[str] = ()) -> Topology:
     if not 1 <= nodes <= MOST_NODES:
         raise InvalidInput("--nodes", nodes, f"give 1 to {MOST_NODES}")
     computes = tuple(_compute(index) for index in range(1, nodes + 1))
-    _check_known(without, (_access(), _controller(), *computes))
     return Topology(
         kind="openstack",
         name=name,
-        nodes=tuple(_leave_out(node, without) for node in (_access(), _controller(), *computes)),
+        nodes=leave_out((_access(), _controller(), *computes), without),
         switch_address="192.168.8.254/24",
         relays={"etcd": (_address(2), ETCD_PORT), "neutron": (_address(2), NEUTRON_PORT)},
         environment={
@@ -46,29 +45,12 @@ def topology(name: str, nodes: int, without: Collection[str] = ()) -> Topology:
             "OS_AUTH_TYPE": "none",
             "OS_ENDPOINT": "http://{neutron}",
         },
+        inside={
+            "BUOY_ETCD": f"http://{_address(2)}:{ETCD_PORT}",
+            "OS_AUTH_TYPE": "none",
+            "OS_ENDPOINT": f"http://{_address(2)}:{NEUTRON_PORT}",
+        },
     )
-
-
-def _check_known(without: Collection[str], nodes: Collection[Node]) -> None:
-    keys = {f"{node.name}/{service.name}" for node in nodes for service in node.services}
-    names = {key.partition("/")[2] for key in keys}
-    for each in without:
-        if each not in keys | names:
-            raise InvalidInput(
-                "--without", each, f"give one of {', '.join(sorted(names))}, or one node's: NODE/SERVICE"
-            )
-
-
-def _leave_out(node: Node, without: Collection[str]) -> Node:
-    def left_out(key: str) -> bool:
-        return key in without or key.partition("/")[2] in without
-
-    kept = (
-        replace(service, after=tuple(key for key in service.after if not left_out(key)))
-        for service in node.services
-        if not left_out(f"{node.name}/{service.name}")
-    )
-    return replace(node, services=tuple(kept))
 
 
 def _address(number: int) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The lab's own network namespace: one bridge that all machines hang on, and what reaches them from there.
+"""The lab's own network namespace: a bridge that the machines hang on, and what reaches them from there.
 
 The lab's first process lives here. It reaches every machine over the bridge, so
 it can probe services and relay the host's loopback port into the controller;
@@ -9,62 +9,81 @@ all of the host's network that a lab ever holds.
 
 import asyncio
 import contextlib
+import functools
 import socket
+import ssl
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from buoy.lab.command import ip_batch
 from buoy.lab.machine import Machine
-from buoy.lab.topology import Node
+from buoy.lab.topology import Node, Topology
 from buoy.model.address import Address, packed
 
 BRIDGE = "switch"
 _CHUNK = 65536
 
 
-def build(address: str) -> None:
-    """Make the bridge, with the lab's own address on it, such as ``192.168.8.254/24``."""
-    ip_batch(
-        [
-            "link set lo up",
-            # without snooping: neighbour discovery must not wait for a querier that never comes
-            f"link add {BRIDGE} type bridge mcast_snooping 0",
-            f"address add {address} dev {BRIDGE}",
-            f"link set {BRIDGE} up",
-        ]
-    )
+def build(topology: Topology) -> None:
+    """Make a bridge for the switch, with the lab's own address on it, and one for each other segment."""
+    segments = {port.segment for node in topology.nodes for port in _ports(node)} | {BRIDGE}
+    # without snooping: neighbour discovery must not wait for a querier that never comes
+    bridges = [f"link add {each} type bridge mcast_snooping 0" for each in sorted(segments)]
+    up = [f"link set {each} up" for each in sorted(segments)]
+    ip_batch(["link set lo up", *bridges, f"address add {topology.switch_address} dev {BRIDGE}", *up])
 
 
 def disconnect(node: Node) -> None:
-    """Take a machine's eth0 away; raise `DataplaneError` if it has none."""
-    ip_batch([f"link delete {_port(node)}"])
+    """Take a machine's ports away; raise `DataplaneError` if it has none."""
+    ip_batch([f"link delete {port.name}" for port in _ports(node)])
+
+
+def silence(node: Node) -> None:
+    """Let the switch drop all that a machine sends and is sent, which the machine itself cannot see."""
+    ip_batch([f"link set {port.name} nomaster" for port in _ports(node)])
+
+
+def restore(node: Node) -> None:
+    """Undo `silence`."""
+    ip_batch([f"link set {port.name} master {port.segment}" for port in _ports(node)])
 
 
 def connect(node: Node, machine: Machine) -> None:
-    """Give a machine its eth0 with its addresses, plugged into the bridge."""
-    port = _port(node)
-    ip_batch(
-        [
-            f"link add {port} type veth peer name eth0 address {_mac(node)} netns {machine.holder}",
-            f"link set {port} master {BRIDGE} up",
+    """Give a machine its ports with their addresses, plugged into the bridges, and set its network up."""
+    outside, inside = [], []
+    for port in _ports(node):
+        outside += [
+            f"link add {port.name} type veth peer name {port.inside} address {port.mac} netns {machine.holder}",
+            f"link set {port.name} master {port.segment} up",
         ]
-    )
-    ip_batch(
-        [
-            f"address add {node.address4} dev eth0",
-            f"address add {node.address6} dev eth0 nodad",
-            "link set eth0 up",
-        ],
-        machine.holder,
-    )
+        inside += [
+            f"address add {port.address4} dev {port.inside}",
+            f"address add {port.address6} dev {port.inside} nodad",
+            f"link set {port.inside} up",
+        ]
+    ip_batch(outside)
+    ip_batch([*inside, *node.network], machine.holder)
 
 
-def _port(node: Node) -> str:
-    return f"sw-{node.name}"[:15]
+class _Port(NamedTuple):
+    name: str
+    inside: str
+    segment: str
+    address4: str
+    address6: str
+
+    @property
+    def mac(self) -> str:
+        """Made of the address: a machine that was off has it again, as others remember it."""
+        address = packed(Address(self.address4.partition("/")[0]))
+        return ":".join(f"{byte:02x}" for byte in (0x02, 0xB0, *address))
 
 
-def _mac(node: Node) -> str:
-    """Return a MAC made of the address: a machine that was off has it again, as others remember it."""
-    address = packed(Address(node.address4.partition("/")[0]))
-    return ":".join(f"{byte:02x}" for byte in (0x02, 0xB0, *address))
+def _ports(node: Node) -> Iterator[_Port]:
+    yield _Port(f"sw-{node.name}"[:15], "eth0", node.segment or BRIDGE, node.address4, node.address6)
+    for number, each in enumerate(node.uplinks, start=1):
+        name = f"sw{number}-{node.name}"[:15]
+        yield _Port(name, f"eth{number}", each.segment, each.address4, each.address6)
 
 
 async def answers(address: str, port: int) -> bool:
@@ -78,17 +97,25 @@ async def answers(address: str, port: int) -> bool:
     return True
 
 
-async def serves(address: str, port: int, path: str) -> bool:
-    """Tell whether an HTTP server answers a path with status 200."""
+async def serves(address: str, port: int, path: str, *, tls: bool = False) -> bool:
+    """Tell whether an HTTP server answers a path with status 200; who it is is not asked."""
     try:
         async with asyncio.timeout(2):
-            reader, writer = await asyncio.open_connection(address, port)
+            reader, writer = await asyncio.open_connection(address, port, ssl=_anybody() if tls else None)
             writer.write(f"GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n".encode())
             status = await reader.readline()
     except (OSError, TimeoutError):
         return False
     writer.close()
     return b" 200 " in status
+
+
+@functools.cache
+def _anybody() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 async def relay(listener: socket.socket, address: str, port: int) -> "asyncio.Server":

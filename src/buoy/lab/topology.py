@@ -6,7 +6,12 @@ one JSON file in the lab's directory. Paths of files are as the node sees them
 and lie under /etc, /run or /var/lib, which every node has for itself.
 """
 
+from collections.abc import Collection
+
 import msgspec
+from msgspec.structs import replace
+
+from buoy.model.errors import InvalidInput
 
 NAME_PATTERN = r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?"
 """Names of labs, nodes and guests: they become host names, file names and parts of interface names."""
@@ -17,6 +22,7 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     port: int = 0
     http: str = ""
+    tls: bool = False
     file: str = ""
 
 
@@ -38,6 +44,14 @@ class Service(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     quick: bool = False
 
 
+class Uplink(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One more Ethernet port of a machine, on a segment of its own beside the lab's switch."""
+
+    segment: str
+    address4: str
+    address6: str
+
+
 class Node(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A machine: one network, mount and UTS namespace with eth0 on the lab's switch."""
 
@@ -50,6 +64,12 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Whether guests may be booted here."""
     boot: tuple[str, ...] = ()
     """Command that runs to its end before the guests whenever the node is switched on again."""
+    segment: str = ""
+    """What eth0 hangs on; empty for the switch."""
+    uplinks: tuple[Uplink, ...] = ()
+    """eth1 and so on."""
+    network: tuple[str, ...] = ()
+    """Lines for ``ip -batch`` once its ports are there, at every boot."""
 
 
 class Topology(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -61,7 +81,37 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     switch_address: str
     relays: dict[str, tuple[str, int]] = {}
     environment: dict[str, str] = {}
-    """What `lab env` prints and what every command in a machine gets; relays stand as ``{neutron}`` and the like."""
+    """What `lab env` prints; relays stand as ``{neutron}`` and the like."""
+    inside: dict[str, str] = {}
+    """What every command in a machine, but not in a guest, gets."""
+    client_path: tuple[str, ...] = ()
+    """Directories of this lab's own clients."""
+    client_files: dict[str, str] = {}
+    """Files of the lab's directory that `lab env` names, with relays as in `environment`."""
+
+
+def leave_out(nodes: Collection[Node], without: Collection[str]) -> tuple[Node, ...]:
+    """Return the nodes without some services: ``bird`` for those of all nodes, ``compute-1/bird`` for one.
+
+    Raises `InvalidInput` for a service there is not.
+    """
+    keys = {f"{node.name}/{service.name}" for node in nodes for service in node.services}
+    names = {key.partition("/")[2] for key in keys}
+    for each in without:
+        if each not in keys | names:
+            raise InvalidInput(
+                "--without", each, f"give one of {', '.join(sorted(names))}, or one node's: NODE/SERVICE"
+            )
+    return tuple(_without(node, {key for key in keys if {key, key.partition("/")[2]} & {*without}}) for node in nodes)
+
+
+def _without(node: Node, keys: Collection[str]) -> Node:
+    kept = (
+        replace(service, after=tuple(key for key in service.after if key not in keys))
+        for service in node.services
+        if f"{node.name}/{service.name}" not in keys
+    )
+    return replace(node, services=tuple(kept))
 
 
 def write(topology: Topology) -> bytes:

@@ -25,8 +25,8 @@ from buoy.lab.topology import Node, Service, Topology
 from buoy.model.errors import BuoyError
 
 _ROUTER = """
-for family in ipv4/ip_forward ipv6/conf/all/forwarding ipv4/fib_multipath_hash_policy; do
-  echo 1 > /proc/sys/net/$family
+for key in ipv4/ip_forward ipv6/conf/all/forwarding ipv4/fib_multipath_hash_policy ipv6/fib_multipath_hash_policy; do
+  echo 1 > /proc/sys/net/$key
 done
 for loose in all default; do echo 0 > /proc/sys/net/ipv4/conf/$loose/rp_filter; done
 echo 0 > /proc/sys/net/ipv6/conf/all/accept_dad
@@ -50,7 +50,7 @@ class World:
 
     def build(self, tell: Callable[[str], None]) -> None:
         """Make switch and machines; raise `DataplaneError` with what the host said if it cannot be."""
-        switch.build(self.topology.switch_address)
+        switch.build(self.topology)
         hosts = "127.0.0.1 localhost\n::1 localhost\n" + "".join(
             f"{address.partition('/')[0]} {node.name}\n"
             for node in self.topology.nodes
@@ -100,6 +100,7 @@ class World:
             "name": self.topology.name,
             "kind": self.topology.kind,
             "environment": self.topology.environment,
+            "client_path": self.topology.client_path,
             "nodes": [
                 {
                     "name": node.name,
@@ -120,7 +121,8 @@ class World:
         A QEMU guest has none to enter: of it, its ``node`` and the ``addresses`` it was booted with.
         """
         if name not in self._guests:
-            return Entrance(self._machine(name).holder, {"guest": False})
+            known = {"guest": False, "inside": self.topology.inside, "client_path": self.topology.client_path}
+            return Entrance(self._machine(name).holder, known)
         one = self._guests[name]
         self._machine(one.plug.node)
         if one.machine is None:
@@ -257,7 +259,7 @@ class World:
             return True
         address = self._nodes[unit.node].address4.partition("/")[0]
         if ready.http:
-            return await switch.serves(address, ready.port, ready.http)
+            return await switch.serves(address, ready.port, ready.http, tls=ready.tls)
         if ready.port:
             return await switch.answers(address, ready.port)
         return inside(ready.file).exists()

@@ -71,7 +71,7 @@ def test_completion_offers_commands_options_and_kinds() -> None:
     assert {"account", "auth", "status"} == set(complete("buoy store "))
     assert {"--address", "--asn"} <= set(complete("buoy peer add x --a"))
     assert ["agent", "writer", "reader"] == complete("buoy store account add ")
-    assert ["openstack"] == complete("buoy lab up ")
+    assert ["openstack", "kubernetes"] == complete("buoy lab up ")
 
 
 @pytest.mark.parametrize("line", ["buoy lab node stop ", "buoy lab vm exec ", "buoy lab service kill compute-1 "])

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pods as the kernel has them: a process in a network namespace of its own, a veth pair, a route to each address.
+
+Promises that a pod outlives the kubelet that made it and is found by the next one, and that one half made
+is undone by it. The tricky thing is the node's end of the pair: its address is of link scope, so that
+kube-proxy's masquerading takes the node's own, as with Calico.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from buoy.lab.command import ip_batch
+from buoy.model.errors import DataplaneError
+
+DIRECTORY = "/run/kubelet/pods"
+_SERVER = Path(__file__).with_name("pod_server.py")
+_GATEWAY4, _GATEWAY6 = "169.254.1.1", "fe80::1"
+_SCRIPT = """
+hostname "$0"
+echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad
+ip link set lo up
+echo made
+ip -batch - && exec "$@"
+"""
+
+
+class Sandbox(msgspec.Struct, kw_only=True):
+    """A pod's place; `addresses` are IPv4, IPv6, both or, with the node's network, none."""
+
+    uid: str
+    namespace: str
+    name: str
+    addresses: tuple[str, ...]
+    ports: tuple[str, ...]
+    process: int = 0
+    complete: bool = False
+
+    @property
+    def interface(self) -> str:
+        """The node's end of the pair."""
+        return f"pod{self.uid.replace('-', '')[:11]}"
+
+
+def make(wanted: Sandbox, directory: Path, log: Path) -> Sandbox:
+    """Start a pod and return it once it listens; raise `DataplaneError`, leaving nothing."""
+    server = [sys.executable, "-I", "-S", str(_SERVER), wanted.name, wanted.uid, *wanted.ports]
+    apart = ["unshare", "--net", "--uts", "/bin/sh", "-c", _SCRIPT, wanted.name] if wanted.addresses else []
+    with log.open("ab") as complaints:
+        shell = subprocess.Popen(
+            [*apart, *server], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints,
+            cwd="/", start_new_session=True, text=True,
+        )  # fmt: skip
+    assert shell.stdin is not None
+    assert shell.stdout is not None
+    made = msgspec.structs.replace(wanted, process=shell.pid)
+    _write(directory, made)
+    try:
+        if made.addresses:
+            _expect(shell.stdout.readline(), "made", log)
+            ip_batch(_node_side(made))
+            shell.stdin.write("".join(f"{line}\n" for line in _pod_side(made)))
+        shell.stdin.close()
+        _expect(shell.stdout.readline(), "listening", log)
+    except (DataplaneError, OSError):
+        remove(made, directory)
+        raise
+    shell.stdout.close()
+    made.complete = True
+    _write(directory, made)
+    return made
+
+
+def remove(sandbox: Sandbox, directory: Path) -> None:
+    """End a pod and take its link away; one that is gone is a success."""
+    if is_alive(sandbox):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(sandbox.process, signal.SIGKILL)
+    with contextlib.suppress(DataplaneError):  # the namespace takes the pair along when it goes
+        ip_batch([f"link delete {sandbox.interface}"])
+    _file(directory, sandbox).unlink(missing_ok=True)
+
+
+def is_alive(sandbox: Sandbox) -> bool:
+    """Tell whether the pod's own process lives; another one may have got its number."""
+    try:
+        state = Path(f"/proc/{sandbox.process}/stat").read_text().rpartition(")")[2].split()[0]
+        words = Path(f"/proc/{sandbox.process}/cmdline").read_bytes().split(b"\0")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z" and sandbox.uid.encode() in words
+
+
+def read(directory: Path) -> Iterator[Sandbox]:
+    """Yield every pod in a kubelet's directory, complete or not; there may be no such directory."""
+    for file in sorted(directory.glob("*.json")):
+        with contextlib.suppress(FileNotFoundError, msgspec.DecodeError):  # it may just go
+            yield msgspec.json.decode(file.read_bytes(), type=Sandbox)
+
+
+def _expect(line: str, word: str, log: Path) -> None:
+    if line.strip() != word:
+        raise DataplaneError("starting a pod", log.read_text().strip() or "it ended")
+
+
+def _write(directory: Path, sandbox: Sandbox) -> None:
+    place = _file(directory, sandbox)
+    unfinished = place.with_suffix(".new")
+    unfinished.write_bytes(msgspec.json.encode(sandbox))
+    unfinished.rename(place)
+
+
+def _file(directory: Path, sandbox: Sandbox) -> Path:
+    return directory / f"{sandbox.uid}.json"
+
+
+def _node_side(sandbox: Sandbox) -> list[str]:
+    link = sandbox.interface
+    return [
+        f"link add {link} type veth peer name eth0 netns {sandbox.process}",
+        f"address add {_GATEWAY4}/32 dev {link} scope link",
+        f"address add {_GATEWAY6}/64 dev {link} nodad",
+        f"link set {link} up",
+        *(f"route add {address} dev {link}" for address in sandbox.addresses),
+    ]
+
+
+def _pod_side(sandbox: Sandbox) -> list[str]:
+    lines = ["link set eth0 up", f"route add {_GATEWAY4} dev eth0 scope link"]
+    for address in sandbox.addresses:
+        lines.append(f"address add {address} dev eth0" + (" nodad" if ":" in address else ""))
+        lines.append(f"route add default via {_GATEWAY6 if ':' in address else _GATEWAY4} dev eth0")
+    return lines
