@@ -6,11 +6,11 @@ status is ours only if its address lies in a pool of ours or is claimed for the
 object; everything else there belongs to somebody else and is written back as read.
 """
 
+import re
 from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 
-from buoy.model.address import Address
 from buoy.model.service_ip import Owner, ServiceIP
 
 FINALIZER = "service.kubernetes.io/load-balancer-cleanup"
@@ -32,6 +32,9 @@ class Entry(NamedTuple):
         return str(self.said.get("ip") or "")
 
 
+_PASSING = re.compile(r" \([^()]*\)| until \S+Z")
+
+
 class Condition(NamedTuple):
     """Our condition: `status` is True or False, `since` when that last changed (RFC 3339)."""
 
@@ -41,8 +44,15 @@ class Condition(NamedTuple):
     since: str = ""
 
     def says(self, other: "Condition | None") -> bool:
-        """Tell whether two conditions say the same, since whenever."""
-        return other is not None and self[:3] == other[:3]
+        """Tell whether two conditions say the same, since whenever.
+
+        How full a pool is in figures, and until when: that changes with every neighbour, and must not write to all.
+        """
+        return other is not None and self[:2] == other[:2] and _gist(self.message) == _gist(other.message)
+
+
+def _gist(message: str) -> str:
+    return _PASSING.sub("", message)
 
 
 class Subject(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,22 +79,15 @@ class Claim(NamedTuple):
     version: str
 
 
-class Grant(NamedTuple):
-    """An address that the object is to have."""
-
-    address: Address
-    pool: str
-    sharing: str = ""
-
-
 class Granted(NamedTuple):
-    """What the object is to have, in the order its status shall show it, and what is to be said of it."""
+    """What the object is to have: the claims on it, in the order its status shows them, and what is to be said."""
 
-    grants: tuple[Grant, ...]
-    reason: str
-    message: str
-    complete: bool = True
-    """False: what it asked for is refused, and it keeps what it has."""
+    claims: tuple[ServiceIP, ...]
+    said: Condition
+    externals: tuple[ServiceIP, ...] = ()
+    """Claims on addresses it names itself, which its status does not show."""
+    warning: bool = False
+    """Whether something of what it asked for is refused."""
 
 
 class Refused(NamedTuple):
@@ -95,8 +98,3 @@ class Refused(NamedTuple):
 
 
 Answer: TypeAlias = Granted | Refused
-
-
-def same_owner(one: Owner, other: Owner) -> bool:
-    """Tell whether two owners have one name; a life that began anew has the same name and another uid."""
-    return (one.kind, one.namespace, one.name, one.cluster) == (other.kind, other.namespace, other.name, other.cluster)

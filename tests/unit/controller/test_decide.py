@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from buoy.controller.decide import decide
 from buoy.controller.step import Finalize, Publish, Release, Step, Take, Tell
-from buoy.controller.subject import FINALIZER, Claim, Condition, Entry, Grant, Granted, Refused, Subject
+from buoy.controller.subject import FINALIZER, Claim, Condition, Entry, Granted, Refused, Subject
 from buoy.model.address import Address
 from buoy.model.service_ip import Mode, Owner, ServiceIP
 
@@ -26,8 +26,8 @@ OUTSIDE = {"ip": "198.51.100.9", "ipMode": "VIP"}
 NAMED = {"hostname": "lb.example.net"}
 
 
-def granted(*addresses: Address, message: str = "from pool public", complete: bool = True) -> Granted:
-    return Granted(tuple(Grant(at, "public") for at in addresses), "Allocated", message, complete)
+def granted(*addresses: Address, message: str = "from pool public") -> Granted:
+    return Granted(tuple(claim(at).document for at in addresses), Condition(True, "Allocated", message))
 
 
 def claim(at: Address, *owners: Owner, released: dt.datetime | None = None, sharing: str = "") -> Claim:
@@ -100,9 +100,24 @@ def test_a_condition_keeps_the_moment_of_its_status_while_only_its_message_chang
 
 
 def test_a_service_that_asks_for_what_cannot_be_had_keeps_what_it_has_and_is_told() -> None:
-    steps = decide(HAS_ONE, (claim(ONE),), FULL, NOW)
-    message = "keeps 192.0.2.1; pool public is full"
-    assert (Publish(None, Condition(False, "PoolFull", message, THEN)), Tell(True, "PoolFull", message)) == steps
+    said = Condition(False, "PoolFull", "192.0.2.1 from pool public; pool sales is full")
+    steps = decide(HAS_ONE, (claim(ONE),), Granted((MINE,), said, warning=True), NOW)
+    assert (Publish(None, said._replace(since=THEN)), Tell(True, "PoolFull", said.message)) == steps
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("public: full (4 of 4)", "public: full (4 of 4, 1 held down until 2026-11-21T12:05:00Z)"),
+        (
+            "was released and is held down until 2026-11-21T12:05:00Z",
+            "was released and is held down until 2026-11-21T12:09:00Z",
+        ),
+    ],
+)
+def test_a_refusal_that_changes_only_in_figures_is_not_written_again(before: str, after: str) -> None:
+    told = replace(NEW, condition=Condition(False, "PoolFull", before, THEN))
+    assert () == decide(told, (), Refused("PoolFull", after), NOW)
 
 
 def test_a_wiped_status_is_restored_without_an_event() -> None:
@@ -152,23 +167,16 @@ def test_another_address_is_claimed_and_shown_before_the_old_one_is_released() -
     assert expected == steps
 
 
-def test_a_service_made_anew_under_its_name_takes_its_claim_up_again() -> None:
+def test_a_claim_of_an_earlier_life_is_written_over_as_it_stands() -> None:
     held = claim(ONE, FORMER, released=NOW)
     assert Take(MINE, "7") == decide(NEW, (held,), granted(ONE), NOW)[1]
 
 
-def test_a_service_made_anew_while_nobody_looked_has_its_claim_renamed() -> None:
-    assert Take(MINE, "7") == decide(NEW, (claim(ONE, FORMER),), granted(ONE), NOW)[1]
-
-
-def test_a_claim_that_another_one_released_has_only_the_new_owner() -> None:
-    assert Take(MINE, "7") == decide(NEW, (claim(ONE, OTHER, released=NOW),), granted(ONE), NOW)[1]
-
-
-def test_a_shared_address_names_all_who_have_it() -> None:
-    answer = Granted((Grant(ONE, "public", "mail"),), "Allocated", "shared")
-    take = decide(NEW, (claim(ONE, OTHER, sharing="mail"),), answer, NOW)[1]
-    assert Take(claim(ONE, OTHER, WEB, sharing="mail").document, "7") == take
+def test_an_address_it_names_itself_is_claimed_and_not_shown() -> None:
+    answer = Granted((), Condition(True, "Allocated", "its own"), externals=(MINE,))
+    plain = replace(NEW, writable=False)
+    told = (Publish(None, Condition(True, "Allocated", "its own", THEN)), Tell(False, "Allocated", "its own"))
+    assert (Finalize((FINALIZER,)), Take(MINE, ""), *told) == decide(plain, (), answer, NOW)
 
 
 def test_a_deleted_service_leaves_its_status_then_its_claim_then_its_finalizer() -> None:

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who has which address as the API server says it, as we are about to write it, and as Services show it.
+
+Promises that the ledger, by which addresses are chosen, knows all three. The tricky
+thing is what is under way: a claim that was decided on counts at once, so that no
+two decisions choose one address; and what some Service shows is taken, for whoever
+claims it and even if nobody does: packets for it go there.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+import msgspec
+
+from buoy.controller.subject import Claim
+from buoy.ipam.ledger import Ledger
+from buoy.model.address import Address
+from buoy.model.proxied import Backing, Kind
+from buoy.model.service_ip import Identity, ServiceIP
+from buoy.store.api_names import ObjectName
+
+
+class Books:
+    """The claims as they were last heard of, and the ledger over everything."""
+
+    def __init__(self) -> None:
+        self.ledger = Ledger()
+        self.claims: dict[Address, Claim] = {}
+        self._of: defaultdict[Identity, set[Address]] = defaultdict(set)
+        self._assumed: dict[Address, ServiceIP] = {}
+        self._shown_by: defaultdict[Address, set[ObjectName]] = defaultdict(set)
+        self._unreadable: set[Address] = set()
+
+    def put(self, at: Address, claim: Claim | None) -> Claim | None:
+        """Take in what an address's claim is now; return what it was."""
+        before = self.claims.pop(at, None)
+        self._unreadable.discard(at)
+        for owner in before.document.owners if before else ():
+            self._of[owner.identity].discard(at)
+        if claim is not None:
+            self.claims[at] = claim
+            for owner in claim.document.owners:
+                self._of[owner.identity].add(at)
+        self._refresh(at)
+        return before
+
+    def block(self, at: Address) -> None:
+        """Take an address for taken whose claim cannot be read."""
+        self._unreadable.add(at)
+        self._refresh(at)
+
+    def show(self, name: ObjectName, before: Iterable[Address], now: Iterable[Address]) -> None:
+        """Take in which addresses a Service shows."""
+        for at in before:
+            self._shown_by[at].discard(name)
+        for at in now:
+            self._shown_by[at].add(name)
+        for at in {*before, *now}:
+            if not self._shown_by[at]:
+                del self._shown_by[at]
+            self._refresh(at)
+
+    def assume(self, document: ServiceIP) -> None:
+        """Take a claim for written, until `settle`."""
+        self._assumed[document.address] = document
+        self._refresh(document.address)
+
+    def settle(self, at: Address) -> None:
+        """Take a claim as it was last heard of."""
+        if self._assumed.pop(at, None) is not None:
+            self._refresh(at)
+
+    def of(self, identity: Identity) -> tuple[Claim, ...]:
+        """Return the claims that name an object, by address."""
+        return tuple(self.claims[at] for at in sorted(self._of.get(identity, ())))
+
+    def _refresh(self, at: Address) -> None:
+        claim = self.claims.get(at)
+        document = self._assumed.get(at) or (claim.document if claim else None)
+        shown = tuple(
+            Backing(service=str(name), kind=Kind.LOAD_BALANCER) for name in sorted(self._shown_by.get(at, ()))
+        )
+        if document is None and not shown and at not in self._unreadable:
+            self.ledger.remove(at)
+        else:
+            self.ledger.put(msgspec.structs.replace(document or ServiceIP(address=at), backings=shown))

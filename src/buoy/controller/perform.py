@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A decision's steps, done one after the other.
+
+Promises: the first step that fails ends it, and what was done is told at
+once, so that the next decision knows it before the watch does. The tricky thing is a
+release without a write to its object before it: then nothing has proved yet that the
+object still is what was decided on, so it is read once more.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+from buoy.controller.objects import Service
+from buoy.controller.step import Finalize, Publish, Release, Step, Take
+from buoy.controller.subject import Claim
+from buoy.controller.writes import Writes
+from buoy.model.service_ip import Owner
+
+Did: TypeAlias = Callable[[Step, Service | Claim | None, Owner], None]
+"""Hears each step that was done, what the object it wrote is after it, and whose it is."""
+
+
+async def perform(owner: Owner, service: Service | None, steps: Sequence[Step], writes: Writes, did: Did) -> None:
+    """Do what was decided of a Service, None if it is gone; raise `Conflict`, `InvalidInput`, `StoreUnavailable`."""
+    proved = False
+    for step in steps:
+        outcome: Service | Claim | None = None
+        match step:
+            case Take(document, version):
+                outcome = await writes.claim(Claim(document, version))
+            case Release(document, version):
+                if not proved:
+                    await writes.prove(owner, service)
+                    proved = True
+                outcome = await writes.claim(Claim(document, version))
+            case Finalize() | Publish() if service is not None:
+                outcome = service = await writes.service(service, step)
+                proved = True
+        did(step, outcome, owner)

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a Service as it was read to the subject of a decision.
+
+Promises: whether a Service is ours is asked here alone. The tricky thing: a Service
+that is no load balancer has lost its class, so whose finalizer it still bears is
+known only where Services without a class are ours.
+"""
+
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from buoy.controller.objects import Service, condition_of
+from buoy.controller.subject import Entry, Subject
+from buoy.kubernetes.addresses import LOAD_BALANCER_CLASS
+from buoy.model.address import Address, parse_address
+from buoy.model.errors import InvalidInput
+from buoy.model.service_ip import Owner
+
+CLASS = LOAD_BALANCER_CLASS
+"""The `loadBalancerClass` that is ours unless another is named."""
+
+_HEADLESS = "None"
+
+
+class Ours(msgspec.Struct, frozen=True, kw_only=True):
+    """Which Services are ours: those of `load_balancer_class`, and where `unset`, those that name no class."""
+
+    load_balancer_class: str = CLASS
+    unset: bool = True
+    cluster: str = ""
+    """The name of this cluster among those that draw from the same pools."""
+
+    def wants(self, service: Service) -> bool:
+        """Tell whether a Service is to have addresses of us."""
+        return _balanced(service) and self._classed(service) and service.metadata.deletion_timestamp is None
+
+    def is_foreign(self, service: Service) -> bool:
+        """Tell whether a Service is somebody else's, or may be."""
+        return not self._classed(service) if _balanced(service) else not self.unset
+
+    def _classed(self, service: Service) -> bool:
+        named = service.spec.load_balancer_class
+        return self.unset if named is None else named == self.load_balancer_class
+
+
+def owner_of(service: Service, cluster: str) -> Owner:
+    """Return a Service as an owner of addresses."""
+    said = service.metadata
+    return Owner(kind="Service", namespace=said.namespace, name=said.name, uid=said.uid, cluster=cluster)
+
+
+def subject_of(service: Service, ours: Ours, owned: Callable[[Address], bool]) -> Subject:
+    """Return the subject; `owned` tells whether an address is of a pool of ours, or claimed for this Service."""
+    return Subject(
+        owner=owner_of(service, ours.cluster),
+        version=service.metadata.resource_version,
+        wants=ours.wants(service),
+        foreign=ours.is_foreign(service),
+        writable=service.spec.type == "LoadBalancer",
+        finalizers=service.metadata.finalizers or (),
+        ingress=tuple(Entry(said, _is_ours(said, owned)) for said in service.status.load_balancer.ingress or ()),
+        condition=condition_of(service.status),
+    )
+
+
+def shown(service: Service) -> tuple[Address, ...]:
+    """Return the addresses in a Service's status, in their order; what is none is passed over."""
+    found = (_address(said) for said in service.status.load_balancer.ingress or ())
+    return tuple(address for address in found if address is not None)
+
+
+def owned(subject: Subject) -> tuple[Address, ...]:
+    """Return the addresses of ours that an object's status shows."""
+    found = (_address(entry.said) for entry in subject.ingress if entry.ours)
+    return tuple(address for address in found if address is not None)
+
+
+def reached(service: Service | None) -> frozenset[Address]:
+    """Return the addresses under which a Service is reached from outside, whoever gave them to it."""
+    if service is None:
+        return frozenset()
+    external = ({"ip": text} for text in service.spec.external_ips or ())
+    return frozenset(shown(service)) | frozenset(filter(None, map(_address, external)))
+
+
+def _balanced(service: Service) -> bool:
+    return service.spec.type == "LoadBalancer" and service.spec.cluster_ip != _HEADLESS
+
+
+def _is_ours(said: Mapping[str, object], owned: Callable[[Address], bool]) -> bool:
+    address = _address(said)
+    return address is not None and owned(address)
+
+
+def _address(said: Mapping[str, object]) -> Address | None:
+    try:
+        return parse_address(str(said.get("ip") or ""))
+    except InvalidInput:
+        return None

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The controller as a process: it follows the API server always, and acts while it leads.
+
+SIGTERM and SIGINT end it: what was begun is left as it is, and whoever leads next
+finds it. The tricky thing is the moment of taking over: everything is looked at once,
+for the last leader may have ended between two steps.
+"""
+
+import asyncio
+import contextlib
+import datetime as dt
+import os
+import random
+import signal
+import socket
+from collections.abc import Coroutine, Iterator
+from typing import Any
+
+import msgspec
+
+from buoy.controller.events import Events
+from buoy.controller.metrics import Metrics
+from buoy.controller.observe import Observer, informers
+from buoy.controller.reading import Ours
+from buoy.controller.work import Tools, Work
+from buoy.controller.world import World
+from buoy.controller.writes import Writes
+from buoy.kubernetes.resources import NAMESPACE
+from buoy.model.errors import StoreUnavailable
+from buoy.runtime.health import Pulse, serve
+from buoy.runtime.loop import Loop
+from buoy.store.api_client import ApiServer
+from buoy.store.api_config import find
+from buoy.store.api_leadership import Leadership
+from buoy.store.api_names import ObjectName, Resource
+from buoy.store.api_together import together
+
+LEASE = "buoy-controller"
+
+
+class ControllerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Settings of a controller; `kubeconfig` empty: $KUBECONFIG, else the account of its pod."""
+
+    kubeconfig: str = ""
+    context: str = ""
+    namespace: str = NAMESPACE
+    """Where the lease of the leader stands."""
+    listen: str = ""
+    """``host:port`` of /metrics, /healthz and /readyz; empty: nowhere."""
+    ours: Ours = Ours()
+    fip_pool: str = ""
+    """The pool for whoever names none, nor does its namespace; as in KUBERNETES_PUBLIC_FIP_POOL."""
+
+
+async def run_controller(settings: ControllerSettings) -> None:
+    """Run until a signal; raise `InvalidInput` for settings it cannot run with."""
+    api = ApiServer(find(settings.kubeconfig, settings.context), random.random)
+    metrics, pulse = Metrics(), Pulse()
+    process = Process(api, settings, metrics, pulse)
+    stop_serving = serve(settings.listen, metrics.registry, pulse) if settings.listen else None
+    try:
+        await process.run()
+    finally:
+        if stop_serving:
+            stop_serving()
+        await api.close()
+
+
+class Process:
+    """The tasks of one controller process."""
+
+    def __init__(self, api: ApiServer, settings: ControllerSettings, metrics: Metrics, pulse: Pulse) -> None:
+        self._api = api
+        self._settings = settings
+        self._metrics = metrics
+        self._pulse = pulse
+        self._holder = f"{socket.gethostname()}_{os.getpid()}_{random.getrandbits(32):08x}"
+        self._world = World(settings.ours)
+        self._events = Events(api, self._holder[:128], _now)
+        self._work = Work(self._world, Tools(Writes(api), self._events, metrics, _now), self._wake)
+        self._loop = Loop(self)
+        self._complete = asyncio.Event()
+        self._leading = False
+
+    def run_pass(self) -> float | None:
+        """Run a pass of the work, and note that the loop beats."""
+        with self._metrics.pass_seconds.time():
+            delay = self._work.run_pass()
+        self._pulse.beat()
+        return delay
+
+    def failed(self, error: Exception) -> None:
+        """Pass a failure on to the work."""
+        self._work.failed(error)
+
+    async def run(self) -> None:
+        """Run every task until a signal or the first that fails."""
+        stopped = asyncio.Event()
+        with _signals(stopped):
+            await _first(stopped.wait(), self._watch(), self._lead(), self._beat())
+
+    def _wake(self) -> None:
+        self._loop.wake()
+
+    async def _watch(self) -> None:
+        observer = Observer(self._world, self._complain)
+        async for told in together(informers(self._api, self._report)):
+            observer.take(told)
+            self._complete.set()
+            self._pulse.ready = True
+            self._loop.wake()
+
+    async def _lead(self) -> None:
+        name = ObjectName(self._settings.namespace, LEASE)
+        async with Leadership(self._api, name, self._holder, self._report) as leadership:
+            while True:
+                await leadership.acquired()
+                await self._complete.wait()
+                self._set_leading(leading=True)
+                self._metrics.log.info("leads", holder=self._holder)
+                self._world.everything()
+                try:
+                    await _first(leadership.lost(), self._loop.run(), self._events.run())
+                finally:
+                    await self._work.stop()
+                    self._set_leading(leading=False)
+                self._metrics.log.warning("leads no more", leader=str(leadership.leader))
+
+    def _set_leading(self, *, leading: bool) -> None:
+        self._leading = leading
+        self._metrics.leading.set(leading)
+
+    async def _beat(self) -> None:
+        """One that waits to lead is alive, too."""
+        while True:
+            await asyncio.sleep(5)
+            if not self._leading:
+                self._pulse.beat()
+
+    def _report(self, error: StoreUnavailable | None) -> None:
+        self._metrics.api_up.set(error is None)
+        if error is not None:
+            self._metrics.log.warning("API server away", error=str(error))
+        else:
+            self._metrics.log.info("API server answers")
+
+    def _complain(self, resource: Resource, name: ObjectName, why: str) -> None:
+        self._metrics.log.error("cannot be read", resource=str(resource), object=str(name), error=why)
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
+
+
+@contextlib.contextmanager
+def _signals(stopped: asyncio.Event) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+async def _first(*works: Coroutine[Any, Any, Any]) -> None:
+    """Run all until one ends or fails; end the others."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in done:
+        task.result()

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who waits for what: so that a *no* ends by itself when its cause goes, and nobody else is looked at.
+
+Promises that whoever was refused is found again when a pool appears or changes, and
+when an address is freed that the refusal names, or that is of a pool it names; in
+the order in which they began to wait.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from buoy.model.address import Address
+from buoy.model.refusal import Cause
+from buoy.model.service_ip import Identity
+
+
+class Waiting:
+    """Objects that lack something, by what they may get it from."""
+
+    def __init__(self) -> None:
+        self._tokens: dict[Identity, frozenset[str]] = {}
+        self._by_token: defaultdict[str, dict[Identity, None]] = defaultdict(dict)
+
+    def __len__(self) -> int:
+        return len(self._tokens)
+
+    def wait(self, identity: Identity, causes: Iterable[Cause]) -> None:
+        """Note what an object lacks, and no more what it lacked before; without a cause it lacks nothing."""
+        tokens = frozenset(
+            f"{field}/{cause.details[field]}"
+            for cause in causes
+            for field in ("pool", "address")
+            if field in cause.details
+        )
+        if causes and self._tokens.get(identity) == tokens:
+            return
+        self.stop(identity)
+        if causes:
+            self._tokens[identity] = tokens
+            for token in tokens:
+                self._by_token[token][identity] = None
+
+    def stop(self, identity: Identity) -> None:
+        """Forget an object."""
+        for token in self._tokens.pop(identity, frozenset()):
+            waiting = self._by_token[token]
+            waiting.pop(identity, None)
+            if not waiting:
+                del self._by_token[token]
+
+    def everybody(self) -> tuple[Identity, ...]:
+        """Return all who wait: a pool has appeared or changed."""
+        return tuple(self._tokens)
+
+    def freed(self, pools: Iterable[str], address: Address) -> tuple[Identity, ...]:
+        """Return who may get something now that an address of these pools was released, or is held down no more."""
+        tokens = (f"address/{address}", *(f"pool/{pool}" for pool in pools))
+        found = (self._by_token.get(token, {}) for token in tokens)
+        return tuple(dict.fromkeys(identity for waiting in found for identity in waiting))

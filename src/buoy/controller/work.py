@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The controller's pass: of every object that changed decide what is to be written, and have it written.
+
+Promises that an object has at most one decision under way, and one that fails is
+decided anew, never repeated; that what nobody changed costs nothing. The tricky thing
+is how many are under way: few, for a decision that waits to be written grows old.
+"""
+
+import asyncio
+import datetime as dt
+import itertools
+from collections.abc import Callable, Coroutine
+from typing import Any, NamedTuple
+
+from buoy.controller.answer import answer, causes
+from buoy.controller.asking import request_of
+from buoy.controller.decide import decide, releases
+from buoy.controller.events import Events
+from buoy.controller.metrics import Metrics
+from buoy.controller.objects import Service
+from buoy.controller.perform import perform
+from buoy.controller.reading import owned
+from buoy.controller.retry import Retry
+from buoy.controller.step import Step, Take, Tell
+from buoy.controller.subject import Answer, Claim, Granted, Subject
+from buoy.controller.world import MEMORY, World, remembered
+from buoy.controller.writes import Writes
+from buoy.ipam.allocate import allocate
+from buoy.model.address import Address
+from buoy.model.errors import BuoyError, StoreUnavailable
+from buoy.model.service_ip import Identity, Owner
+from buoy.store.api_names import ObjectName
+
+UNDER_WAY = 12
+"""Objects written at once: fewer than the calls a client makes at once, so that none waits for its place."""
+AT_ONCE = 500
+"""Objects looked at before others of the process have their turn."""
+
+_LONGEST = 30.0
+
+
+class Tools(NamedTuple):
+    """What the work is done with; `clock` gives the time in UTC."""
+
+    writes: Writes
+    events: Events
+    metrics: Metrics
+    clock: Callable[[], dt.datetime]
+
+
+class Work:
+    """Passes over a world, to be driven by a `Loop`; `wake` asks for one."""
+
+    def __init__(self, world: World, tools: Tools, wake: Callable[[], None]) -> None:
+        self.world = world
+        self.retry = Retry()
+        self._tools = tools
+        self._wake = wake
+        self._under_way: dict[Identity, asyncio.Task[None]] = {}
+        self._looking: Identity | None = None
+
+    def run_pass(self) -> float | None:
+        """Look at what changed; return in how many seconds something will be due."""
+        now = self._tools.clock()
+        world = self.world
+        world.expire(now)
+        world.touch(self.retry.due(now))
+        self._tools.events.repeat()
+        if not self.retry.is_away(now):
+            self._looks(now)
+        self._tools.metrics.waiting.set(len(world.waiting))
+        return self._delay(now)
+
+    def _looks(self, now: dt.datetime) -> None:
+        changed = self.world.changed
+        for identity in tuple(itertools.islice(changed, AT_ONCE)):
+            if len(self._under_way) >= UNDER_WAY:
+                return
+            if identity not in self._under_way:
+                del changed[identity]
+                # one in a pause is found again at its end
+                if not self.retry.waits(identity, now):
+                    self._looking = identity
+                    self._look(identity, now)
+        self._looking = None
+
+    def _delay(self, now: dt.datetime) -> float:
+        ready = len(self._under_way) < UNDER_WAY and not self.retry.is_away(now)
+        if ready and any(identity not in self._under_way for identity in self.world.changed):
+            return 0.0
+        moments = (self.world.holds.next(), self.world.memories.next(), self.retry.next(now))
+        waits = [(moment - now).total_seconds() for moment in moments if moment is not None]
+        return max(0.0, min(waits, default=_LONGEST))
+
+    def failed(self, error: Exception) -> None:
+        """Note a failure of the pass; the object it failed at is looked at again, and the others meanwhile."""
+        self._tools.metrics.log.error("pass failed", object=str(self._looking), exc_info=error)
+        if self._looking is not None:
+            self.retry.later(self._looking, self._tools.clock())
+
+    async def stop(self) -> None:
+        """End what is under way: what is written is written, the rest is decided anew by whoever leads next."""
+        tasks = list(self._under_way.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _look(self, identity: Identity, now: dt.datetime) -> None:
+        self._tools.metrics.looked_at.inc()
+        if identity.kind == MEMORY:
+            self._look_at_memory(identity, now)
+            return
+        subject = self.world.subject(identity)
+        claims = self.world.books.of(identity)
+        owner = Owner(kind=identity.kind, namespace=identity.namespace, name=identity.name, cluster=identity.cluster)
+        if subject is None:
+            self.world.waiting.stop(identity)
+            self._tools.events.fall(identity)
+            self._begin(identity, owner, None, releases(identity, claims, now))
+            return
+        service = self.world.services[ObjectName(identity.namespace, identity.name)]
+        found = self._ask(identity, subject, service, now)
+        if isinstance(found, Granted):
+            # an address that somebody else had, or has too: its claim is written over as it stands
+            given = (document.address for document in (*found.claims, *found.externals))
+            known = {claim.document.address: claim for claim in claims}
+            others = (self.world.books.claims.get(at) for at in given if at not in known)
+            claims = (*claims, *(claim for claim in others if claim is not None))
+        self._begin(identity, subject.owner, service, decide(subject, claims, found, now))
+
+    def _ask(self, identity: Identity, subject: Subject, service: Service, now: dt.datetime) -> Answer | None:
+        """Return what a Service is to have, None if nothing; note what it lacks."""
+        if not subject.wants:
+            self.world.waiting.stop(identity)
+            self._tools.events.fall(identity)
+            return None
+        namespace = self.world.namespaces.get(identity.namespace)
+        books = self.world.books
+        request = request_of(service, namespace, self.world.ours, owned(subject))
+        allocation = allocate(request, books.ledger, now)
+        self.world.waiting.wait(identity, causes(allocation))
+        found = answer(request, allocation, books.ledger, books.claims)
+        if isinstance(found, Granted) and not found.warning:
+            self._tools.events.fall(identity)
+        else:
+            said = found.said if isinstance(found, Granted) else found
+            self._tools.events.stand(subject.owner, Tell(True, said.reason, said.message))
+        return found
+
+    def _begin(self, identity: Identity, owner: Owner, service: Service | None, steps: tuple[Step, ...]) -> None:
+        if not steps:
+            self.retry.done(identity)
+            return
+        takes = [step for step in steps if isinstance(step, Take)]
+        for take in takes:
+            self.world.books.assume(take.document)
+        work = self._write(identity, perform(owner, service, steps, self._tools.writes, self.did), takes)
+        self._under_way[identity] = asyncio.create_task(work, name=str(identity))
+
+    async def _write(self, identity: Identity, work: Coroutine[Any, Any, None], takes: list[Take]) -> None:
+        try:
+            await work
+        except StoreUnavailable as error:
+            self._tools.metrics.failed(identity, error)
+            self.retry.away(self._tools.clock())
+            self.world.touch([identity])
+        except BuoyError as error:
+            self._tools.metrics.failed(identity, error)
+            self.retry.later(identity, self._tools.clock())
+        else:
+            self.retry.done(identity)
+        finally:
+            for take in takes:
+                self.world.books.settle(take.document.address)
+            del self._under_way[identity]
+            self._wake()
+
+    def _look_at_memory(self, identity: Identity, now: dt.datetime) -> None:
+        """Delete a claim that nobody had for so long that its last owner is not expected back."""
+        claim = self.world.books.claims.get(Address(identity.name))
+        if claim is None or claim.document.released is None:
+            return
+        if remembered(claim.document, self.world.books.ledger) <= now:
+            self._under_way[identity] = asyncio.create_task(self._write(identity, self._forget(claim), []))
+
+    async def _forget(self, claim: Claim) -> None:
+        await self._tools.writes.forget(claim)
+        self.world.forgot(claim.document.address)
+
+    def did(self, step: Step, outcome: Service | Claim | None, owner: Owner) -> None:
+        """Hear of a step that was done, and of what the object is after it."""
+        self._tools.metrics.wrote(step)
+        if isinstance(outcome, Claim):
+            self.world.claim(outcome)
+        elif outcome is not None:
+            self.world.service(outcome)
+        if isinstance(step, Tell):
+            self._tools.metrics.told(owner.identity, step)
+            self._tools.events.tell(owner, step)

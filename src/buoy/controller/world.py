@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the controller has observed, and which objects must be looked at because of it.
+
+Promises that an object is looked at after every change it could depend on, and
+others are left alone. The tricky thing is a change of our own making: it is heard
+twice, as the answer to our write and from the watch, and the second time is no news.
+"""
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Iterable
+
+from buoy.controller.books import Books
+from buoy.controller.claims import address_of, name_of
+from buoy.controller.endings import Endings
+from buoy.controller.objects import Service
+from buoy.controller.reading import Ours, reached, subject_of
+from buoy.controller.subject import Claim, Subject
+from buoy.controller.versions import Versions
+from buoy.controller.waiting import Waiting
+from buoy.ipam.ledger import Ledger
+from buoy.kubernetes.objects import Namespace
+from buoy.model.address import Address
+from buoy.model.pool import REMEMBER, Pool
+from buoy.model.service_ip import Identity, ServiceIP
+from buoy.store.api_names import ObjectName
+from buoy.store.api_objects import News
+
+MEMORY = "released claim"
+"""The kind of what is to be looked at when a released claim may be forgotten; its name is the address."""
+
+
+class World:
+    """The objects that count; `changed` are those to be looked at, in the order in which it became so."""
+
+    def __init__(self, ours: Ours) -> None:
+        self.ours = ours
+        self.books = Books()
+        self.waiting = Waiting()
+        self.holds: Endings[Address] = Endings()
+        """When addresses may be given to others."""
+        self.memories: Endings[Address] = Endings()
+        """When released claims may be forgotten."""
+        self.services: dict[ObjectName, Service] = {}
+        self.namespaces: dict[str, Namespace] = {}
+        self.changed: dict[Identity, None] = {}
+        self._of_namespace: defaultdict[str, set[ObjectName]] = defaultdict(set)
+        self._service_versions: Versions[Service] = Versions(lambda service: service.metadata.resource_version)
+        self._claim_versions: Versions[Claim] = Versions(lambda claim: claim.version)
+
+    def identity(self, name: ObjectName) -> Identity:
+        """Return a Service as an owner of addresses, in whichever of its lives."""
+        return Identity(self.ours.cluster, "Service", name.namespace, name.name)
+
+    def touch(self, identities: Iterable[Identity]) -> None:
+        """Have objects looked at."""
+        self.changed.update(dict.fromkeys(identities))
+
+    def everything(self) -> None:
+        """Have every Service and every owner of a claim looked at."""
+        self.touch(map(self.identity, self.services))
+        for claim in self.books.claims.values():
+            self.touch(self._owners(claim.document))
+
+    def hear_services(self, news: News[Service]) -> None:
+        """Hear of Services."""
+        for name, service in self._service_versions.news(news).items():
+            if service != self.services.get(name):
+                self._put_service(name, service)
+                self.touch([self.identity(name)])
+
+    def hear_claims(self, news: News[Claim]) -> None:
+        """Hear of claims, by their objects' names; one that cannot be read takes its address all the same."""
+        for name, claim in self._claim_versions.news(news).items():
+            at = address_of(name)
+            if at is not None and claim != self.books.claims.get(at):
+                before = self._put_claim(at, claim)
+                for told in filter(None, (before, claim)):
+                    self.touch(self._owners(told.document))
+        for at in filter(None, map(address_of, news.broken)):
+            self.books.block(at)
+
+    def hear_namespaces(self, news: News[Namespace]) -> None:
+        """Hear of namespaces: their labels and annotations say who may draw from which pool."""
+        for name, namespace in news.changed.items():
+            before = self.namespaces.pop(name.name, None)
+            if namespace is not None:
+                self.namespaces[name.name] = namespace
+            if _says(before) != _says(namespace):
+                self.touch(map(self.identity, self._of_namespace.get(name.name, ())))
+
+    def hear_pool(self, name: str, pool: Pool | None) -> None:
+        """Hear of a pool: who waits looks again, and who has an address of it may have to be told."""
+        ledger = self.books.ledger
+        if ledger.pools.get(name) == pool:
+            return
+        if pool is None:
+            ledger.remove_pool(name)
+        else:
+            ledger.put_pool(pool)
+        self.touch(self.waiting.everybody())
+        for claim in self.books.claims.values():
+            if claim.document.pool == name:
+                self.touch(self._owners(claim.document))
+                self._note_ending(claim.document)
+
+    def service(self, service: Service) -> None:
+        """Hear of a Service that we have just written."""
+        name = ObjectName(service.metadata.namespace, service.metadata.name)
+        self._service_versions.wrote(name, service.metadata.resource_version)
+        self._put_service(name, service)
+
+    def claim(self, claim: Claim) -> None:
+        """Hear of a claim that we have just written."""
+        at = claim.document.address
+        self._claim_versions.wrote(name_of(at), claim.version)
+        self.books.settle(at)
+        self._put_claim(at, claim)
+
+    def forgot(self, at: Address) -> None:
+        """Hear that we have just deleted a claim."""
+        self._put_claim(at, None)
+
+    def subject(self, identity: Identity) -> Subject | None:
+        """Return what is to be decided on, None if it is gone."""
+        service = self.services.get(ObjectName(identity.namespace, identity.name))
+        if service is None:
+            return None
+        claimed = {claim.document.address for claim in self.books.of(identity)}
+        return subject_of(service, self.ours, lambda at: at in claimed or bool(self.books.ledger.pools_with(at)))
+
+    def expire(self, now: dt.datetime) -> None:
+        """Look again at who waits for what was held down until now."""
+        for at in self.holds.ended(now):
+            self._freed(at)
+        self.touch(Identity("", MEMORY, "", at) for at in self.memories.ended(now))
+
+    def _put_service(self, name: ObjectName, service: Service | None) -> None:
+        before = self.services.pop(name, None)
+        of_namespace = self._of_namespace[name.namespace]
+        of_namespace.discard(name)
+        if service is not None:
+            self.services[name] = service
+            if self.ours.wants(service):
+                of_namespace.add(name)
+        shown, shows = reached(before), reached(service)
+        self.books.show(name, shown, shows)
+        for at in shown - shows:
+            self._freed(at)
+
+    def _put_claim(self, at: Address, claim: Claim | None) -> Claim | None:
+        before = self.books.put(at, claim)
+        if before is not None:
+            # whatever changed of it may let somebody have it: it was released, or who shared it has left
+            self._freed(at)
+        if claim is not None:
+            self._note_ending(claim.document)
+        return before
+
+    def _freed(self, at: Address) -> None:
+        pools = {pool.name for pool in self.books.ledger.pools_with(at)}
+        self.touch(self.waiting.freed(pools, at))
+
+    def _note_ending(self, document: ServiceIP) -> None:
+        if document.released is not None:
+            until = self.books.ledger.until(document)
+            if until is not None:
+                self.holds.add(until, document.address)
+            self.memories.add(remembered(document, self.books.ledger), document.address)
+
+    def _owners(self, document: ServiceIP) -> list[Identity]:
+        kinds = (owner.identity for owner in document.owners)
+        return [one for one in kinds if one.kind == "Service" and one.cluster == self.ours.cluster]
+
+
+def remembered(document: ServiceIP, ledger: Ledger) -> dt.datetime:
+    """Return until when a released claim is kept for its former owner, and because it is held down."""
+    assert document.released is not None
+    pool = ledger.pools.get(document.pool)
+    seconds = max(pool.remember, pool.hold_down) if pool else REMEMBER
+    return document.released + dt.timedelta(seconds=seconds)
+
+
+def _says(namespace: Namespace | None) -> tuple[object, object]:
+    return (namespace.metadata.labels, namespace.metadata.annotations) if namespace else (None, None)

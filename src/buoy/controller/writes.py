@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the controller writes to the API server, each write a compare-and-set.
+
+Promises: nothing is written over what was not read, and what of an object is not ours
+is not touched. The tricky thing is a list: a patch writes all of it or none, so it
+goes with the version it was read in.
+"""
+
+from typing import Any, Literal, Protocol, TypeVar
+
+from buoy.controller.claims import CLAIM_OBJECT, CLAIMS, claim_of, object_of
+from buoy.controller.objects import Service, conditions_with
+from buoy.controller.step import Finalize, Publish
+from buoy.controller.subject import Claim
+from buoy.kubernetes.resources import SERVICES
+from buoy.model.errors import Conflict
+from buoy.model.service_ip import Owner
+from buoy.store.api_names import ObjectName, Resource, Target
+
+T = TypeVar("T")
+
+
+class Api(Protocol):
+    """What is used of `ApiServer`."""
+
+    async def get(self, target: Target, into: type[T]) -> T | None:
+        """Return an object; None if it is not there."""
+
+    async def create(self, resource: Resource, namespace: str, body: object, into: type[T]) -> T:
+        """Make an object; raise `Conflict` if there is one of its name."""
+
+    async def patch(
+        self, target: Target, body: object, into: type[T], kind: Literal["merge", "json"] = "merge"
+    ) -> T | None:
+        """Change an object; None if it is not there; raise `Conflict` if it is of another version."""
+
+    async def delete(self, target: Target, uid: str = "", revision: str = "") -> bool:
+        """Delete an object; raise `Conflict` if it is of another version."""
+
+
+class Writes:
+    """Writes on one API server; each raises `Conflict`, `InvalidInput` or `StoreUnavailable`."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    async def service(self, service: Service, step: Finalize | Publish) -> Service:
+        """Write finalizers or status of a Service that is as it was read; return it as it then is."""
+        said = service.metadata
+        at = SERVICES.at(ObjectName(said.namespace, said.name), "status" if isinstance(step, Publish) else "")
+        body: dict[str, Any] = {"metadata": {"uid": said.uid, "resourceVersion": said.resource_version}}
+        if isinstance(step, Finalize):
+            body["metadata"]["finalizers"] = step.finalizers
+        else:
+            body["status"] = {"conditions": conditions_with(service.status, step.condition)}
+            if step.ingress is not None:
+                body["status"]["loadBalancer"] = {"ingress": step.ingress}
+        return _there(await self._api.patch(at, body, Service), at)
+
+    async def prove(self, owner: Owner, service: Service | None) -> None:
+        """Raise `Conflict` unless a Service is as it was read, or gone if it was (None)."""
+        at = SERVICES.at(ObjectName(owner.namespace, owner.name))
+        now = await self._api.get(at, Service)
+        read = service.metadata.resource_version if service else None
+        if read != (now.metadata.resource_version if now else None):
+            raise Conflict(f"{at} is not as it was read")
+
+    async def claim(self, claim: Claim) -> Claim:
+        """Make a claim that is not there yet (no version), or write another content over a version of it."""
+        body = object_of(claim.document)
+        if not claim.version:
+            return claim_of(await self._api.create(CLAIMS, "", body, CLAIM_OBJECT))
+        at = CLAIMS.at(ObjectName("", body["metadata"]["name"]))
+        changes = [
+            {"op": "replace", "path": "/metadata/resourceVersion", "value": claim.version},
+            {"op": "replace", "path": "/spec", "value": body["spec"]},
+        ]
+        return claim_of(_there(await self._api.patch(at, changes, CLAIM_OBJECT, "json"), at))
+
+    async def forget(self, claim: Claim) -> None:
+        """Delete a version of a claim."""
+        name = object_of(claim.document)["metadata"]["name"]
+        await self._api.delete(CLAIMS.at(ObjectName("", name)), revision=claim.version)
+
+
+def _there(written: T | None, at: Target) -> T:
+    if written is None:
+        raise Conflict(f"{at} is gone")
+    return written
