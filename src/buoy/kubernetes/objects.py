@@ -3,7 +3,7 @@
 
 Promises: fields that are unknown are passed over, and a list that is null is none:
 Go writes an empty list of an EndpointSlice so. Names and meaning are those of
-``k8s.io/api`` (core/v1, discovery/v1, coordination/v1).
+``k8s.io/api`` (core/v1, discovery/v1).
 """
 
 from collections.abc import Mapping
@@ -162,20 +162,3 @@ class Namespace(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_
     """core/v1 Namespace: its labels and annotations, and the UID by which a cluster is known."""
 
     metadata: Metadata
-
-
-class LeaseSpec(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Who holds a lease, and until when; times are RFC 3339 with microseconds."""
-
-    holder_identity: str | None = None
-    lease_duration_seconds: int | None = None
-    acquire_time: str | None = None
-    renew_time: str | None = None
-    lease_transitions: int | None = None
-
-
-class Lease(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """coordination.k8s.io/v1 Lease."""
-
-    metadata: Metadata
-    spec: LeaseSpec = LeaseSpec()

@@ -51,6 +51,7 @@ from buoy.store.api_names import ObjectName, Resource
 
 _SERVICE_IPS = "service-ips/"
 _SETTINGS = "settings/bgp"
+_NODES = "nodes/"
 
 
 class TranslationSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,8 +72,9 @@ class Translation:
     document comes of other objects alone there is none.
     """
 
-    def __init__(self, settings: TranslationSettings = _USUAL) -> None:
+    def __init__(self, settings: TranslationSettings = _USUAL, covers: Callable[[str], bool] = lambda _: True) -> None:
         self._settings = settings
+        self._covers = covers
         self._documents: dict[str, Document] = {}
         self._revisions: dict[str, int] = {}
         self._broken: dict[str, str] = {}
@@ -84,6 +86,7 @@ class Translation:
         self._calico = Calico()
         self._own_settings: BGPSettings | None = None
         self._configurations: dict[str, BGPConfiguration] = {}
+        self._alive: set[str] = set()
         self._unread: dict[Source, tuple[str, str]] = {}
         self._impossible: dict[str, str] = {}
         self._takers: dict[Resource, Callable[[Source, Any], Iterable[str]]] = {
@@ -112,6 +115,12 @@ class Translation:
         if any(path.startswith("pools/") for path in touched):
             touched.add(_SETTINGS)
         return self._settle(touched)
+
+    def take_lives(self, lives: Mapping[str, bool]) -> dict[str, Document | None]:
+        """Hear which agents live; what one says of itself is in force only while it does. Return what differs."""
+        for node, alive in lives.items():
+            (self._alive.add if alive else self._alive.discard)(node)
+        return self._settle(f"nodes/{node}" for node in lives)
 
     @property
     def notices(self) -> Mapping[str, tuple[str, ...]]:
@@ -169,7 +178,7 @@ class Translation:
         document = None if found is None else own.decode(kind, found)
         if found is None:
             self._revisions.pop(at, None)
-        else:
+        elif self._covers(at):
             self._revisions[at] = int(found.metadata.resource_version or 0)
         if kind.struct is ServiceIP:
             claim = document if isinstance(document, ServiceIP) else None
@@ -188,7 +197,7 @@ class Translation:
     def _settle(self, touched: Iterable[str]) -> dict[str, Document | None]:
         """Make the documents at these paths anew; return those that differ."""
         different: dict[str, Document | None] = {}
-        for path in touched:
+        for path in filter(self._covers, touched):
             before, after = self._documents.get(path), self._document(path)
             self._impossible.pop(path, None)
             if after == before:
@@ -211,6 +220,8 @@ class Translation:
             return self._services.document(Address(path.removeprefix(_SERVICE_IPS)))
         if path == _SETTINGS:
             return self._settings_document()
+        if path.startswith(_NODES) and path.removeprefix(_NODES) not in self._alive:
+            return None
         return self._layers.document(path)
 
     def _settings_document(self) -> BGPSettings | None:
