@@ -72,7 +72,7 @@ class LinuxHost:
     def filenos(self) -> tuple[int, ...]:
         """Return the descriptors that become readable when `disturbances` has something to say."""
         always = (self._kernel.monitor.fileno(), self._nft.monitor.fileno())
-        return (*always, self._kube_proxy.fileno()) if self._kube_proxy else always
+        return (*always, *self._kube_proxy.filenos()) if self._kube_proxy else always
 
     def close(self) -> None:
         """Close the sockets; the host keeps everything."""

@@ -206,5 +206,4 @@ def test_looking_changes_nothing(node: Node) -> None:
     mirror = node.mirror()
     mirror.reread()
     mirror.disturbances()
-    mirror.close()
     assert before == node.place.exec("nft", "list", "ruleset")
