@@ -129,6 +129,10 @@ class Desired:
         """Return which document holds an address or interface on this node."""
         return self._seats.holder(seat)
 
+    def reader(self) -> Reader:
+        """Return a way to all the facts, for whoever explains."""
+        return Reader("", self._facts())
+
     def concerns(self, path: str) -> bool:
         """Tell whether another node's status is about an address that is served here."""
         said = word(path)
@@ -189,11 +193,15 @@ class Desired:
         if changed is None:
             before = Touched(None, frozenset(self._verdicts.won), self._workloads(self._wishes))
             self._clear()
-            after = self._take(frozenset(snapshot.documents), sight, stir)
+            after = self._take(frozenset(snapshot.documents), stir)
             return Touched(None, before.addresses | after.addresses, before.workloads | after.workloads)
-        return self._take(changed, sight, stir)
+        return self._take(changed, stir)
 
-    def _take(self, changed: frozenset[str], sight: Sight, stir: Stir) -> Touched:
+    def _facts(self) -> Facts:
+        said = self._elsewhere
+        return Facts(self.snapshot, self.sight, self._seats, said.announcers, said.announced)
+
+    def _take(self, changed: frozenset[str], stir: Stir) -> Touched:
         facts = {*changed, *stirred(stir), *self._reseat(changed), *self._overhear(changed)}
         self._enrol(changed)
         waiting: list[set[Subject]] = [set(), set(), set(), set()]
@@ -202,7 +210,7 @@ class Desired:
         computed: set[Subject] = set()
         keys: set[Key] = set()
         addresses: set[Address] = set()
-        reading = Facts(self.snapshot, sight, self._seats, self._elsewhere.announcers, self._elsewhere.announced)
+        reading = self._facts()
         for subjects in waiting:
             for subject in subjects:
                 before, after = self.wish(subject), self._computed(subject, reading)

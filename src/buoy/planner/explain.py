@@ -15,11 +15,13 @@ from buoy.model.node import Node
 from buoy.model.nodestate import Key, NodeState, Table
 from buoy.model.pool import Pool
 from buoy.model.reason import Reason, Withhold
-from buoy.model.service_ip import ServiceIP
+from buoy.model.service_ip import Mode, ServiceIP
 from buoy.model.snapshot import Snapshot
 from buoy.model.status import AddressStatus
 from buoy.model.workload import Workload
+from buoy.planner import explain_proxied
 from buoy.planner.desired import Desired
+from buoy.planner.line import Line, no, yes
 from buoy.planner.status import Seen, entry_name, lacking
 from buoy.planner.verify import mismatches
 from buoy.planner.wanted import Wanted, announcement
@@ -28,17 +30,9 @@ _PLANES = {
     "route": frozenset({Table.ROUTE, Table.NEIGHBOUR, Table.LINK, Table.DISCARD}),
     "NAT": frozenset({Table.DNAT, Table.MAPPING, Table.EGRESS, Table.RELAY}),
     "policy": frozenset({Table.GUARD, Table.COMBINATION, Table.GROUP}),
+    "strays": frozenset({Table.STRAY}),
     "announcement": frozenset({Table.ANNOUNCEMENT}),
 }
-
-
-class Line(msgspec.Struct, frozen=True):
-    """One step of the way; `reason` is given where it ends or limps, with its remedy in the text."""
-
-    topic: str
-    text: str
-    ok: bool
-    reason: Reason | None = None
 
 
 class Scene(msgspec.Struct, frozen=True):
@@ -58,7 +52,7 @@ def explain(address: Address, scene: Scene) -> tuple[Line, ...]:
     lines = []
     if broken is not None:
         lines.append(
-            _no("document", Withhold(Reason.BROKEN_DOCUMENT, {"path": f"service-ips/{address}", "error": broken}))
+            no("document", Withhold(Reason.BROKEN_DOCUMENT, {"path": f"service-ips/{address}", "error": broken}))
         )
     service = snapshot.documents.get(f"service-ips/{address}")
     if isinstance(service, ServiceIP):
@@ -66,26 +60,43 @@ def explain(address: Address, scene: Scene) -> tuple[Line, ...]:
     owners = [found for found in snapshot.documents.values() if isinstance(found, Workload) and _owns(found, address)]
     if owners:
         return (*lines, *_owned(address, owners, scene))
-    unknown = [] if lines else [_no("document", Withhold(Reason.UNKNOWN_ADDRESS, {"address": address}))]
+    unknown = [] if lines else [no("document", Withhold(Reason.UNKNOWN_ADDRESS, {"address": address}))]
     return (*lines, *unknown, *_remains(address, scene))
 
 
 def _service(service: ServiceIP, scene: Scene) -> Iterator[Line]:
+    if service.mode is Mode.PROXIED:
+        yield from _proxied(service, scene)
+        return
     identity = f" {service.id}" if service.id else ""
-    yield Line("document", f"{service.mode} service IP{identity}, direction {service.direction}", ok=True)
+    yield yes("document", f"{service.mode} service IP{identity}, direction {service.direction}")
     yield _pool(service, scene.desired.snapshot)
     for endpoint in service.endpoints:
         mapping = endpoint.mapping
         ports = f", {mapping.protocol} {mapping.first}-{mapping.last}" if mapping else ""
         place = endpoint.node or "no node"
-        yield Line("binding", f"port {endpoint.workload}, fixed IP {endpoint.target}{ports}, on {place}", ok=True)
+        yield yes("binding", f"port {endpoint.workload}, fixed IP {endpoint.target}{ports}, on {place}")
     yield from _here(service.address, scene)
+
+
+def _proxied(service: ServiceIP, scene: Scene) -> Iterator[Line]:
+    desired = scene.desired
+    yield yes("document", f"{service.mode} service IP")
+    yield _pool(service, desired.snapshot)
+    yield from explain_proxied.services(service)
+    if not service.backings:
+        yield from _remains(service.address, scene)
+        return
+    yield from explain_proxied.here(service, desired)
+    wanted = desired.wanted(service.address)
+    yield from _planes(wanted, scene) if wanted.withheld is None else _remains(service.address, scene)
+    yield from explain_proxied.others(service.address, desired.here.node, desired.snapshot)
 
 
 def _pool(service: ServiceIP, snapshot: Snapshot) -> Line:
     pool = snapshot.documents.get(f"pools/{service.pool}")
     if not isinstance(pool, Pool):
-        return Line("pool", "drawn from no pool", ok=True)
+        return yes("pool", "drawn from no pool")
     inside = any(contains(prefix, service.address) for prefix in pool.prefixes)
     text = f"{pool.name} ({', '.join(pool.prefixes)}), books kept by {pool.registry}"
     return Line("pool", text if inside else f"{text}, which does not contain {service.address}", ok=inside)
@@ -98,12 +109,10 @@ def _owns(workload: Workload, address: Address) -> bool:
 
 
 def _owned(address: Address, owners: list[Workload], scene: Scene) -> Iterator[Line]:
-    yield Line(
-        "document", f"address of port {', '.join(sorted(owner.id for owner in owners))}, routed without NAT", ok=True
-    )
+    yield yes("document", f"address of port {', '.join(sorted(owner.id for owner in owners))}, routed without NAT")
     here = scene.desired.here.node
     for owner in owners:
-        yield Line("binding", f"port {owner.id}, {owner.interface}, on {owner.node}", ok=True)
+        yield yes("binding", f"port {owner.id}, {owner.interface}, on {owner.node}")
     if all(owner.node != here for owner in owners):
         other = Withhold(Reason.OTHER_NODE, {"address": address, "node": owners[0].node, "workload": owners[0].id})
         yield from _elsewhere(other, address, scene)
@@ -118,10 +127,10 @@ def _here(address: Address, scene: Scene) -> Iterator[Line]:
         yield from _elsewhere(wanted.withheld, address, scene)
         return
     if wanted.withheld is not None:
-        yield _no("node", wanted.withheld)
+        yield no("node", wanted.withheld)
         yield from _remains(address, scene)
     else:
-        yield Line("node", f"served by {wanted.node}", ok=True)
+        yield yes("node", f"served by {wanted.node}")
         yield from _planes(wanted, scene)
     yield from _others(address, scene)
 
@@ -132,15 +141,15 @@ def _planes(wanted: Wanted, scene: Scene) -> Iterator[Line]:
     seen = msgspec.structs.replace(scene.seen, wrong=wrong)
     for topic, tables in _PLANES.items():
         keys = frozenset(key for key in wanted.keys if key.table in tables)
-        no = lacking(wanted, seen, keys)
-        if no is not None:
-            yield _no(topic, no)
+        lack = lacking(wanted, seen, keys)
+        if lack is not None:
+            yield no(topic, lack)
         elif keys:
-            yield Line(topic, _listed(keys), ok=True)
+            yield yes(topic, _listed(keys))
     if announcement(Address(wanted.name)) in {mismatch.key for mismatch in wrong}:
         return
     untold = scene.seen.untold
-    yield Line("peers", "told to an established peer", ok=True) if untold is None else _no("peers", untold)
+    yield yes("peers", "told to an established peer") if untold is None else no("peers", untold)
 
 
 def _listed(keys: frozenset[Key]) -> str:
@@ -155,23 +164,23 @@ def _remains(address: Address, scene: Scene) -> Iterator[Line]:
         node = scene.desired.here.node
         if scene.seen.held:
             details = {"node": node, "address": address, "cause": scene.seen.held}
-            yield _no("announcement", Withhold(Reason.HELD_BY_GUARD, details))
+            yield no("announcement", Withhold(Reason.HELD_BY_GUARD, details))
         else:
             missing = f"its withdrawal ({entry_name(announcement(address))})"
             details = {"node": node, "address": address, "missing": missing}
-            yield _no("announcement", Withhold(Reason.NOT_VERIFIED, details))
+            yield no("announcement", Withhold(Reason.NOT_VERIFIED, details))
 
 
 def _elsewhere(other: Withhold, address: Address, scene: Scene) -> Iterator[Line]:
     node = other.details["node"]
     if node not in {alive.name for alive in scene.nodes}:
-        yield _no("node", Withhold(Reason.NODE_WITHOUT_AGENT, other.details))
+        yield no("node", Withhold(Reason.NODE_WITHOUT_AGENT, other.details))
     else:
-        yield _no("node", other)
+        yield no("node", other)
     for status in scene.statuses:
         if status.address == address and status.node == node:
             said = Withhold(status.reason, status.details) if status.reason else None
-            yield _no("status", said) if said else Line("status", f"{node} says {status.state}", ok=True)
+            yield no("status", said) if said else yes("status", f"{node} says {status.state}")
     yield from _remains(address, scene)
 
 
@@ -180,8 +189,4 @@ def _others(address: Address, scene: Scene) -> Iterator[Line]:
     for status in scene.statuses:
         if status.address == address and status.announced and status.node != scene.desired.here.node:
             details = {"address": address, "node": status.node}
-            yield _no("other nodes", Withhold(Reason.OLD_NODE_NOT_CONFIRMED, details))
-
-
-def _no(topic: str, withheld: Withhold) -> Line:
-    return Line(topic, f"{withheld}; {withheld.remedy}", ok=False, reason=withheld.reason)
+            yield no("other nodes", Withhold(Reason.OLD_NODE_NOT_CONFIRMED, details))

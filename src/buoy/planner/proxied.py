@@ -37,13 +37,7 @@ class Attracting(msgspec.Struct, frozen=True):
 
 def proxied_placed(service: ServiceIP, node: str, preference: Class, reader: Reader) -> Class | Withhold:
     """Return as what this node announces a proxied service IP, or why it does not."""
-    routed = _with_host_route(service, reader)
-    if isinstance(routed, Withhold):
-        return routed
-    cause = excluded(node, reader)
-    if cause:
-        return Withhold(Reason.NODE_EXCLUDED, {**_about(service, routed), "node": node, "cause": cause})
-    found = _attracting(service, routed, node, reader)
+    found = attracting(service, node, reader)
     if isinstance(found, Withhold):
         return found
     unforwarded = _unforwarded(service, found, node, reader)
@@ -52,13 +46,29 @@ def proxied_placed(service: ServiceIP, node: str, preference: Class, reader: Rea
     return max(preference, Class.DRAIN) if all(each.last for each in found) else preference
 
 
+def attracting(service: ServiceIP, node: str, reader: Reader) -> tuple[Attracting, ...] | Withhold:
+    """Return the Services for which a node is to attract packets, or why it is not, whatever its proxy does."""
+    routed = _with_host_route(service, reader)
+    if isinstance(routed, Withhold):
+        return routed
+    cause = excluded(node, reader)
+    if cause:
+        return Withhold(Reason.NODE_EXCLUDED, {**about(service, routed), "node": node, "cause": cause})
+    words = [_role(service, backing, node, reader) for backing in routed]
+    found = tuple(word for word in words if isinstance(word, Attracting))
+    noes = [word for word in words if isinstance(word, Withhold)]
+    if noes and (not found or _served_together(routed, reader)):
+        return noes[0]
+    return found
+
+
 def excluded(node: str, reader: Reader) -> str:
     """Return why a node may not attract traffic from outside, "" if it may."""
     eligibility = reader.document(f"eligibility/{node}", Eligibility)
     return "it is no node of the cluster" if eligibility is None else eligibility.excluded
 
 
-def _about(service: ServiceIP, backings: Iterable[Backing], **details: str) -> dict[str, str]:
+def about(service: ServiceIP, backings: Iterable[Backing], **details: str) -> dict[str, str]:
     """Return what every reason may name; of several Services the namespace is that of the first."""
     names = [backing.service for backing in backings]
     known = {"address": service.address, "service": listed(names), "namespace": names[0].partition("/")[0]}
@@ -71,6 +81,11 @@ def listed(names: Sequence[str]) -> str:
     return ", ".join(names[:_NAMED]) + more
 
 
+def ports_text(ports: Iterable[ProxyPort]) -> str:
+    """Return ports as a person reads them."""
+    return listed([f"{port.protocol} {port.port}" for port in sorted(ports)])
+
+
 def _with_host_route(service: ServiceIP, reader: Reader) -> tuple[Backing, ...] | Withhold:
     """Return the Services for which the address is to have a route of its own, or why there is none."""
     if not service.backings:
@@ -81,11 +96,11 @@ def _with_host_route(service: ServiceIP, reader: Reader) -> tuple[Backing, ...] 
     told = {backing: found for backing, found in by.items() if found is not None}
     if not told:
         kind = service.backings[0].kind.value
-        return Withhold(Reason.NOT_ADVERTISED, _about(service, service.backings, kind=kind))
+        return Withhold(Reason.NOT_ADVERTISED, about(service, service.backings, kind=kind))
     routed = tuple(backing for backing, found in told.items() if has_host_route(backing, found))
     if not routed:
         prefix = next(iter(told.values())).prefix
-        return Withhold(Reason.COVERED_BY_AGGREGATE, _about(service, told, prefix=prefix))
+        return Withhold(Reason.COVERED_BY_AGGREGATE, about(service, told, prefix=prefix))
     return routed
 
 
@@ -105,27 +120,15 @@ def is_aggregate(advertised_by: Advertised) -> bool:
     return advertised_by.aggregate and not is_host(advertised_by.prefix)
 
 
-def _attracting(
-    service: ServiceIP, routed: tuple[Backing, ...], node: str, reader: Reader
-) -> tuple[Attracting, ...] | Withhold:
-    """Return the Services for which this node attracts packets, or why it does not."""
-    words = [_role(service, backing, node, reader) for backing in routed]
-    found = tuple(word for word in words if isinstance(word, Attracting))
-    noes = [word for word in words if isinstance(word, Withhold)]
-    if noes and (not found or _served_together(routed, reader)):
-        return noes[0]
-    return found
-
-
 def _role(service: ServiceIP, backing: Backing, node: str, reader: Reader) -> Attracting | Withhold:
     if not (backing.ready or backing.draining or backing.elsewhere):
-        return Withhold(Reason.NO_READY_ENDPOINT, _about(service, [backing], node=node))
+        return Withhold(Reason.NO_READY_ENDPOINT, about(service, [backing], node=node))
     if not backing.local or node in backing.ready:
         return Attracting(backing)
     if node in backing.draining and not _successors(service.address, backing, reader):
         return Attracting(backing, last=True)
     nodes = listed(backing.ready or backing.draining) or "no node"
-    return Withhold(Reason.NO_LOCAL_ENDPOINT, _about(service, [backing], node=node, nodes=nodes))
+    return Withhold(Reason.NO_LOCAL_ENDPOINT, about(service, [backing], node=node, nodes=nodes))
 
 
 def _successors(address: Address, backing: Backing, reader: Reader) -> frozenset[str]:
@@ -144,20 +147,19 @@ def _served_together(routed: Iterable[Backing], reader: Reader) -> bool:
 
 def _unforwarded(service: ServiceIP, found: tuple[Attracting, ...], node: str, reader: Reader) -> Withhold | None:
     """Return why the address is not announced as its node's service proxy is now, None if it may be."""
-    about = _about(service, [each.backing for each in found], node=node)
+    known = about(service, [each.backing for each in found], node=node)
     mode = reader.service_proxy()
     if mode is ProxyMode.UNCHECKED:
         return None
     if mode is ProxyMode.NONE:
-        return Withhold(Reason.NO_SERVICE_PROXY, about)
+        return Withhold(Reason.NO_SERVICE_PROXY, known)
     ports = frozenset(port for each in found for port in each.backing.ports)
     proxying, relied = reader.proxying(service.address), reader.relied(service.address)
     if _forwarded(ports, proxying, relied):
         return None
     missing = sorted(ports - proxying.forwarded)
     refused = [port for port in missing if port in proxying.refused]
-    names = [f"{name.protocol} {name.port}" for name in refused or missing]
-    return Withhold(Reason.NOT_PROXIED_YET, {**about, "missing": listed(names) or "any port"})
+    return Withhold(Reason.NOT_PROXIED_YET, {**known, "missing": ports_text(refused or missing) or "any port"})
 
 
 def _forwarded(ports: frozenset[ProxyPort], proxying: Proxying, relied: frozenset[ProxyPort] | None) -> bool:

@@ -5,18 +5,21 @@ Promises the same reasons a node would give; what only a node can see is left to
 and the last line says where to ask.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import TypedDict
 
 from buoy.model.address import Address, host_prefix
 from buoy.model.node import Fence, Node
 from buoy.model.reason import Reason, Withhold
-from buoy.model.service_ip import ServiceIP
+from buoy.model.service_ip import Mode, ServiceIP
 from buoy.model.snapshot import Snapshot
 from buoy.model.status import AddressStatus
 from buoy.model.workload import Workload
 from buoy.planner.elsewhere import may_announce
+from buoy.planner.explain_proxied import announcing, decisions, lawful, services, statuses_of
+from buoy.planner.line import Line
 from buoy.planner.placement import serving
+from buoy.planner.proxied import listed
 
 
 class Told(TypedDict):
@@ -31,6 +34,8 @@ class Told(TypedDict):
 def remote_lines(address: Address, snapshot: Snapshot) -> list[Told]:
     """Return the way of an address as the store tells it."""
     service = snapshot.documents.get(f"service-ips/{address}")
+    if isinstance(service, ServiceIP) and service.mode is Mode.PROXIED:
+        return list(_proxied(service, snapshot))
     if isinstance(service, ServiceIP):
         return [*_service(service), *_nodes(address, serving(service), snapshot)]
     owners = _owners(address, snapshot)
@@ -41,7 +46,7 @@ def remote_lines(address: Address, snapshot: Snapshot) -> list[Told]:
     what = "fixed IP" if fixed else "allowed address pair"
     lines = [_yes("document", f"{what} of port {port.id}, routed without NAT to {port.interface}") for port in owners]
     # of several ports that may have a pair, those that do speak of it
-    speaking = {status.node for status in _statuses(address, snapshot)}
+    speaking = {status.node for status in statuses_of(address, snapshot)}
     ends = {port.node for port in owners}
     return [*lines, *_nodes(address, ends if fixed else ends & speaking or ends, snapshot)]
 
@@ -73,12 +78,11 @@ def _service(service: ServiceIP) -> Iterator[Told]:
 
 def old_nodes(address: Address, snapshot: Snapshot) -> list[Told]:
     """Return the nodes that should not serve an address and may still announce it, or say something is wrong."""
-    service = snapshot.documents.get(f"service-ips/{address}")
-    owners = (owner.node for owner in _owners(address, snapshot))
-    wanted = serving(service) if isinstance(service, ServiceIP) else frozenset(owners)
+    statuses = statuses_of(address, snapshot)
+    wanted = _rightful(address, [status.node for status in statuses], snapshot)
     fenced = {document.node for document in snapshot.documents.values() if isinstance(document, Fence)}
     lines = []
-    for status in _statuses(address, snapshot):
+    for status in statuses:
         if status.node in wanted or status.node in fenced:
             continue
         if may_announce(status):
@@ -89,17 +93,46 @@ def old_nodes(address: Address, snapshot: Snapshot) -> list[Told]:
     return lines
 
 
-def _statuses(address: Address, snapshot: Snapshot) -> list[AddressStatus]:
-    found = (document for document in snapshot.documents.values() if isinstance(document, AddressStatus))
-    return sorted((status for status in found if status.address == address), key=lambda status: status.node)
+def _rightful(address: Address, speaking: Collection[str], snapshot: Snapshot) -> Collection[str]:
+    """Return the nodes that are to serve an address; of a proxied one, which of those that speak of it may."""
+    service = snapshot.documents.get(f"service-ips/{address}")
+    if not isinstance(service, ServiceIP):
+        return frozenset(owner.node for owner in _owners(address, snapshot))
+    return lawful(service, speaking, snapshot) if service.mode is Mode.PROXIED else serving(service)
+
+
+def _proxied(service: ServiceIP, snapshot: Snapshot) -> Iterator[Told]:
+    yield _yes("document", f"{service.mode} service IP")
+    yield from map(_told, services(service))
+    if not service.backings:
+        yield from old_nodes(service.address, snapshot)
+        return
+    noes = decisions(service, snapshot)
+    ends = {node for node, no in noes.items() if no is None}
+    told = {node for node in ends.intersection(announcing(service.address, snapshot)) if _lives(node, snapshot)}
+    if told:
+        yield _yes("status", f"announced by {listed(sorted(told))}: an established peer was told")
+    if not ends:
+        yield _nowhere([no for no in noes.values() if no is not None])
+    yield from _nodes(service.address, ends - told, snapshot)
+
+
+def _nowhere(noes: Sequence[Withhold]) -> Told:
+    """Return why no node is to announce an address: what keeps those that might."""
+    no = next((no for no in noes if no.reason is not Reason.NODE_EXCLUDED), noes[0])
+    return _yes("node", str(no)) if no.reason is Reason.COVERED_BY_AGGREGATE else _no("node", no)
+
+
+def _lives(node: str, snapshot: Snapshot) -> bool:
+    return isinstance(snapshot.documents.get(f"nodes/{node}"), Node)
 
 
 def _nodes(address: Address, ends: Collection[str], snapshot: Snapshot) -> Iterator[Told]:
     """Yield what the nodes that should serve an address say, as far as they live, and what others left behind."""
-    said = {status.node: status for status in _statuses(address, snapshot)}
+    said = {status.node: status for status in statuses_of(address, snapshot)}
     for node in sorted(ends):
         details = {"node": node, "address": address, "missing": "any report yet"}
-        if not isinstance(snapshot.documents.get(f"nodes/{node}"), Node):
+        if not _lives(node, snapshot):
             yield _no("node", Withhold(Reason.NODE_WITHOUT_AGENT, details))
         elif node in said:
             yield _said(said[node])
@@ -112,6 +145,10 @@ def _said(status: AddressStatus) -> Told:
     if status.reason is None:
         return _yes("status", f"{status.node} programmed it and an established peer was told")
     return _no("status", Withhold(status.reason, {"node": status.node, "address": status.address, **status.details}))
+
+
+def _told(line: Line) -> Told:
+    return Told(topic=line.topic, text=line.text, ok=line.ok, reason=line.reason or "")
 
 
 def _yes(topic: str, text: str) -> Told:

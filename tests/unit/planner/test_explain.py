@@ -13,7 +13,8 @@ from buoy.model.reason import Reason, Withhold
 from buoy.model.status import AddressStatus, State
 from buoy.model.workload import AddressPair
 from buoy.planner.desired import Desired
-from buoy.planner.explain import Line, Scene, explain
+from buoy.planner.explain import Scene, explain
+from buoy.planner.line import Line
 from buoy.planner.sight import Sight
 from buoy.planner.status import Seen
 from tests.unit.planner.cloud import (
