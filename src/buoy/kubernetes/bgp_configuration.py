@@ -38,6 +38,7 @@ _IGNORED = (
     "program_cluster_routes",
     "ipv4_normal_route_priority",
     "ipv6_normal_route_priority",
+    "extensions",
 )
 _USUAL = {"bind_mode": "None", "program_cluster_routes": "EnabledNoEncapOnly"}
 """What Calico does where the field says nothing: to say it changes nothing."""

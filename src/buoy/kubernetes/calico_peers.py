@@ -33,8 +33,18 @@ _IGNORED = (
     "reachable_by",
     "reverse_peering",
     "local_workload_selector",
+    "failure_detection_mode",
+    "restart_mode",
+    "bird_gateway_mode",
+    "external_network",
+    "extensions",
 )
-_USUAL = {"next_hop_mode": "Auto", "reverse_peering": "Auto", "num_allowed_local_as_numbers": 0}
+_USUAL = {
+    "next_hop_mode": "Auto",
+    "reverse_peering": "Auto",
+    "num_allowed_local_as_numbers": 0,
+    "failure_detection_mode": "None",
+}
 
 
 class NodeFacts(NamedTuple):

@@ -43,6 +43,7 @@ class BGPConfigurationSpec(msgspec.Struct, frozen=True, kw_only=True, rename="ca
     ipv4_normal_route_priority: Any = None
     ipv6_normal_route_priority: Any = None
     log_severity_screen: Any = None
+    extensions: Any = None
 
 
 class BGPConfiguration(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -73,6 +74,11 @@ class BGPPeerSpec(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omi
     reachable_by: Any = None
     reverse_peering: Any = None
     local_workload_selector: Any = None
+    failure_detection_mode: Any = None
+    restart_mode: Any = None
+    bird_gateway_mode: Any = None
+    external_network: Any = None
+    extensions: Any = None
 
 
 class BGPPeer(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

@@ -41,8 +41,8 @@ def twin(struct: Struct, without: Collection[str] = ()) -> Struct:
 
 
 def origin(made: Struct) -> Struct:
-    """Return the struct a twin was made from."""
-    return _origins[made]
+    """Return the struct a twin was made from; a struct that is no twin is its own."""
+    return _origins.get(made, made)
 
 
 def camel(name: str) -> str:

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What no type says of a field, for the API server: ranges, sizes, and fields that exclude each other.
+
+Promises what `model/validate_rules.py` does, in the words of a CRD; it is the same
+list a second time, for the API server runs no Python.
+"""
+
+from typing import Any, TypeAlias
+
+import msgspec
+
+from buoy.kubernetes.foreign import (
+    BGPConfigurationSpec,
+    BGPFilterRule,
+    BGPPeerSpec,
+    Block,
+    IPAddressPoolSpec,
+    MatchExpression,
+    PrefixLength,
+)
+from buoy.model.node import Node
+from buoy.model.peer import Bfd, BGPSettings, Filter, FilterRule, Peer
+from buoy.model.pool import Expression, Pool, Range
+from buoy.model.service_ip import PortMapping, ServiceIP
+
+_PORT = {"minimum": 1, "maximum": 65535}
+_ASN = {"minimum": 1, "maximum": 4294967295}
+_SECONDS = {"minimum": 0, "maximum": 31536000}
+_HOLD = {"minimum": 0, "maximum": 65535}
+
+Struct: TypeAlias = type[msgspec.Struct]
+
+
+def _rule(rule: str, message: str) -> dict[str, Any]:
+    return {"x-kubernetes-validations": [{"rule": rule, "message": message}]}
+
+
+_DURATION = {"maxLength": 32, "pattern": r"^([0-9]+h)?([0-9]+m)?([0-9]+(\.[0-9]+)?s)?([0-9]+ms)?$"}
+_AS_NUMBER = _rule(
+    "type(self) == int ? self >= 1 && self <= 4294967295 : "
+    r"string(self).matches('^([1-9][0-9]{0,9}|[0-9]{1,5}\\.[0-9]{1,5})$')",
+    "give an AS number, such as 64512 or 1.10",
+)
+_NETWORK = "isCIDR(self) || isIP(self)"
+_SELECTOR = {"maxLength": 1024}
+
+BOUNDS: dict[tuple[Struct, str], dict[str, Any]] = {
+    (Peer, "asn"): _ASN,
+    (Peer, "local_asn"): _ASN,
+    (Peer, "port"): _PORT,
+    (Peer, "hold_time"): _HOLD,
+    (Peer, "keepalive"): _HOLD,
+    (Peer, "multihop"): {"minimum": 1, "maximum": 255},
+    (Bfd, "interval"): {"minimum": 10, "maximum": 60000},
+    (Bfd, "multiplier"): {"minimum": 1, "maximum": 255},
+    (BGPSettings, "asn"): _ASN,
+    (BGPSettings, "listen_port"): _PORT,
+    (BGPSettings, "hold_time"): _HOLD,
+    (FilterRule, "low"): {"minimum": 0, "maximum": 128},
+    (FilterRule, "high"): {"minimum": 0, "maximum": 128},
+    (Pool, "hold_down"): _SECONDS,
+    (Pool, "remember"): _SECONDS,
+    (Pool, "quota"): {"minimum": 0},
+    (PortMapping, "protocol"): {"enum": ["sctp", "tcp", "udp"]},
+    (PortMapping, "first"): _PORT,
+    (PortMapping, "last"): _PORT,
+    (PortMapping, "target_first"): _PORT,
+    (Block, "cidr"): {"maxLength": 49, **_rule(_NETWORK, "give a network, such as 192.0.2.0/24 or 2001:db8::/64")},
+    (BGPConfigurationSpec, "as_number"): _AS_NUMBER,
+    (BGPConfigurationSpec, "listen_port"): _PORT,
+    (BGPConfigurationSpec, "service_load_balancer_aggregation"): {"enum": ["Enabled", "Disabled"]},
+    (BGPConfigurationSpec, "node_mesh_max_restart_time"): _DURATION,
+    (BGPPeerSpec, "as_number"): _AS_NUMBER,
+    (BGPPeerSpec, "local_as_number"): _AS_NUMBER,
+    (BGPPeerSpec, "keepalive_time"): _DURATION,
+    (BGPPeerSpec, "max_restart_time"): _DURATION,
+    (BGPPeerSpec, "source_address"): {"enum": ["UseNodeIP", "None"]},
+    (BGPPeerSpec, "peer_ip"): {
+        "maxLength": 64,
+        **_rule(
+            r"isIP(self) || self.matches('^([0-9.]+|\\[[0-9A-Fa-f:.]+\\]):[0-9]{1,5}$')",
+            "give an address, perhaps with a port: 192.0.2.1, 192.0.2.1:1179 or [2001:db8::1]:1179",
+        ),
+    },
+    (BGPFilterRule, "action"): {"enum": ["Accept", "Reject"]},
+    (BGPFilterRule, "match_operator"): {"enum": ["Equal", "NotEqual", "In", "NotIn"]},
+    (BGPFilterRule, "cidr"): {"maxLength": 49, **_rule("isCIDR(self)", "give a network, such as 192.0.2.0/24")},
+    (PrefixLength, "min"): {"minimum": 0, "maximum": 128},
+    (PrefixLength, "max"): {"minimum": 0, "maximum": 128},
+    (MatchExpression, "operator"): {"enum": ["In", "NotIn", "Exists", "DoesNotExist"]},
+    (IPAddressPoolSpec, "addresses"): {
+        "minItems": 1,
+        "items": {
+            "type": "string",
+            "maxLength": 96,
+            **_rule(
+                "isCIDR(self) || (self.split('-').size() == 2 && self.split('-').all(t, isIP(t.trim())))",
+                "give a network such as 192.0.2.0/24, or a range such as 192.0.2.1-192.0.2.9",
+            ),
+        },
+    },
+}
+"""More of the schema of a field, by the model's struct and the field's name."""
+
+ITEMS: dict[tuple[Struct, str], int] = {
+    (ServiceIP, "endpoints"): 1024,
+    (Node, "sessions"): 1024,
+    (Filter, "rules"): 1024,
+    (Peer, "nodes"): 5000,
+    (Expression, "values"): 256,
+}
+"""How many items a list may have where 128 is too few."""
+
+_SAME_FAMILY = "isIP(self.first) && isIP(self.last) && ip(self.first).family() == ip(self.last).family()"
+
+RULES: dict[Struct, tuple[tuple[str, str], ...]] = {
+    Range: ((_SAME_FAMILY, "give two addresses of one family"),),
+    FilterRule: (("!has(self.low) || !has(self.high) || self.low <= self.high", "low must not be greater than high"),),
+    Expression: (
+        (
+            "self.operator in ['In', 'NotIn'] ? has(self.values) && size(self.values) > 0 : !has(self.values)",
+            "give values with In and NotIn, and only with them",
+        ),
+    ),
+    PortMapping: (("self.first <= self.last", "first must not be greater than last"),),
+    Pool: (
+        (
+            "(has(self.prefixes) && size(self.prefixes) > 0) || (has(self.ranges) && size(self.ranges) > 0)",
+            "give addresses: prefixes, ranges or both",
+        ),
+    ),
+    BGPPeerSpec: (
+        (
+            "!(has(self.node) && self.node != '' && has(self.nodeSelector) && self.nodeSelector != '')",
+            "give node or nodeSelector, not both",
+        ),
+        (
+            "(has(self.peerIP) && self.peerIP != '') != (has(self.peerSelector) && self.peerSelector != '')",
+            "give either peerIP or peerSelector",
+        ),
+        (
+            "!has(self.peerIP) || self.peerIP == '' || has(self.asNumber)",
+            "give asNumber, the AS number of the neighbour",
+        ),
+    ),
+}
+"""CEL rules of a struct, each with what to do."""
