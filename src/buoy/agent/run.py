@@ -30,6 +30,7 @@ from buoy.agent.speaking import BirdConfiguration
 from buoy.agent.witness import Witnessing
 from buoy.dataplane.bird import BirdSpeaker
 from buoy.dataplane.host import LinuxHost
+from buoy.kubernetes.opening import open_any
 from buoy.model import documents
 from buoy.model.errors import BuoyError, InvalidInput, StoreUnavailable
 from buoy.model.node import Node
@@ -44,7 +45,6 @@ from buoy.runtime.loop import Loop
 from buoy.runtime.settings import Settings
 from buoy.runtime.telemetry import AddressStates, Telemetry
 from buoy.store.lease import Lease
-from buoy.store.opening import open_store
 from buoy.store.store import Store, Write
 
 _SHARED = (
@@ -83,7 +83,7 @@ async def run_agent(settings: Settings) -> None:
 
 async def _run_alone(settings: Settings) -> None:
     telemetry, pulse = Telemetry(), Pulse()
-    store = open_store(settings.store, _reporter(telemetry))
+    store = open_any(settings.store, _reporter(telemetry), node=settings.node)
     host = open_host(settings)
     agent = build(settings, host, store, telemetry)
     process = Process(settings, agent, store, pulse)

@@ -16,13 +16,14 @@ from typing import Annotated, Any, NoReturn, TypeVar
 import msgspec
 import typer
 
+from buoy.kubernetes.opening import open_any
 from buoy.model.errors import BuoyError, Conflict, InvalidInput, StoreUnavailable, UnsafePlan
 from buoy.runtime.settings import Settings, load
-from buoy.store.opening import open_store
 from buoy.store.settings import StoreSettings
 from buoy.store.store import Store
 
 ENDPOINTS_VARIABLE = "BUOY_ETCD"
+KUBECONFIG_VARIABLE = "KUBECONFIG"
 Result = TypeVar("Result")
 
 
@@ -57,7 +58,7 @@ def exit_code(error: BuoyError) -> int:
 def said(error: BuoyError) -> str:
     """Return an error in one sentence, with what to do where it does not say so itself."""
     if isinstance(error, StoreUnavailable):
-        return f"{error}: is etcd running there? $BUOY_ETCD, else [store] of the settings, says where it is"
+        return f"{error}: does it run there? $BUOY_ETCD, else [store] of the settings, else $KUBECONFIG, says where"
     return str(error)
 
 
@@ -68,11 +69,17 @@ def fail(message: str, code: int) -> NoReturn:
 
 
 def store_settings() -> StoreSettings:
-    """Return where the store is: $BUOY_ETCD (URLs, comma separated), else the agent's settings."""
+    """Return where the store is: $BUOY_ETCD (URLs, comma separated), else the agent's settings, else $KUBECONFIG."""
     endpoints = os.environ.get(ENDPOINTS_VARIABLE)
     if endpoints:
         return StoreSettings(endpoints=tuple(endpoints.split(",")))
-    return settings().store
+    kubeconfig = os.environ.get(KUBECONFIG_VARIABLE)
+    try:
+        return settings().store
+    except InvalidInput as error:
+        if error.field != "settings" or not kubeconfig:
+            raise
+        return StoreSettings(kubeconfig=kubeconfig)
 
 
 def settings() -> Settings:
@@ -82,7 +89,10 @@ def settings() -> Settings:
     except InvalidInput as error:
         if error.field != "--config":
             raise
-        remedy = 'say where etcd is: BUOY_ETCD=http://HOST:2379, or BUOY_CONFIG=FILE; for a lab, eval "$(buoy lab env)"'
+        remedy = (
+            "say where the store is: BUOY_ETCD=http://HOST:2379, KUBECONFIG=FILE, or BUOY_CONFIG=FILE; "
+            'for a lab, eval "$(buoy lab env)"'
+        )
         raise InvalidInput("settings", error.value, remedy) from error
 
 
@@ -90,7 +100,7 @@ def with_store(act: Callable[[Store], Awaitable[Result]], chosen: StoreSettings 
     """Open the store (by default this host's), run one coroutine on it, close it."""
 
     async def opened() -> Result:
-        store = open_store(chosen or store_settings())
+        store = open_any(chosen or store_settings())
         try:
             return await act(store)
         finally:

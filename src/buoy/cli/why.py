@@ -17,7 +17,7 @@ from buoy.planner.remote import old_nodes, remote_lines
 
 app = typer.Typer(rich_markup_mode=None)
 
-_SPOKEN = ("workloads/", "nodes/", "fences/", "status/")
+_SPOKEN = ("workloads/", "nodes/", "fences/", "status/", "pools/", "settings/", "eligibility/")
 """Where what concerns an address stands, besides its claim."""
 
 _ELSEWHERE = frozenset({Reason.OTHER_NODE, Reason.UNKNOWN_ADDRESS})

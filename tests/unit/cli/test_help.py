@@ -89,7 +89,7 @@ def test_completion_without_a_lab_offers_nothing_and_says_nothing(line: str, mon
         (
             "status",
             2,
-            "settings: '/nonexistent/agent.toml' is not valid: say where etcd is: BUOY_ETCD=http://HOST:2379",
+            "settings: '/nonexistent/agent.toml' is not valid: say where the store is: BUOY_ETCD=http://HOST:2379",
         ),
         ("lab up openstack --without nothing", 2, "--without: 'nothing' is not valid: give one of agent, bird, dhcp"),
         ("lab down --name ../x", 2, "--name: '../x' is not valid: use up to 32 lower-case letters"),
