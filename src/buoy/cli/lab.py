@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from buoy.cli import lab_guests, lab_machines
+from buoy.cli import lab_guests, lab_machines, lab_pods
 from buoy.cli.context import Output, OutputOption, fail, show
 from buoy.cli.lab_options import (
     GUEST_COLUMNS,
@@ -44,6 +44,7 @@ app = typer.Typer(
 app.add_typer(lab_machines.node, name="node")
 app.add_typer(lab_machines.service, name="service")
 app.add_typer(lab_guests.app, name="vm")
+app.add_typer(lab_pods.app, name="pod")
 
 
 @app.command()

@@ -74,6 +74,12 @@ _node_command(
     "/etc and /var/lib stay; what the kernel and /run held is lost. A node that is off is a success.",
 )
 _node_command(
+    "fail",
+    "Cut a node off as a dead cable does: all goes on running there, but nothing it sends arrives, and nothing reaches "
+    "it.\n\nIn a Kubernetes lab its lease expires. A node that is cut off already is a success.",
+)
+_node_command("recover", "Undo `fail`: a Kubernetes node and its pods are ready again once their kubelet is heard.")
+_node_command(
     "start",
     "Switch a node on again: first its guests, then its services, as at a boot.\n\n"
     "On a compute node the nft skeleton comes before the guests. Returns before the services are ready: "

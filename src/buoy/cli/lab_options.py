@@ -99,6 +99,7 @@ MachineArgument = Annotated[
     str, typer.Argument(metavar="NODE", help="A node or guest.", autocompletion=_found(_machines))
 ]
 GuestArgument = Annotated[str, typer.Argument(metavar="NAME", help="The guest.", autocompletion=_found(_guests))]
+PodArgument = Annotated[str, typer.Argument(metavar="NAME", help="The pod.")]
 ServiceArgument = Annotated[
     str,
     typer.Argument(

@@ -73,17 +73,12 @@ class Kubelet:
             try:
                 with contextlib.suppress(Denied):  # it is there already
                     await self._api.send("POST", "/api/v1/nodes", wanted)
-                await self._say_ready()
                 await self._renew()
             except (*_UNREACHABLE, Denied) as error:
                 print(f"registering: {error!r}", flush=True)
                 await asyncio.sleep(_RETRY_SECONDS)
             else:
                 return
-
-    async def _say_ready(self) -> None:
-        status = pod_status.ready_node(self._name, self._addresses, _now())
-        await self._api.send("PATCH", f"/api/v1/nodes/{self._name}/status", {"status": status}, strategic=True)
 
     async def _renew(self) -> None:
         lease = {"spec": {"holderIdentity": self._name, "leaseDurationSeconds": 8, "renewTime": _now(micro=True)}}
@@ -94,7 +89,8 @@ class Kubelet:
             await self._api.send("POST", _LEASES, {**head, **lease})
         found = await self._api.send("GET", f"/api/v1/nodes/{self._name}?resourceVersion=0")
         if not pod_status.is_ready_node(found):
-            await self._say_ready()
+            status = pod_status.ready_node(found, self._addresses, _now())
+            await self._api.send("PATCH", f"/api/v1/nodes/{self._name}/status", {"status": status})
 
     async def _renew_until_back(self) -> None:
         """Renew the lease; return once that worked after it did not."""

@@ -19,7 +19,7 @@ from buoy.model.errors import BuoyError
 
 _SECONDS = 2.0
 _LONGEST_LINE = 1 << 22
-_REFUSED, _CONFLICT, _GONE = 400, 409, 410
+_REFUSED = 400
 
 Object = dict[str, Any]
 
@@ -53,10 +53,10 @@ class KubeletApi:
     ) -> None:
         await self._session.close()
 
-    async def send(self, method: str, path: str, body: Object | None = None, *, strategic: bool = False) -> Object:
+    async def send(self, method: str, path: str, body: Object | None = None) -> Object:
         """Ask, and return the answer; raise `Denied`, or what aiohttp raises if there is none in two seconds."""
-        patch = "application/strategic-merge-patch+json" if strategic else "application/merge-patch+json"
-        headers = {"Content-Type": patch if method == "PATCH" else "application/json"}
+        # a strategic merge patch cannot say two addresses of one type
+        headers = {"Content-Type": "application/merge-patch+json" if method == "PATCH" else "application/json"}
         limit = aiohttp.ClientTimeout(total=_SECONDS)
         data = None if body is None else json.dumps(body)
         async with self._session.request(method, path, data=data, headers=headers, timeout=limit) as response:

@@ -113,7 +113,10 @@ class Lab:
         return dict(self._ask("service", action=action, node=node, name=name))
 
     def node(self, action: str, name: str) -> dict[str, Any]:
-        """``stop`` (as a power cut) or ``start`` a node, its guests before its services; return its status."""
+        """``stop`` (as a power cut), ``start``, ``fail`` (silent, but running) or ``recover`` a node.
+
+        Returns its status.
+        """
         return dict(self._ask("node", action=action, name=name))
 
     def services(self) -> list[dict[str, Any]]:

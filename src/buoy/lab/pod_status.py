@@ -93,8 +93,10 @@ def node(name: str, cidrs: Sequence[str]) -> Object:
     }  # fmt: skip
 
 
-def ready_node(name: str, addresses: Sequence[str], now: str) -> Object:
-    """Return the status of a node that is well."""
+def ready_node(found: Object, addresses: Sequence[str], now: str) -> Object:
+    """Return the status of a node that is well; conditions that others gave it stay."""
+    name = found["metadata"]["name"]
+    others = [each for each in found.get("status", {}).get("conditions", ()) if each["type"] != "Ready"]
     room = {"cpu": "4", "memory": "8Gi", "pods": "250"}
     internal = [{"type": "InternalIP", "address": address} for address in addresses]
     return {
@@ -102,10 +104,11 @@ def ready_node(name: str, addresses: Sequence[str], now: str) -> Object:
         "capacity": room,
         "allocatable": room,
         "conditions": [
+            *others,
             {
                 "type": "Ready", "status": "True", "reason": "KubeletReady", "message": "the lab's kubelet runs",
                 "lastHeartbeatTime": now, "lastTransitionTime": now,
-            }
+            },
         ],
     }  # fmt: skip
 

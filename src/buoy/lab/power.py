@@ -32,10 +32,13 @@ def cut_uplink(node: Node) -> None:
 
 
 def kill(made: Machine) -> None:
-    """Kill every process in a machine's network namespace, its holder too; they are collected elsewhere."""
-    namespace = _namespace(made.holder)
+    """Kill every process in a machine's namespaces, its holder too; they are collected elsewhere.
+
+    A pod has a network of its own, but its node's IPC namespace.
+    """
+    namespaces = _namespaces(made.holder)
     deadline = time.monotonic() + _KILL_SECONDS
-    while (left := list(_inside(namespace))) and time.monotonic() < deadline:
+    while (left := list(_inside(namespaces))) and time.monotonic() < deadline:
         for process in left:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
@@ -64,13 +67,13 @@ def prepare_for_guests(node: Node, made: Machine, words: list[str], log: Path) -
         raise DataplaneError(" ".join(words), f"exit code {done.returncode}: `buoy lab logs {node.name} boot`")
 
 
-def _namespace(process: int) -> int:
-    return Path(f"/proc/{process}/ns/net").stat().st_ino
+def _namespaces(process: int) -> set[int]:
+    return {Path(f"/proc/{process}/ns/{kind}").stat().st_ino for kind in ("net", "ipc")}
 
 
-def _inside(namespace: int) -> Iterator[int]:
+def _inside(namespaces: set[int]) -> Iterator[int]:
     for entry in Path("/proc").iterdir():
         # one that is ending has no namespaces any more
         with contextlib.suppress(OSError):
-            if entry.name.isdecimal() and _namespace(int(entry.name)) == namespace:
+            if entry.name.isdecimal() and _namespaces(int(entry.name)) & namespaces:
                 yield int(entry.name)

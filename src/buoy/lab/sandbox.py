@@ -11,12 +11,14 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
 
 from buoy.lab.command import ip_batch
+from buoy.lab.control import LabError
+from buoy.lab.machine import Machine
 from buoy.model.errors import DataplaneError
 
 DIRECTORY = "/run/kubelet/pods"
@@ -102,6 +104,15 @@ def read(directory: Path) -> Iterator[Sandbox]:
     for file in sorted(directory.glob("*.json")):
         with contextlib.suppress(FileNotFoundError, msgspec.DecodeError):  # it may just go
             yield msgspec.json.decode(file.read_bytes(), type=Sandbox)
+
+
+def process_of(pod: str, machines: Iterable[Machine]) -> int:
+    """Return the process of the pod ``NAMESPACE/NAME`` on any of the machines; raise `LabError` if it runs on none."""
+    for machine in machines:
+        for found in read(machine.inside(DIRECTORY)):
+            if f"{found.namespace}/{found.name}" == pod:
+                return found.process
+    raise LabError(f"there is no pod {pod}: `buoy lab pod list` shows those there are")
 
 
 def _expect(line: str, word: str, log: Path) -> None:

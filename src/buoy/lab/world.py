@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from buoy.lab import guest, machine, power, switch
+from buoy.lab import guest, machine, power, sandbox, switch
 from buoy.lab.command import into
 from buoy.lab.control import Entrance, Handler, LabError
 from buoy.lab.guest import Guest, Plug
@@ -46,6 +46,7 @@ class World:
         self.supervisor = Supervisor(self._spawn, self._probe)
         self._machines: dict[str, Machine] = {}
         self._guests: dict[str, Guest] = {}
+        self._silent: set[str] = set()
         self._nodes: Mapping[str, Node] = {node.name: node for node in wanted.nodes}
 
     def build(self, tell: Callable[[str], None]) -> None:
@@ -107,7 +108,7 @@ class World:
                     "address4": node.address4,
                     "address6": node.address6,
                     "guests": node.guests,
-                    "state": "on" if node.name in self._machines else "off",
+                    "state": self._state(node.name),
                 }
                 for node in self.topology.nodes
             ],
@@ -119,7 +120,10 @@ class World:
         """Return a process in whose namespaces the named node or guest is.
 
         A QEMU guest has none to enter: of it, its ``node`` and the ``addresses`` it was booted with.
+        A pod is asked for as ``NAMESPACE/NAME``.
         """
+        if "/" in name:
+            return Entrance(sandbox.process_of(name, self._machines.values()), {"guest": True})
         if name not in self._guests:
             known = {"guest": False, "inside": self.topology.inside, "client_path": self.topology.client_path}
             return Entrance(self._machine(name).holder, known)
@@ -148,7 +152,7 @@ class World:
         return _unit_status(self.supervisor.units[key])
 
     async def node(self, action: str, name: str) -> dict[str, Any]:
-        """Switch a node off or on with all that runs there, and return its status."""
+        """Switch a node off or on with all that runs there, or cut it off or back on; return its status."""
         if name not in self._nodes:
             raise LabError(f"there is no node {name}; there are {', '.join(self._nodes)}")
         match action:
@@ -156,15 +160,24 @@ class World:
                 await self._switch_off(self._nodes[name])
             case "start" if name not in self._machines:
                 await self._switch_on(self._nodes[name])
+            case "fail":
+                self._machine(name)
+                switch.silence(self._nodes[name])
+                self._silent.add(name)
+            case "recover":
+                self._machine(name)
+                switch.restore(self._nodes[name])
+                self._silent.discard(name)
             case "stop" | "start":
                 pass
             case _:
-                raise LabError(f"a node can be stopped or started, not {action!r}")
+                raise LabError(f"a node can be stopped, started, failed or recovered, not {action!r}")
         [found] = [one for one in (await self.status())["nodes"] if one["name"] == name]
         return dict(found)
 
     async def _switch_off(self, node: Node) -> None:
         power.cut_uplink(node)
+        self._silent.discard(node.name)
         made = self._machines.pop(node.name)
         for one in self._of(node):
             one.process.kill()
@@ -220,6 +233,9 @@ class World:
         guest.unplug(one, self._machines.get(one.plug.node))
         del self._guests[name]
         return _guest_status(one)
+
+    def _state(self, name: str) -> str:
+        return "off" if name not in self._machines else "failed" if name in self._silent else "on"
 
     def _machine(self, name: str) -> Machine:
         if name not in self._nodes:
