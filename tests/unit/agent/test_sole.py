@@ -51,7 +51,7 @@ async def test_an_agent_that_comes_second_opens_neither_store_nor_host(
     def never(*_: object) -> None:
         raise AssertionError
 
-    for name in ("open_store", "open_host"):
+    for name in ("open_any", "open_host"):
         monkeypatch.setattr(f"buoy.agent.run.{name}", never)
     lock = str(tmp_path / "agent.lock")
     monkeypatch.setattr("buoy.agent.run.sole_agent", lambda: sole_agent(lock))

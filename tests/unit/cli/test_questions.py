@@ -41,7 +41,7 @@ def store() -> MemoryStore:
 
 @pytest.fixture
 def buoy(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> Buoy:
-    monkeypatch.setattr(context, "open_store", lambda _: store)
+    monkeypatch.setattr(context, "open_any", lambda _: store)
     monkeypatch.setenv(context.ENDPOINTS_VARIABLE, "http://192.0.2.100:2379")
 
     def run(*words: str) -> tuple[int, str]:

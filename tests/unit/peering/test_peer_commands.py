@@ -20,7 +20,7 @@ Buoy = Callable[..., str]
 @pytest.fixture
 def buoy(monkeypatch: pytest.MonkeyPatch) -> Buoy:
     store = MemoryStore()
-    monkeypatch.setattr(context, "open_store", lambda _: store)
+    monkeypatch.setattr(context, "open_any", lambda _: store)
     monkeypatch.setenv(context.ENDPOINTS_VARIABLE, "http://192.0.2.100:2379")
 
     def run(*words: str) -> str:
