@@ -63,11 +63,13 @@ def _of_families(desk: Desk, held: Iterable[ServiceIP]) -> tuple[tuple[Given, ..
 
 def _found(desk: Desk, of_family: int, kept: Given | None) -> Given | Causes:
     """Return the address of a family as asked for, which may be the one that is there already."""
-    choice, wanted = desk.request.choices.get(of_family), desk.request.wanted.get(of_family)
+    wanted, choice = desk.request.wanted.get(of_family), desk.request.choices.get(of_family)
+    # The pool of a namespace or of the cluster is where new addresses come from; it moves nobody, and it does not
+    # stand against an address that the object itself asks for.
+    own = choice if choice is not None and choice.scope is Scope.OBJECT else None
     if wanted is not None:
-        return exact(desk, wanted, choice)
-    # The pool of a namespace or of the cluster is where new addresses come from; it moves nobody.
-    if kept is not None and (choice is None or choice.scope is not Scope.OBJECT or _is_of(desk.ledger, kept, choice)):
+        return exact(desk, wanted, own)
+    if kept is not None and (own is None or _is_of(desk.ledger, kept, own)):
         return kept
     return best(desk, of_family)
 

@@ -127,7 +127,8 @@ def _is_for_namespace(pool: Pool, namespace: str, labels: Mapping[str, str]) -> 
 
 
 def _known_as(name: str, pools: Mapping[str, Pool]) -> Pool | None:
-    found = (pool for pool in pools.values() if name in pool.aliases)
+    # Calico also names a pool by its prefix.
+    found = (pool for pool in pools.values() if name in pool.aliases or name in pool.prefixes)
     return min(found, key=rank, default=None)
 
 

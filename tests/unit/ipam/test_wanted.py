@@ -5,7 +5,7 @@ import pytest
 
 from buoy.ipam.allocate import allocate
 from buoy.ipam.ledger import Ledger
-from buoy.ipam.request import Allocation
+from buoy.ipam.request import Allocation, Scope
 from buoy.model.address import Address, Prefix
 from buoy.model.pool import Registry
 from tests.unit.ipam.room import (
@@ -80,6 +80,11 @@ class TestWantedAddresses:
             "small: there is no such pool; annotation buoy.dev/pool names it",
             "198.51.100.7: not in small, which annotation buoy.dev/pool names",
         ] == lacking(allocate(request, Ledger([V4]), NOW))
+
+    def test_it_needs_not_be_of_the_pool_of_the_namespace_or_cluster(self) -> None:
+        for scope in (Scope.NAMESPACE, Scope.GLOBAL):
+            request = asks(wanted={4: A7}, choices={4: naming("small", scope=scope)})
+            assert ["198.51.100.7 a fresh"] == ways(allocate(request, Ledger([V4, SMALL]), NOW))
 
     def test_it_must_be_of_a_family_that_is_asked_for(self) -> None:
         request = asks(wanted={6: Address("2001:db8::7")})
