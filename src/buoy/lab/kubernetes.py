@@ -21,6 +21,8 @@ TOR, CLIENT, CONTROLLER = "tor", "client", "controller"
 CLIENT_ADDRESSES = ("198.51.100.10", "2001:db8:51::10")
 PROXY_MODES = ("nftables", "iptables")
 MANIFESTS = Path(__file__).resolve().parents[3] / "packaging" / "kubernetes"
+BUOY_PORT = 9706
+_CONTROLLER_ENVIRONMENT = "# What `buoy controller` is told; then: buoy lab service stop controller buoy; … start …\n"
 _OUTSIDE, _GATEWAYS = "outside", ("198.51.100.1", "2001:db8:51::1")
 _ADMIN = "/etc/kubernetes/admin.kubeconfig"
 _BIRD = ("bird", "-f", "-c", "/etc/buoy/bird.conf", "-s", "/run/buoy/bird.ctl")
@@ -132,11 +134,17 @@ def _controller(kit: _Kit) -> Node:
         _ADMIN: kit.kubeconfig("admin"),
         "/etc/kubernetes/kcm.kubeconfig": kit.kubeconfig("kcm"),
         "/etc/buoy/kubeconfig": kit.kubeconfig("buoy-controller"),
+        "/etc/buoy/controller.env": _CONTROLLER_ENVIRONMENT,
     }
     command = ("{python}", "-m", "buoy.lab.kube_seed", _ADMIN, _address4(1), str(MANIFESTS))
     seed = Service(name="seed", command=command, after=(_API,), quick=True)
     plane = control_plane.services(CONTROLLER, _address4(2), kit.programs)
-    return _machine(CONTROLLER, 2, files, (*plane, seed))
+    run = "set -a; . /etc/buoy/controller.env; exec {python} -m buoy.cli.main controller run"
+    allocating = Service(
+        name="buoy", command=("sh", "-c", f"{run} --kubeconfig /etc/buoy/kubeconfig --listen 0.0.0.0:{BUOY_PORT}"),
+        after=(f"{CONTROLLER}/seed",), ready=Probe(port=BUOY_PORT, http="/readyz"),
+    )  # fmt: skip
+    return _machine(CONTROLLER, 2, files, (*plane, seed, allocating))
 
 
 def _node(kit: _Kit, number: int) -> Node:
