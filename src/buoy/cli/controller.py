@@ -35,7 +35,7 @@ def run(
         str,
         typer.Option(
             envvar="KUBERNETES_PUBLIC_FIP_POOL",
-            help="The pool for whoever names none, nor does its namespace: a name, or a dictionary as of Contrail.",
+            help="The pool of whoever names none, nor does its namespace; a dictionary, as Contrail has it.",
         ),
     ] = "",
     listen: Annotated[
@@ -51,8 +51,8 @@ def run(
     from buoy.controller.reading import CLASS, Ours
     from buoy.controller.run import ControllerSettings, run_controller
 
-    ours = Ours(load_balancer_class=load_balancer_class or CLASS, unset=not only_class, cluster=cluster)
-    settings = ControllerSettings(
-        kubeconfig=kubeconfig, context=context, namespace=namespace, listen=listen, ours=ours, fip_pool=fip_pool
+    ours = Ours(
+        load_balancer_class=load_balancer_class or CLASS, unset=not only_class, cluster=cluster, public_pool=fip_pool
     )
+    settings = ControllerSettings(kubeconfig=kubeconfig, context=context, namespace=namespace, listen=listen, ours=ours)
     asyncio.run(run_controller(settings))

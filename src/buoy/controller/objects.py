@@ -5,12 +5,13 @@ Promises: entries and conditions of others come back as they were. The tricky th
 both stand in lists of which a patch writes all or none, so all of it must be kept.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from buoy.controller.subject import CONDITION, Condition
-from buoy.kubernetes.objects import Metadata, ServiceSpec
+from buoy.kubernetes.objects import Metadata, ServicePort, Texts
 
 
 class LoadBalancer(msgspec.Struct, frozen=True):
@@ -26,11 +27,26 @@ class Status(msgspec.Struct, frozen=True, rename="camel"):
     conditions: tuple[dict[str, Any], ...] | None = None
 
 
+class Spec(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What of a Service's wishes its addresses depend on."""
+
+    type: str = "ClusterIP"
+    ports: tuple[ServicePort, ...] | None = None
+    selector: Mapping[str, str] | None = None
+    cluster_ip: str = msgspec.field(default="", name="clusterIP")
+    external_ips: Texts = msgspec.field(default=None, name="externalIPs")
+    external_traffic_policy: str = ""
+    ip_families: Texts = None
+    ip_family_policy: str = ""
+    load_balancer_class: str | None = None
+    load_balancer_ip: str = msgspec.field(default="", name="loadBalancerIP")
+
+
 class Service(msgspec.Struct, frozen=True):
     """core/v1 Service."""
 
     metadata: Metadata
-    spec: ServiceSpec = ServiceSpec()
+    spec: Spec = Spec()
     status: Status = Status()
 
 

@@ -31,15 +31,24 @@ class Ours(msgspec.Struct, frozen=True, kw_only=True):
     cluster: str = ""
     """The name of this cluster among those that draw from the same pools."""
 
+    public_pool: str = ""
+    """The pool of who names none, as in KUBERNETES_PUBLIC_FIP_POOL."""
+
+    def balances(self, service: Service) -> bool:
+        """Tell whether a Service is a load balancer of ours."""
+        return _is_balancer(service) and self._is_of_class(service)
+
     def wants(self, service: Service) -> bool:
-        """Tell whether a Service is to have addresses of us."""
-        return _balanced(service) and self._classed(service) and service.metadata.deletion_timestamp is None
+        """Tell whether a Service is to have addresses of us, or names some itself."""
+        if service.metadata.deletion_timestamp is not None:
+            return False
+        return self.balances(service) or (bool(service.spec.external_ips) and not self.is_foreign(service))
 
     def is_foreign(self, service: Service) -> bool:
         """Tell whether a Service is somebody else's, or may be."""
-        return not self._classed(service) if _balanced(service) else not self.unset
+        return not self._is_of_class(service) if _is_balancer(service) else not self.unset
 
-    def _classed(self, service: Service) -> bool:
+    def _is_of_class(self, service: Service) -> bool:
         named = service.spec.load_balancer_class
         return self.unset if named is None else named == self.load_balancer_class
 
@@ -78,13 +87,15 @@ def owned(subject: Subject) -> tuple[Address, ...]:
 
 def reached(service: Service | None) -> frozenset[Address]:
     """Return the addresses under which a Service is reached from outside, whoever gave them to it."""
-    if service is None:
-        return frozenset()
-    external = ({"ip": text} for text in service.spec.external_ips or ())
-    return frozenset(shown(service)) | frozenset(filter(None, map(_address, external)))
+    return frozenset() if service is None else frozenset(shown(service)) | external(service)
 
 
-def _balanced(service: Service) -> bool:
+def external(service: Service) -> frozenset[Address]:
+    """Return the addresses a Service names itself; what is none is passed over, as kube-proxy does."""
+    return frozenset(filter(None, (_address({"ip": text}) for text in service.spec.external_ips or ())))
+
+
+def _is_balancer(service: Service) -> bool:
     return service.spec.type == "LoadBalancer" and service.spec.cluster_ip != _HEADLESS
 
 

@@ -48,8 +48,6 @@ class ControllerSettings(msgspec.Struct, frozen=True, kw_only=True):
     listen: str = ""
     """``host:port`` of /metrics, /healthz and /readyz; empty: nowhere."""
     ours: Ours = Ours()
-    fip_pool: str = ""
-    """The pool for whoever names none, nor does its namespace; as in KUBERNETES_PUBLIC_FIP_POOL."""
 
 
 async def run_controller(settings: ControllerSettings) -> None:

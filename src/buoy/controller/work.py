@@ -26,6 +26,7 @@ from buoy.controller.subject import Answer, Claim, Granted, Subject
 from buoy.controller.world import MEMORY, World, remembered
 from buoy.controller.writes import Writes
 from buoy.ipam.allocate import allocate
+from buoy.ipam.request import Allocation
 from buoy.model.address import Address
 from buoy.model.errors import BuoyError, StoreUnavailable
 from buoy.model.service_ip import Identity, Owner
@@ -139,6 +140,11 @@ class Work:
         request = request_of(service, namespace, self.world.ours, owned(subject))
         allocation = allocate(request, books.ledger, now)
         self.world.waiting.wait(identity, causes(allocation))
+        if isinstance(allocation, Allocation) and not (
+            allocation.addresses or allocation.externals or allocation.lacking
+        ):
+            # what it names itself is of no pool of ours
+            return None
         found = answer(request, allocation, books.ledger, books.claims)
         if isinstance(found, Granted) and not found.warning:
             self._tools.events.fall(identity)
