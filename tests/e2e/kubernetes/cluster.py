@@ -69,8 +69,9 @@ class Cluster:
     def hops(self, prefix: str) -> set[str]:
         """Return the nodes that the ToR's kernel sends packets for a prefix to, by name."""
         family = ["-6"] if ":" in prefix else []
-        [found, *_] = [*json.loads(self.on("tor", "ip", "-j", *family, "route", "show", "exact", prefix) or "[]"), {}]
-        gateways = {hop["gateway"] for hop in found.get("nexthops", [found]) if "gateway" in hop}
+        shown = self.on("tor", "ip", "-j", *family, "route", "show", "exact", prefix)
+        found: list[dict[str, Any]] = json.loads(shown or "[]")
+        gateways = {hop["gateway"] for route in found for hop in route.get("nexthops", [route]) if "gateway" in hop}
         return {name for name, addresses in self._addresses().items() if gateways & addresses}
 
     def announced(self, prefix: str, *nodes: str, seconds: float = 10) -> None:

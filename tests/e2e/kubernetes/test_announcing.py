@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which nodes a Service's addresses are announced from, and when: seen in the ToR's kernel and by a client behind it."""
-
-from collections.abc import Iterator
+"""Which nodes announce a Service's addresses, and when: seen in the ToR's kernel and by a client behind it."""
 
 import pytest
 
@@ -12,13 +10,13 @@ EXCLUDE = "node.kubernetes.io/exclude-from-external-load-balancers"
 
 
 @pytest.fixture(scope="module")
-def shop(cluster: Cluster) -> Iterator[str]:
+def shop(cluster: Cluster) -> str:
     """The address of a Service with traffic policy Local, and one pod of it on node-1."""
     cluster.apply(service("shop", externalTrafficPolicy="Local"))
     cluster.pod("shop-1", "node-1", {"app": "shop"})
     [address] = eventually(lambda: cluster.external("shop"))
     cluster.announced(f"{address}/32", "node-1")
-    yield address
+    return address
 
 
 def test_with_policy_local_the_client_is_seen_by_the_pod(cluster: Cluster, shop: str) -> None:
@@ -43,11 +41,16 @@ def test_the_last_endpoint_keeps_the_route_while_it_terminates(cluster: Cluster)
     [address] = eventually(lambda: cluster.external("last"))
     cluster.announced(f"{address}/32", "node-1")
     cluster.end("last-1", wait=False)
-    eventually(lambda: cluster.get("endpointslices", "-l", "kubernetes.io/service-name=last")["items"][0]["endpoints"][0]
-               ["conditions"], lambda seen: seen["terminating"] and seen["serving"])  # fmt: skip
+    eventually(lambda: conditions(cluster, "last"), lambda seen: seen["terminating"] and seen["serving"])
     assert "last-1 198.51.100.10" == cluster.http(address)
     assert {"node-1"} == cluster.hops(f"{address}/32")
     cluster.announced(f"{address}/32")
+
+
+def conditions(cluster: Cluster, name: str) -> dict[str, bool]:
+    """Return the conditions of a Service's only endpoint."""
+    [slice_] = cluster.get("endpointslices", "-l", f"kubernetes.io/service-name={name}")["items"]
+    return dict(slice_["endpoints"][0]["conditions"])
 
 
 def test_with_policy_cluster_every_node_announces_an_address_of_a_pool(cluster: Cluster) -> None:
