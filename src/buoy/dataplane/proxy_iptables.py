@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """What kube-proxy forwards by iptables: its rules read again when they have changed.
 
-Promises that nothing is read unless `turn` is told that it is wanted, then at most
-once a second, and that a reading that fails leaves what was seen before. Two things
-are tricky. There are two iptables: of what the newer writes nf_tables tells, and it
-can print one chain without the others, which at 5,000 Services takes a tenth of the
-time; of the older nobody tells, so it is asked again and again, in a twentieth of
-the time. And neither is asked for what is not there, for some would make it.
+Promises that nothing is read unless `turn` is told that it is wanted, then in a tenth
+of the time at most, or once a second, and that a reading that fails leaves what was
+seen before. Three things are tricky. There are two iptables: of what the newer writes
+nf_tables tells, and it can print one chain without the others, which at 5,000 Services
+takes a tenth of the time; of the older nobody tells, so it is asked again and again, in
+a twentieth of the time. Neither is asked for what is not there, for some would make it.
+And kube-proxy changes table filter, then table nat: in between its port has no rule.
 """
 
 import errno
+import resource
 import select
 import socket
 import time
@@ -24,10 +26,12 @@ from buoy.model.address import Address
 from buoy.model.errors import DataplaneError
 from buoy.model.proxied import Proxying
 
-_OFTEN, _SELDOM = 1.0, 5.0
-"""Seconds between two readings; after one that failed, and between two looks for the older iptables."""
-_REST = 20
-"""How many times as long as a reading took to wait until the next that nobody asked for."""
+_SHORTEST, _LONGEST, _SELDOM = 0.1, 1.0, 5.0
+"""Seconds between two readings, at least and at most; after one that failed, and between looks for iptables."""
+_REST, _LONG_REST = 10, 20
+"""How many times the processor's time that a reading took to wait for the next; for one that nobody asked for."""
+_HALF = 0.25
+"""Seconds after a change to table filter in which one to table nat is expected."""
 _FAMILIES = {socket.AF_INET.value: "ip", socket.AF_INET6.value: "ip6"}
 _GETCHAIN = 0xA04
 _CHAINS = (
@@ -44,12 +48,13 @@ def _name(kind: int, text: str) -> bytes:
 
 _RULES = tuple(_name(1, table) + _name(2, chain) for table, chain in _CHAINS)
 _NAMES = tuple(_name(1, table) + _name(3, chain) for table, chain in _CHAINS)
+_FILTER = _name(1, "filter")
 _BEGINNINGS = {
     nft_wire.NEWRULE: _RULES,
     nft_wire.DELRULE: _RULES,
     nft_wire.NEWCHAIN: _NAMES,
     nft_wire.DELCHAIN: _NAMES,
-    nft_wire.DELTABLE: (_name(1, "nat"), _name(1, "filter")),
+    nft_wire.DELTABLE: (_name(1, "nat"), _FILTER),
 }
 """How notifications begin that tell of a change to these chains."""
 
@@ -65,7 +70,7 @@ class ProxyRules:
         self._reading: Reading | None = None
         self._content: dict[Address, Proxying] = {}
         self._dirty, self._older = True, False
-        self._began = self._next = self._look = 0.0
+        self._spent = self._next = self._look = self._half_until = 0.0
         self.present = False
         """Whether kube-proxy was seen to work by iptables."""
         self.changed: set[Address] = set()
@@ -93,8 +98,9 @@ class ProxyRules:
 
     def heard(self, event: netlink.Heard) -> None:
         """Take one notification of nf_tables, of whatever table."""
-        if not self._dirty and event.payload[0] in _FAMILIES:
-            self._dirty = event.payload.startswith(_BEGINNINGS.get(event.kind, ()), 4)
+        if event.payload[0] in _FAMILIES and event.payload.startswith(_BEGINNINGS.get(event.kind, ()), 4):
+            self._dirty = True
+            self._half_until = time.monotonic() + _HALF if event.payload.startswith(_FILTER, 4) else 0.0
 
     def doubt(self) -> None:
         """Read again with the next turn that may."""
@@ -114,12 +120,12 @@ class ProxyRules:
             self.trouble = str(error)
             self._stop()
             self._dirty, self._next = True, time.monotonic() + _SELDOM
-        due = self._reading.deadline if self._reading else self._next if self._dirty else self._look
-        self._timer.set(due - time.monotonic())
+        due = max(self._next, self._half_until) if self._dirty else self._look
+        self._timer.set((self._reading.deadline if self._reading else due) - time.monotonic())
 
     def _go_on(self) -> None:
         if self._reading is None and self._due():
-            self._dirty, self._began = False, time.monotonic()
+            self._dirty, self._spent = False, _spent()
             self._reading = Reading(self._commands(), self._poll)
         texts = self._reading.go_on() if self._reading else None
         if texts is None:
@@ -127,13 +133,14 @@ class ProxyRules:
         self._reading, self.trouble = None, ""
         self._see(proxy_rules.parse(texts))
         now = time.monotonic()
-        self._next = self._began + _OFTEN
-        self._look = now + max(_OFTEN if self._older and self.present else _SELDOM, _REST * (now - self._began))
+        took = _spent() - self._spent
+        self._next = now + min(max(_SHORTEST, _REST * took), _LONGEST)
+        self._look = now + max(_LONGEST if self._older and self.present else _SELDOM, _LONG_REST * took)
 
     def _due(self) -> bool:
         now = time.monotonic()
         if self._dirty:
-            return now >= self._next
+            return now >= max(self._next, self._half_until)
         if now < self._look:
             return False
         self._look = now + _SELDOM
@@ -173,6 +180,12 @@ class ProxyRules:
             if refusal.number != errno.ENOENT:
                 raise
             return False
+
+
+def _spent() -> float:
+    """Return the seconds that processors have worked for all programs that were run and have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _older_tables(name: str) -> list[str]:
