@@ -25,6 +25,8 @@ from buoy.store.api_names import Resource
 _HEAD = (
     "# SPDX-License-Identifier: Apache-2.0\n# Written by python -m buoy.kubernetes.crds: change the structs instead.\n"
 )
+_TWINS = {"projectcalico.org": "v3crd"}
+"""By group, a second name of its one version: what stays if a server is put in front of the first (docs/adr/0009)."""
 
 
 def definitions() -> dict[str, dict[str, Any]]:
@@ -53,6 +55,9 @@ def definition(resource: Resource, kind: str, look: Look, schema: Schema) -> dic
     }
     if look.status:
         version["subresources"] = {"status": {}}
+    versions = [version]
+    if twin := _TWINS.get(resource.group):
+        versions.append({**version, "name": twin, "storage": False})
     names = {"kind": kind, "listKind": f"{kind}List", "plural": resource.plural, "singular": look.singular}
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
@@ -62,7 +67,7 @@ def definition(resource: Resource, kind: str, look: Look, schema: Schema) -> dic
             "group": resource.group,
             "names": {**names, **({"shortNames": list(look.short)} if look.short else {})},
             "scope": "Namespaced" if resource.namespaced else "Cluster",
-            "versions": [version],
+            "versions": versions,
         },
     }
 
