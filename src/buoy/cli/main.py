@@ -18,6 +18,7 @@ from buoy.model.errors import BuoyError
 
 _GROUPS = {
     "agent": ("buoy.cli.agent", "Run and steer the agent of this host."),
+    "aggregation": ("buoy.cli.aggregation", "Let `kubectl patch` work on projectcalico.org/v3 (Kubernetes)."),
     "controller": ("buoy.cli.controller", "Give Services of a Kubernetes cluster their addresses."),
     "dhcp": ("buoy.cli.dhcp", "Run the DHCP and RA responder of this host."),
     "lab": ("buoy.cli.lab", "A cloud in network namespaces, of real daemons."),

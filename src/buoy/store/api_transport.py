@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import aiohttp
+from multidict import CIMultiDict
 from yarl import URL
 
 from buoy import __version__
@@ -52,6 +53,8 @@ class Request(NamedTuple):
     query: Mapping[str, str] = {}
     body: bytes | None = None
     content_type: str = "application/json"
+    headers: Mapping[str, str] = {}
+    """What else is sent, in place of our own `Accept` and `User-Agent` too."""
 
 
 class Transport:
@@ -98,7 +101,9 @@ class Transport:
         if self._session is None:
             connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE, socket_factory=_probed)
             self._session = aiohttp.ClientSession(connector=connector, headers=_HEADERS, read_bufsize=READ_BUFFER)
-        headers = {"Content-Type": request.content_type} if request.body is not None else {}
+        headers = CIMultiDict(request.headers)
+        if request.body is not None:
+            headers["Content-Type"] = request.content_type
         if token:
             headers["Authorization"] = f"Bearer {token}"
         return await self._session.request(
