@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``./dev demo``: build the OpenStack lab, play the two stories in it, leave it up.
+"""``./dev demo [openstack|kubernetes]``: build a lab of that kind, play its stories in it, leave it up.
 
 The last line is ``N passed, N failed``; the exit code is 1 if anything failed.
 """
@@ -8,29 +8,30 @@ import argparse
 import io
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from buoy.lab import stories
+from buoy.lab import kube_stories, stories
 from buoy.lab.lab import Lab
 from buoy.lab.play import Player, StoryEndedError
 from buoy.model.errors import BuoyError
 
-_NAME = "demo"
+_NAMES = {"openstack": "demo", "kubernetes": "demo-k8s"}
 
 
 def main() -> None:
     """Play; with ``--down`` end the lab afterwards."""
-    parser = argparse.ArgumentParser(prog="./dev demo", description="Play Buoy's two stories in a lab of its own.")
-    parser.add_argument("--name", default=_NAME, help="name of the lab (default: %(default)s)")
+    parser = argparse.ArgumentParser(prog="./dev demo", description="Play Buoy's stories in a lab of their own.")
+    parser.add_argument("world", nargs="?", choices=list(_NAMES), default="openstack", help="default: %(default)s")
+    parser.add_argument("--name", help="name of the lab (default: demo, or demo-k8s)")
     parser.add_argument("--down", action="store_true", help="end the lab afterwards")
     options = parser.parse_args()
     # also in a pipe, who watches wants to see each command when it is run
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)
-    lab = Lab(options.name)
+    lab = Lab(options.name or _NAMES[options.world])
     try:
-        failed = play(lab)
+        failed = _WORLDS[options.world](lab)
     except BuoyError as error:
         print(f"✗ {error}\n\n0 passed, 1 failed")
         sys.exit(1)
@@ -43,16 +44,33 @@ def main() -> None:
     sys.exit(1 if failed else 0)
 
 
-def play(lab: Lab) -> int:
-    """Build the lab anew, play every story, print the result; return how many claims failed."""
+def openstack(lab: Lab) -> int:
+    """Build the OpenStack lab anew, play every story, print the result; return how many claims failed."""
     began = time.monotonic()
     lab.down()
     print(f"Building the lab {lab.name!r}: access node, controller, two compute nodes.")
     lab.up(nodes=2, tell=_tell)
-    player = Player(lab)
-    for story in (stories.prepare, stories.service_ip, stories.floating_ip):
+    told = (stories.prepare, stories.service_ip, stories.floating_ip)
+    return _all(Player(lab), told, lambda: _NOW_TRY.format(name=lab.name, seconds=time.monotonic() - began))
+
+
+def kubernetes(lab: Lab) -> int:
+    """Build the Kubernetes lab anew; the rest as `openstack`."""
+    began = time.monotonic()
+    lab.down()
+    print(f"Building the lab {lab.name!r}: ToR, client, controller, two nodes.")
+    lab.up_kubernetes(tell=_tell)
+    told = (kube_stories.prepare, kube_stories.scopes, kube_stories.announce)
+    return _all(Player(lab), told, lambda: _NOW_TRY_KUBERNETES.format(name=lab.name, seconds=time.monotonic() - began))
+
+
+_WORLDS = {"openstack": openstack, "kubernetes": kubernetes}
+
+
+def _all(player: Player, told: Sequence[Callable[[Player], None]], farewell: Callable[[], str]) -> int:
+    for story in told:
         _play(player, story)
-    print(_NOW_TRY.format(name=lab.name, seconds=time.monotonic() - began))
+    print(farewell())
     print(f"{player.passed} passed, {player.failed} failed", flush=True)
     return player.failed
 
@@ -79,6 +97,16 @@ Played in {seconds:.0f} s. The lab is still up; now try, after: eval "$(./dev bu
   ./dev buoy lab service kill compute-1 agent              kill -9 the agent: traffic goes on
   ./dev buoy lab status; ./dev buoy lab logs compute-1     what runs, and what it said
   ./dev buoy lab down                                      end it: nothing is left
+"""
+
+_NOW_TRY_KUBERNETES = """
+Played in {seconds:.0f} s. The lab is still up; now try, after: eval "$(./dev buoy lab env --name {name})"
+
+  kubectl get services,pools,serviceips -A                   what the cluster says
+  ./dev buoy lab exec node-1 --name {name} -- buoy why ADDRESS     one address's whole way
+  ./dev buoy lab service kill node-1 agent --name {name}      kill -9 the agent: traffic goes on
+  ./dev buoy lab exec tor --name {name} -- ip route           what the router of somebody else sees
+  ./dev buoy lab down --name {name}                           end it: nothing is left
 """
 
 

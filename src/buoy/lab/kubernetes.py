@@ -22,6 +22,8 @@ CLIENT_ADDRESSES = ("198.51.100.10", "2001:db8:51::10")
 PROXY_MODES = ("nftables", "iptables")
 MANIFESTS = Path(__file__).resolve().parents[3] / "packaging" / "kubernetes"
 BUOY_PORT = 9706
+# as Docker and systemd read such a file: a value is the rest of its line, quotes and all
+_EXPORT = 'while read -r line; do case $line in [A-Z]*=*) export "$line";; esac; done < /etc/buoy/controller.env'
 _CONTROLLER_ENVIRONMENT = "# What `buoy controller` is told; then: buoy lab service stop controller buoy; … start …\n"
 _OUTSIDE, _GATEWAYS = "outside", ("198.51.100.1", "2001:db8:51::1")
 _ADMIN = "/etc/kubernetes/admin.kubeconfig"
@@ -139,9 +141,9 @@ def _controller(kit: _Kit) -> Node:
     command = ("{python}", "-m", "buoy.lab.kube_seed", _ADMIN, _address4(1), str(MANIFESTS))
     seed = Service(name="seed", command=command, after=(_API,), quick=True)
     plane = control_plane.services(CONTROLLER, _address4(2), kit.programs)
-    run = "set -a; . /etc/buoy/controller.env; exec {python} -m buoy.cli.main controller run"
+    run = "exec {python} -m buoy.cli.main controller run --kubeconfig /etc/buoy/kubeconfig"
     allocating = Service(
-        name="buoy", command=("sh", "-c", f"{run} --kubeconfig /etc/buoy/kubeconfig --listen 0.0.0.0:{BUOY_PORT}"),
+        name="buoy", command=("sh", "-c", f"{_EXPORT}; {run} --listen 0.0.0.0:{BUOY_PORT}"),
         after=(f"{CONTROLLER}/seed",), ready=Probe(port=BUOY_PORT, http="/readyz"),
     )  # fmt: skip
     return _machine(CONTROLLER, 2, files, (*plane, seed, allocating))
