@@ -8,8 +8,7 @@ from typing import Any, Self, cast
 from buoy.store.api_informer import Informer
 from buoy.store.api_names import ObjectName
 from buoy.store.api_objects import News
-
-PATIENCE = 30
+from tests.store.api.scripted import PATIENCE
 
 
 class Following:
@@ -43,3 +42,13 @@ class Following:
         while not reached():
             taken.append(await self.next())
         return taken
+
+
+def sizes(following: Following) -> dict[str, int]:
+    """The things that are known, name to size."""
+    return {name.name: thing.spec.size for name, thing in following.objects.items()}
+
+
+def told(news: News[Any]) -> dict[str, int | None]:
+    """The things of some news, name to size."""
+    return {name.name: thing.spec.size if thing else None for name, thing in news.changed.items()}

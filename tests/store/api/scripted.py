@@ -16,6 +16,7 @@ from aiohttp import web
 from buoy.store.api_config import ApiSettings, Secret
 from buoy.store.api_names import ObjectName, Resource
 
+PATIENCE = 30
 THINGS = Resource("example.org", "v1", "things", namespaced=True)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -64,6 +65,7 @@ class ScriptedServer:
         self._responses: set[web.StreamResponse] = set()
         self._runner: web.AppRunner | None = None
         self._port = 0
+        self._came = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -75,7 +77,7 @@ class ScriptedServer:
     async def start(self) -> None:
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", self._answer)
-        self._runner = web.AppRunner(app, shutdown_timeout=0)
+        self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self._port)
         await site.start()
@@ -137,9 +139,16 @@ class ScriptedServer:
     def count(self, what: str) -> int:
         return sum(1 for asked, _ in self.asked if asked == what)
 
+    async def asked_for(self, what: str, times: int) -> None:
+        """Return once it was asked for so many times."""
+        while self.count(what) < times:
+            self._came.clear()
+            await asyncio.wait_for(self._came.wait(), PATIENCE)
+
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         what = _what(request)
         self.asked.append((what, dict(request.query)))
+        self._came.set()
         if self.token and request.headers.get("Authorization") != f"Bearer {self.token}":
             return refusal(401, "Unauthorized")
         if faults := self._faults.get(what):
@@ -193,6 +202,21 @@ async def begin(request: web.Request) -> web.StreamResponse:
     response = web.StreamResponse()
     await response.prepare(request)
     return response
+
+
+async def ending(request: web.Request) -> web.StreamResponse:
+    """Begin a stream and end it."""
+    return await begin(request)
+
+
+def answering(status: int, text: str, retry_after: str = "") -> Handler:
+    """Return a handler that answers so."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        headers = {"Retry-After": retry_after} if retry_after else {}
+        return web.Response(status=status, text=text, headers=headers)
+
+    return answer
 
 
 def abort(response: web.StreamResponse) -> None:
