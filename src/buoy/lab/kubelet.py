@@ -187,7 +187,10 @@ class Kubelet:
     def _place(self, uid: str, pod: Object) -> Sandbox:
         namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
         own = () if pod["spec"].get("hostNetwork") else self._free_addresses()
-        return Sandbox(uid=uid, namespace=namespace, name=name, addresses=own, ports=pod_status.ports(pod))
+        return Sandbox(
+            uid=uid, namespace=namespace, name=name, addresses=own, host=(*self._addresses,),
+            ports=pod_status.ports(pod),
+        )  # fmt: skip
 
     def _free_addresses(self) -> tuple[str, ...]:
         """Return the next addresses, not those that were just given back: others may still remember them."""

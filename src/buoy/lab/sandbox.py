@@ -34,12 +34,13 @@ ip -batch - && exec "$@"
 
 
 class Sandbox(msgspec.Struct, kw_only=True):
-    """A pod's place; `addresses` are IPv4, IPv6, both or, with the node's network, none."""
+    """A pod's place; `addresses` are IPv4 and IPv6, none with the node's network; `host` are the node's."""
 
     uid: str
     namespace: str
     name: str
     addresses: tuple[str, ...]
+    host: tuple[str, ...]
     ports: tuple[str, ...]
     process: int = 0
     complete: bool = False
@@ -138,7 +139,10 @@ def _node_side(sandbox: Sandbox) -> list[str]:
         f"address add {_GATEWAY4}/32 dev {link} scope link",
         f"address add {_GATEWAY6}/64 dev {link} nodad",
         f"link set {link} up",
-        *(f"route add {address} dev {link}" for address in sandbox.addresses),
+        *(
+            f"route add {address} dev {link} src {source}"
+            for address, source in zip(sandbox.addresses, sandbox.host, strict=True)
+        ),
     ]
 
 
