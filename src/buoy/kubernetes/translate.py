@@ -99,6 +99,8 @@ class Translation:
             BGP_PEERS: self._take_peer,
             BGP_FILTERS: self._take_filter,
         }
+        # the environment may say something before any object does
+        self._settle((_SETTINGS,))
 
     def take(
         self, resource: Resource, changed: Mapping[ObjectName, Any], broken: Mapping[ObjectName, str] | None = None
@@ -142,7 +144,9 @@ class Translation:
         try:
             return self._takers[resource](source, found) if resource in self._takers else ()
         except InvalidInput as error:
-            self._unread[source] = _place(resource, name), str(error)
+            # one that is gone can only have a name that no document has: there was none
+            if found is not None:
+                self._unread[source] = _place(resource, name), str(error)
             return ()
 
     def _take_service(self, source: Source, found: Service | None) -> set[str]:

@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Calico's BGPPeers and BGPFilters as peers and filters of ours."""
+
+from typing import Any
+
+import pytest
+
+from buoy.kubernetes.resources import BGP_FILTERS, BGP_PEERS, NODES
+from buoy.kubernetes.translate import Translation
+from buoy.model.address import Address, Prefix
+from buoy.model.documents import Document
+from buoy.model.peer import Action, Filter, FilterRule, Peer
+from buoy.store.api_names import ObjectName
+from tests.unit.kubernetes.making import bgp_filter, node, peer
+
+TOR = ObjectName("", "tor")
+NOTED = "bgppeers.projectcalico.org/tor"
+
+
+class Cluster:
+    """A translation of some nodes, peers and filters."""
+
+    def __init__(self) -> None:
+        self.translation = Translation()
+
+    def has_nodes(self, **labels: dict[str, str]) -> None:
+        for index, (name, found) in enumerate(sorted(labels.items())):
+            status = {"addresses": [{"type": "InternalIP", "address": f"192.0.2.{index + 1}"}]}
+            self.translation.take(NODES, {ObjectName("", name): node(name, found, status=status)})
+
+    def has_peer(self, **spec: Any) -> None:  # noqa: ANN401
+        self.translation.take(BGP_PEERS, {TOR: peer(**spec)})
+
+    def has_filter(self, name: str, **spec: Any) -> None:  # noqa: ANN401
+        self.translation.take(BGP_FILTERS, {ObjectName("", name): bgp_filter(name, **spec)})
+
+    def beneath(self, prefix: str) -> dict[str, Document]:
+        return {path: found for path, found in self.translation.documents.items() if path.startswith(prefix)}
+
+    @property
+    def peers(self) -> dict[str, Document]:
+        return self.beneath("peers/")
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        return self.translation.notices.get(NOTED, ())
+
+    def rules(self, name: str) -> tuple[FilterRule, ...]:
+        found = self.translation.documents[f"filters/{name}"]
+        assert isinstance(found, Filter)
+        return found.rules
+
+
+@pytest.fixture
+def cluster() -> Cluster:
+    return Cluster()
+
+
+def rule(action: str, prefix: str, low: int, high: int) -> FilterRule:
+    return FilterRule(action=Action(action), prefix=Prefix(prefix), low=low, high=high)
+
+
+def test_a_global_peer_is_for_all_nodes(cluster: Cluster) -> None:
+    cluster.has_peer(peerIP="192.0.2.254", asNumber="65000")
+    assert {"peers/tor": Peer(name="tor", address=Address("192.0.2.254"), asn=65000)} == cluster.peers
+    assert () == cluster.notices
+
+
+@pytest.mark.parametrize(
+    ("text", "address", "port"),
+    [
+        ("192.0.2.254:1179", "192.0.2.254", 1179),
+        ("[2001:db8::254]:1179", "2001:db8::254", 1179),
+        ("2001:db8::254", "2001:db8::254", 179),
+    ],
+)
+def test_a_peer_may_have_a_port(cluster: Cluster, text: str, address: str, port: int) -> None:
+    cluster.has_peer(peerIP=text, asNumber=1)
+    assert {"peers/tor": Peer(name="tor", address=Address(address), asn=1, port=port)} == cluster.peers
+
+
+def test_what_a_peer_says_of_its_session_is_kept(cluster: Cluster) -> None:
+    cluster.has_peer(
+        peerIP="192.0.2.254", asNumber=1, localASNumber="1.10", keepaliveTime="10s", maxRestartTime="1m30s"
+    )
+    expected = Peer(
+        name="tor",
+        address=Address("192.0.2.254"),
+        asn=1,
+        local_asn=65546,
+        keepalive=10,
+        graceful_restart_time=90,
+    )
+    assert {"peers/tor": expected} == cluster.peers
+
+
+def test_a_peer_of_one_node(cluster: Cluster) -> None:
+    cluster.has_peer(peerIP="192.0.2.254", asNumber=1, node="a")
+    assert [("a",)] == [found.nodes for found in cluster.peers.values() if isinstance(found, Peer)]
+
+
+def test_a_peer_follows_the_labels_of_nodes(cluster: Cluster) -> None:
+    cluster.has_nodes(a={"rack": "r1"}, b={"rack": "r2"}, c={"rack": "r1"})
+    cluster.has_peer(peerIP="192.0.2.254", asNumber=1, nodeSelector="rack == 'r1'")
+    assert [("a", "c")] == [found.nodes for found in cluster.peers.values() if isinstance(found, Peer)]
+    cluster.has_nodes(b={"rack": "r1"})
+    assert [("a", "b", "c")] == [found.nodes for found in cluster.peers.values() if isinstance(found, Peer)]
+
+
+def test_a_selector_that_matches_no_node_is_no_peer_of_all(cluster: Cluster) -> None:
+    cluster.has_nodes(a={"rack": "r1"})
+    cluster.has_peer(peerIP="192.0.2.254", asNumber=1, nodeSelector="rack == 'r2'")
+    assert {} == cluster.peers
+    assert ("spec.nodeSelector selects no node: rack == 'r2'",) == cluster.notices
+    cluster.translation.take(NODES, {ObjectName("", "a"): None})
+    assert {} == cluster.peers
+
+
+def test_a_peer_selector_is_one_peer_for_each_node_it_matches(cluster: Cluster) -> None:
+    cluster.has_nodes(a={"rr": "true"}, b={}, c={"rr": "true"})
+    cluster.has_peer(peerSelector="has(rr)", asNumber=64512, nodeSelector="!has(rr)")
+    expected = {
+        f"peers/tor.{name}": Peer(name=f"tor.{name}", address=Address(address), asn=64512, nodes=("b",))
+        for name, address in (("a", "192.0.2.1"), ("c", "192.0.2.3"))
+    }
+    assert expected == cluster.peers
+
+
+@pytest.mark.parametrize(
+    ("spec", "field"),
+    [
+        ({"asNumber": 1}, "spec.peerIP"),
+        ({"peerIP": "192.0.2.254"}, "spec.asNumber"),
+        ({"peerIP": "192.0.2.254", "asNumber": "x"}, "spec.asNumber"),
+        ({"peerIP": "192.0.2.300", "asNumber": 1}, "spec.peerIP"),
+        ({"peerIP": "192.0.2.3:99999", "asNumber": 1}, "spec.peerIP"),
+        ({"peerIP": "192.0.2.254", "asNumber": 1, "keepaliveTime": "1"}, "spec.keepaliveTime"),
+        ({"peerIP": "192.0.2.254", "asNumber": 1, "nodeSelector": "rack ="}, "spec.nodeSelector"),
+        ({"peerIP": "192.0.2.254", "asNumber": 1, "nodeSelector": "all()", "node": "a"}, "spec.nodeSelector"),
+        ({"peerIP": "192.0.2.254", "asNumber": 1, "peerSelector": "all()"}, "spec.peerIP"),
+        ({"localWorkloadSelector": "all()"}, "spec.localWorkloadSelector"),
+    ],
+)
+def test_a_peer_that_cannot_be_is_none_and_says_why(cluster: Cluster, spec: dict[str, Any], field: str) -> None:
+    cluster.has_peer(**spec)
+    assert {} == cluster.peers
+    assert [True] == [notice.startswith(field) for notice in cluster.notices]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("password", {"secretKeyRef": {"name": "bgp", "key": "tor"}}),
+        ("nextHopMode", "Keep"),
+        ("numAllowedLocalASNumbers", 1),
+        ("ttlSecurity", 1),
+        ("reachableBy", "192.0.2.1"),
+        ("sourceAddress", "None"),
+    ],
+)
+def test_a_field_that_is_not_honoured_is_named(cluster: Cluster, field: str, value: object) -> None:
+    cluster.has_peer(peerIP="192.0.2.254", asNumber=1, **{field: value})
+    assert ["peers/tor"] == list(cluster.peers)
+    assert [True] == [notice.startswith(f"spec.{field} is read") for notice in cluster.notices]
+
+
+def test_what_is_said_of_a_peer_goes_with_it(cluster: Cluster) -> None:
+    cluster.has_peer(peerIP="192.0.2.254", asNumber=1, ttlSecurity=1)
+    cluster.translation.take(BGP_PEERS, {TOR: None})
+    assert ({}, ()) == (cluster.peers, cluster.notices)
+
+
+def test_a_filter_is_one_for_each_direction(cluster: Cluster) -> None:
+    cluster.has_filter(
+        "guard",
+        exportV4=[{"action": "Accept", "cidr": "10.0.0.0/8", "matchOperator": "In"}, {"action": "Reject"}],
+        exportV6=[{"action": "Reject", "cidr": "2001:db8::/32", "matchOperator": "Equal"}],
+        importV4=[{"action": "Reject", "cidr": "10.0.0.0/8", "prefixLength": {"min": 24, "max": 30}}],
+    )
+    expected = (
+        rule("accept", "10.0.0.0/8", 8, 32),
+        rule("reject", "0.0.0.0/0", 0, 32),
+        rule("reject", "2001:db8::/32", 32, 32),
+    )
+    assert expected == cluster.rules("guard.export")
+    assert (rule("reject", "10.0.0.0/8", 24, 30),) == cluster.rules("guard.import")
+
+
+def test_the_last_rule_may_be_about_all_that_is_outside(cluster: Cluster) -> None:
+    cluster.has_filter("guard", exportV4=[{"action": "Reject", "cidr": "10.0.0.0/8", "matchOperator": "NotIn"}])
+    expected = (rule("accept", "10.0.0.0/8", 8, 32), rule("reject", "0.0.0.0/0", 0, 32))
+    assert expected == cluster.rules("guard.export")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"action": "Reject", "cidr": "10.0.0.0/8", "matchOperator": "NotIn"}, "spec.exportV4[0].matchOperator"),
+        ({"action": "Accept", "source": "RemotePeers"}, "spec.exportV4[0].source"),
+        ({"action": "Accept", "interface": "*"}, "spec.exportV4[0].interface"),
+        ({"action": "Accept", "communities": {"values": ["1:2"]}}, "spec.exportV4[0].communities"),
+        ({"action": "Deny"}, "spec.exportV4[0].action"),
+        ({"action": "Accept", "cidr": "10.0.0"}, "spec.exportV4[0].cidr"),
+        ({"action": "Accept", "prefixLength": {"min": 30, "max": 24}}, "prefixLength"),
+        ({"action": "Accept", "matchOperator": "Near"}, "matchOperator"),
+    ],
+)
+def test_a_rule_that_cannot_be_said_is_left_out_and_named(cluster: Cluster, wrong: dict[str, Any], field: str) -> None:
+    cluster.has_filter("guard", exportV4=[wrong, {"action": "Reject"}])
+    assert (rule("reject", "0.0.0.0/0", 0, 32),) == cluster.rules("guard.export")
+    (notice,) = cluster.translation.notices["bgpfilters.projectcalico.org/guard"]
+    assert notice.startswith(field)
+
+
+def test_a_peer_with_a_filter_uses_its_two_documents(cluster: Cluster) -> None:
+    cluster.has_peer(peerIP="192.0.2.254", asNumber=1, filters=["guard"])
+    assert ("spec.filters: there is no BGPFilter guard",) == cluster.notices
+    cluster.has_filter("guard", exportV4=[{"action": "Reject"}])
+    found = cluster.peers["peers/tor"]
+    assert isinstance(found, Peer)
+    assert ("guard.export", "guard.import") == (found.export_filter, found.import_filter)
+    assert NOTED not in cluster.translation.notices
+
+
+def test_a_peer_with_several_filters_has_their_rules_in_turn(cluster: Cluster) -> None:
+    cluster.has_filter("one", exportV4=[{"action": "Accept", "cidr": "10.0.0.0/8"}])
+    cluster.has_filter("two", exportV4=[{"action": "Reject"}])
+    cluster.has_peer(peerIP="192.0.2.254", asNumber=1, filters=["one", "two"])
+    expected = (rule("accept", "10.0.0.0/8", 8, 32), rule("reject", "0.0.0.0/0", 0, 32))
+    assert expected == cluster.rules("peer.tor.export")
+    cluster.has_filter("one", exportV4=[{"action": "Accept", "cidr": "10.0.0.0/9"}])
+    assert rule("accept", "10.0.0.0/9", 9, 32) == cluster.rules("peer.tor.export")[0]
+
+
+def test_only_the_last_of_several_filters_may_speak_of_all_that_is_outside(cluster: Cluster) -> None:
+    cluster.has_filter("one", exportV4=[{"action": "Reject", "cidr": "10.0.0.0/8", "matchOperator": "NotIn"}])
+    cluster.has_filter("two", exportV4=[{"action": "Reject"}])
+    cluster.has_peer(peerIP="192.0.2.254", asNumber=1, filters=["one", "two"])
+    assert (rule("reject", "0.0.0.0/0", 0, 32),) == cluster.rules("peer.tor.export")
+    assert [True] == [notice.endswith("of BGPFilter one") for notice in cluster.notices]

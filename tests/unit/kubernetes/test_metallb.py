@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""MetalLB's pools as ours."""
+
+import pytest
+
+from buoy.kubernetes.metallb import translate_pool
+from buoy.model.address import Address, Prefix
+from buoy.model.errors import InvalidInput
+from buoy.model.pool import Expression, Operator, Pool, Range, Selector
+from tests.unit.kubernetes.making import address_pool
+
+
+def test_addresses_are_prefixes_and_ranges() -> None:
+    made = address_pool(addresses=["192.0.2.0/28", "198.51.100.1 - 198.51.100.9", "2001:db8::/120"])
+    expected = Pool(
+        name="public",
+        prefixes=(Prefix("192.0.2.0/28"), Prefix("2001:db8::/120")),
+        ranges=(Range(first=Address("198.51.100.1"), last=Address("198.51.100.9")),),
+    )
+    assert expected == translate_pool(made)
+
+
+def test_what_is_said_of_the_pool_is_kept() -> None:
+    made = translate_pool(address_pool(addresses=["192.0.2.0/28"], autoAssign=False, avoidBuggyIPs=True))
+    assert (False, True) == (made.automatic, made.avoid_end_addresses)
+
+
+def test_for_whom_a_pool_is() -> None:
+    made = translate_pool(
+        address_pool(
+            addresses=["192.0.2.0/28"],
+            serviceAllocation={
+                "namespaces": ["shop"],
+                "namespaceSelectors": [{"matchLabels": {"team": "a"}}],
+                "serviceSelectors": [{"matchExpressions": [{"key": "app", "operator": "In", "values": ["web"]}]}],
+            },
+        )
+    )
+    assert ("shop",) == made.namespaces
+    assert (Selector(labels={"team": "a"}),) == made.namespace_selectors
+    assert (Selector(expressions=(Expression(key="app", operator=Operator.IN, values=("web",)),)),) == made.services
+
+
+def test_the_lowest_priority_is_asked_first_and_none_is_last() -> None:
+    pools = [
+        translate_pool(address_pool(str(priority), addresses=[], serviceAllocation={"priority": priority}))
+        for priority in (0, 1, 2, 50)
+    ]
+    assert ["1", "2", "50", "0"] == [pool.name for pool in sorted(pools, key=lambda pool: -pool.priority)]
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        ("192.0.2.0/33", "spec.addresses[0]"),
+        ("192.0.2.9-192.0.2.1", "spec.addresses[0]"),
+        ("192.0.2.1-2001:db8::1", "spec.addresses[0]"),
+        ("192.0.2.1-", "spec.addresses[0]"),
+        ("x.x.x.x/16", "spec.addresses[0]"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_by_field(text: str, field: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        translate_pool(address_pool(addresses=[text]))
+    assert field == refused.value.field
+
+
+def test_an_operator_that_kubernetes_lacks_is_refused() -> None:
+    wrong = {"namespaceSelectors": [{"matchExpressions": [{"key": "a", "operator": "Gt", "values": ["1"]}]}]}
+    with pytest.raises(InvalidInput, match="give one of In, NotIn, Exists, DoesNotExist"):
+        translate_pool(address_pool(addresses=[], serviceAllocation=wrong))
