@@ -45,6 +45,8 @@ class Front:
             if transport is None or not self._door.admits(transport.get_extra_info("peercert")):
                 raise Unserved(403, "Forbidden", "only the front proxy of kube-apiserver is served")
             return await self._answer(request)
+        except RecursionError:
+            return failure(Unserved(400, "BadRequest", "the body is nested too deeply"), may_repeat=False)
         except BuoyError as error:
             return failure(error, may_repeat=request.method in _READING)
 

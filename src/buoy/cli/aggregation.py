@@ -34,3 +34,30 @@ def run(
 
     listening = endpoint("--listen", listen), endpoint("--health", health)
     asyncio.run(serve(Serving(kubeconfig, certificate(cert, key), *listening, impersonate, farewell)))
+
+
+@app.command()
+def certificate(
+    kubeconfig: KubeconfigOption = "",
+    namespace: Annotated[str, typer.Option("--namespace", help="Of the server's Service.")] = "buoy-system",
+    service: Annotated[str, typer.Option("--service", help="The server's Service.")] = "buoy-aggregation",
+    secret: Annotated[str, typer.Option("--secret", help="Which its replicas mount.")] = "buoy-aggregation-tls",
+    days: Annotated[int, typer.Option("--days", min=1, help="How long the certificate is good.")] = 3650,
+) -> None:
+    """Make the server's certificate, wait for a replica, and lead projectcalico.org/v3 to it.
+
+    Run again it exchanges the certificate; no request fails meanwhile.
+    `kubectl delete apiservice v3.projectcalico.org` leads requests to the CRDs again.
+    """
+    from buoy.aggregation.registration import Place, register
+    from buoy.store.api_client import ApiServer
+    from buoy.store.api_config import find
+
+    async def run() -> None:
+        server = ApiServer(find(kubeconfig))
+        try:
+            await register(server, Place(namespace, service, secret), days, print)
+        finally:
+            await server.close()
+
+    asyncio.run(run())
