@@ -26,6 +26,7 @@ from buoy.model.nodestate import (
     PortGuard,
     Relay,
     Route,
+    Stray,
     Table,
 )
 from buoy.model.nodestate import Mapping as PortMap
@@ -34,7 +35,9 @@ TAPS = ("tap1", "tap2", "tap3")
 FIXED = tuple(Address(f"192.0.2.{n}") for n in range(1, 5))
 REMOTE = Address("192.0.2.200")
 SERVICE = tuple(Address(f"198.51.100.{n}") for n in range(1, 5))
-POOL = Prefix("203.0.113.0/24")
+POOL, SERVICES = Prefix("203.0.113.0/24"), Prefix("203.0.113.128/25")
+PODS = Prefix("10.244.1.0/24")
+"""Announced as it is: how packets get to its pods is others' affair."""
 GROUPS = ("red", "green", "blue")
 RULES = tuple(Rule(side=side, family=4, protocol=6, first=port, last=port) for side in Side for port in (22, 80))
 INSIDE = (Prefix("192.0.2.0/24"), Prefix("198.18.0.0/15"))
@@ -61,14 +64,19 @@ def random_state(chance: random.Random) -> State:
     for address in _some(chance, FIXED) if homes else ():
         places[address] = chance.choice(homes)
         _fixed(state, address, places[address], chance.choice(_CLASSES))
-    for address in SERVICE if places else ():
+    for address in SERVICE:
         _service(chance, state, address, places)
     for prefix in _some(chance, INSIDE):
         state[Key(Table.INTERNAL, (prefix,))] = Internal()
-    if chance.random() < 0.5:
-        state[Key(Table.DISCARD, (POOL,))] = Discard()
-        state[Key(Table.ANNOUNCEMENT, (POOL,))] = Announcement(None, chance.choice(_CLASSES))
+    _aggregate(chance, state, Key(Table.DISCARD, (POOL,)), Discard())
+    _aggregate(chance, state, Key(Table.STRAY, (SERVICES,)), Stray())
     return state
+
+
+def _aggregate(chance: random.Random, state: State, end: Key, entry: Entry) -> None:
+    if chance.random() < 0.5:
+        state[end] = entry
+        state[Key(Table.ANNOUNCEMENT, end.name)] = Announcement(None, chance.choice(_CLASSES))
 
 
 def _some(chance: random.Random, items: tuple[Item, ...]) -> tuple[Item, ...]:
@@ -99,11 +107,16 @@ def _fixed(state: State, address: Address, tap: str, preference: Class) -> None:
 
 
 def _service(chance: random.Random, state: State, address: Address, places: Mapping[Address, str]) -> None:
-    target = chance.choice(sorted(places))
-    tap = places[target]
-    way = chance.choice(("absent", "both", "ingress", "egress", "mapped", "relayed", "routed"))
+    ways = ("absent", "proxied", "both", "ingress", "egress", "mapped", "relayed", "routed")
+    way = chance.choice(ways if places else ways[:2])
     if way == "absent":
         return
+    if way == "proxied":
+        state[Key(Table.STRAY, (host_prefix(address),))] = Stray()
+        state[Key(Table.ANNOUNCEMENT, (host_prefix(address),))] = Announcement(None, chance.choice(_CLASSES))
+        return
+    target = chance.choice(sorted(places))
+    tap = places[target]
     if way == "routed":
         _fixed(state, address, tap, chance.choice(_CLASSES))
         return
@@ -146,11 +159,14 @@ def way(state: Mapping[Key, Entry], prefix: Prefix) -> str:
         return "mapped " + "".join(sorted({_mapped(state, address, entry) for entry in mapped}))
     if Key(Table.DISCARD, (prefix,)) in state:
         return "discarded"
+    if Key(Table.STRAY, (prefix,)) in state or prefix == PODS:
+        return "proxied"
     route = state.get(Key(Table.ROUTE, (prefix,)))
     if isinstance(route, Route) and Key(Table.NEIGHBOUR, (route.interface, address)) in state:
         return f"routed {_local(state, address)}"
     sources = [key.name[0] for key, entry in state.items() if isinstance(entry, Egress) and entry.address == address]
-    return "outward" + "".join(sorted({_local(state, Address(source)) for source in sources})) + f" {bool(route)}"
+    outward = "".join(sorted({_local(state, Address(source)) for source in sources})) if sources else " no way;"
+    return f"outward{outward} {bool(route)}"
 
 
 def _mapped(state: Mapping[Key, Entry], address: Address, entry: Entry) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TypeVar
 
+from buoy.dataplane.fake_proxy import FakeProxy
 from buoy.model import documents
 from buoy.model.address import Address, Mac, Prefix
 from buoy.model.documents import Document
@@ -16,11 +17,14 @@ from buoy.model.node import Fence
 from buoy.model.nodestate import Link
 from buoy.model.peer import BGPSettings
 from buoy.model.pool import Direction
+from buoy.model.proxied import Advertised, Backing, Eligibility, Kind, ProxyMode, ProxyPort
 from buoy.model.reason import Reason
 from buoy.model.service_ip import Endpoint, Mode, PortMapping, ServiceIP
 from buoy.model.snapshot import Identity, Snapshot
 from buoy.model.status import AddressStatus, State
 from buoy.model.workload import AddressPair, FixedIP, Workload
+from buoy.planner.sight import Sight, Stir
+from tests.properties.node_states import PODS
 
 NODE, OTHER, THIRD = "compute-1", "compute-2", "compute-3"
 TAPS = ("tap1", "tap2", "tap3")
@@ -28,6 +32,10 @@ FIXED = tuple(Address(text) for text in ("192.0.2.1", "192.0.2.2", "192.0.2.3", 
 SERVICE = tuple(Address(text) for text in ("198.51.100.1", "198.51.100.2", "192.0.2.3", "2001:db8:f::1"))
 GROUPS = ("red", "green", "blue")
 MEMBERS = (Prefix("192.0.2.1/32"), Prefix("192.0.2.2/32"), Prefix("203.0.113.0/24"))
+PORTS = (ProxyPort("tcp", 80), ProxyPort("tcp", 443), ProxyPort("udp", 53))
+ADVERTISED = tuple(
+    map(Prefix, ("198.51.100.0/24", "198.51.100.0/30", "198.51.100.1/32", "192.0.2.0/24", "2001:db8:f::/64"))
+)
 SUBNETS = {"s4": Prefix("192.0.2.0/24"), "s6": Prefix("2001:db8::/64")}
 Item = TypeVar("Item")
 
@@ -46,18 +54,46 @@ class Store:
         self.documents: dict[str, Document] = {}
         self.revisions: dict[str, int] = {}
         self.links: dict[str, Link] = {}
+        self.proxy = FakeProxy(chance.choice((ProxyMode.NONE, ProxyMode.NFTABLES)))
+        self.relied: dict[Address, frozenset[ProxyPort]] = {}
         self.revision = 0
+        # without these two no Service is announced: they would be there together too seldom
+        for common in (_settings(chance), Eligibility(node=NODE)) if chance.random() < 0.8 else ():
+            self.documents[documents.path(common)], self.revisions[documents.path(common)] = common, 0
 
     def snapshot(self) -> Snapshot:
         """Return a live snapshot, as a view of the store does."""
         live = MappingProxyType(self.documents), MappingProxyType(self.revisions)
         return Snapshot(Identity("cluster", self.revision), *live, {})
 
-    def change(self) -> tuple[frozenset[str], frozenset[str]]:
-        """Change a few documents and links; return their paths and names."""
+    def sight(self) -> Sight:
+        """Return what the node sees, as live as a host's."""
+        return Sight(self.links, self.proxy.mode(), self.proxy.proxying(), self.relied)
+
+    def change(self, *, relied: bool = True) -> tuple[frozenset[str], Stir]:
+        """Change a few documents, and what the node sees; return their paths, and what was stirred."""
         paths = {self._change_document() for _ in range(self.chance.randint(0, 3))}
         links = {self._change_link() for _ in range(self.chance.randint(0, 1))}
-        return frozenset(paths), frozenset(links)
+        self._change_proxy()
+        believed = {self._change_relied()} if relied else set()
+        proxied, proxy = self.proxy.news()
+        return frozenset(paths), Stir(frozenset(links), proxied | believed, proxy)
+
+    def _change_proxy(self) -> None:
+        address, ports = self.chance.choice(SERVICE), self.chance.choice((PORTS, some(self.chance, PORTS)))
+        act = self.chance.choice((self.proxy.forward, self.proxy.forward, self.proxy.refuse, self.proxy.forget))
+        if self.chance.random() < (0.1 if self.proxy.mode() else 0.5):
+            self.proxy.become(self.chance.choice(tuple(ProxyMode)))
+        if self.proxy.mode() is not ProxyMode.NONE:
+            act(address, ports)
+
+    def _change_relied(self) -> Address:
+        address = self.chance.choice(SERVICE)
+        if self.chance.random() < 0.5:
+            self.relied[address] = frozenset(some(self.chance, PORTS))
+        else:
+            self.relied.pop(address, None)
+        return address
 
     def _change_link(self) -> str:
         name = self.chance.choice(TAPS)
@@ -82,8 +118,9 @@ class Store:
 
 def random_document(chance: random.Random) -> Document:
     """Return a document of any kind that a node reads."""
-    common = (_workload, _workload, _workload, _service_ip, _service_ip, _status)
-    makers = (*common, _group, _member, _subnet, _network, _settings, _fence)
+    guests = (_workload, _workload, _workload, _service_ip, _service_ip, _status)
+    services = (_proxied, _proxied, _proxied, _settings, _settings, _eligibility, _eligibility)
+    makers = (*guests, *services, _group, _member, _subnet, _network, _fence)
     return chance.choice(makers)(chance)
 
 
@@ -112,11 +149,35 @@ def _workload(chance: random.Random) -> Document:
 def _service_ip(chance: random.Random) -> Document:
     return ServiceIP(
         address=chance.choice(SERVICE),
-        mode=chance.choice((Mode.TRANSLATED, Mode.TRANSLATED, Mode.TRANSLATED, Mode.ROUTED, Mode.PROXIED)),
+        mode=chance.choice((Mode.TRANSLATED, Mode.TRANSLATED, Mode.TRANSLATED, Mode.ROUTED)),
         direction=chance.choice(tuple(Direction)),
         default_egress=chance.random() < 0.7,
         endpoints=chance.choice((_whole, _mapped))(chance),
     )
+
+
+def _proxied(chance: random.Random) -> Document:
+    backings = tuple(_backing(chance, number) for number in range(chance.choice((0, 1, 1, 1, 2, 2))))
+    return ServiceIP(address=chance.choice(SERVICE), mode=Mode.PROXIED, backings=backings)
+
+
+def _backing(chance: random.Random, number: int) -> Backing:
+    ready = some(chance, (NODE, OTHER, THIRD))
+    return Backing(
+        service=f"shop/{number}",
+        kind=chance.choice((Kind.LOAD_BALANCER, Kind.LOAD_BALANCER, Kind.CLUSTER)),
+        ports=some(chance, PORTS) or PORTS[:1],
+        local=chance.random() < 0.6,
+        host_route=chance.random() < 0.3,
+        ready=ready,
+        draining=tuple(node for node in some(chance, (NODE, OTHER, THIRD)) if node not in ready),
+        elsewhere=chance.random() < 0.1,
+    )
+
+
+def _eligibility(chance: random.Random) -> Document:
+    node = chance.choice((NODE, NODE, OTHER, THIRD))
+    return Eligibility(node=node, excluded=chance.choice(("", "", "", "it is labelled")), prefixes=(PODS,))
 
 
 def _whole(chance: random.Random) -> tuple[Endpoint, ...]:
@@ -163,7 +224,8 @@ def _status(chance: random.Random) -> Document:
     address = chance.choice((*FIXED, *SERVICE))
     node = chance.choice((NODE, OTHER, OTHER, THIRD))
     reason = chance.choice((None, None, Reason.TAP_DOWN, Reason.CLAIMED_TWICE))
-    return AddressStatus(node=node, address=address, state=State.ACTIVE, announced=reason is None, reason=reason)
+    said = reason is None
+    return AddressStatus(node=node, address=address, state=State.ACTIVE, programmed=said, announced=said, reason=reason)
 
 
 def _fence(chance: random.Random) -> Document:
@@ -178,4 +240,16 @@ def _settings(chance: random.Random) -> Document:
     return BGPSettings(
         internal_prefixes=some(chance, (Prefix("192.0.2.0/24"), Prefix("10.0.0.0/8"))),
         originate=some(chance, (Prefix("203.0.113.0/24"), Prefix("198.51.100.1/32"))),
+        advertise=tuple(
+            _advertised(chance, prefix) for prefix in chance.choice((ADVERTISED, some(chance, ADVERTISED)))
+        ),
+        node_prefixes=chance.random() < 0.5,
+    )
+
+
+def _advertised(chance: random.Random, prefix: Prefix) -> Advertised:
+    return Advertised(
+        prefix=prefix,
+        kinds=chance.choice((tuple(Kind), tuple(Kind), some(chance, tuple(Kind)))),
+        aggregate=chance.random() < 0.3,
     )

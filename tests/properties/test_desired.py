@@ -7,14 +7,14 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from buoy.model.address import Address, Prefix, split
-from buoy.model.nodestate import Announcement, Class
+from buoy.model.address import Address, Prefix, host_prefix, split
+from buoy.model.nodestate import Announcement, Class, Entry, Key, NodeState, Table
+from buoy.model.proxied import Eligibility, Proxying, ProxyMode
 from buoy.model.reason import Reason
-from buoy.model.service_ip import ServiceIP
+from buoy.model.service_ip import Mode, ServiceIP
 from buoy.model.status import AddressStatus
 from buoy.planner.desired import Desired
 from buoy.planner.plan import make_plan
-from buoy.planner.sight import Sight, Stir
 from buoy.planner.wishes import Here
 from tests.properties.node_states import way
 from tests.properties.random_store import NODE, OTHER, THIRD, Store, guest
@@ -25,7 +25,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 
 def from_scratch(store: Store) -> Desired:
     fresh = Desired(Here(NODE, guest))
-    fresh.update(store.snapshot(), None, Sight(store.links))
+    fresh.update(store.snapshot(), None, store.sight())
     return fresh
 
 
@@ -35,9 +35,9 @@ def test_incremental_equals_from_scratch(seed: int) -> None:
     store = Store(random.Random(seed))
     desired = from_scratch(store)
     for _ in range(12):
-        paths, links = store.change()
+        paths, stir = store.change()
         before, verdicts = dict(desired.state), dict(desired.verdicts)
-        touched = desired.update(store.snapshot(), paths, Sight(store.links), Stir(links))
+        touched = desired.update(store.snapshot(), paths, store.sight(), stir)
         scratch = from_scratch(store)
         assert dict(scratch.state) == dict(desired.state)
         assert dict(scratch.verdicts) == dict(desired.verdicts)
@@ -63,7 +63,7 @@ def test_starting_again_from_everything_equals_from_scratch(seed: int) -> None:
     for _ in range(12):
         store.change()
     known = set(desired.verdicts)
-    touched = desired.update(store.snapshot(), None, Sight(store.links))
+    touched = desired.update(store.snapshot(), None, store.sight())
     assert dict(from_scratch(store).state) == dict(desired.state)
     assert touched.keys is None
     assert known | set(desired.verdicts) == touched.addresses
@@ -86,15 +86,49 @@ def test_nothing_is_remembered_of_what_is_gone(seed: int) -> None:
     store = Store(random.Random(seed))
     desired = from_scratch(store)
     for _ in range(12):
-        desired.update(store.snapshot(), store.change()[0], Sight(store.links))
+        desired.update(store.snapshot(), store.change()[0], store.sight())
     paths = frozenset(store.documents)
     store.documents.clear()
     store.revisions.clear()
-    desired.update(store.snapshot(), paths, Sight(store.links))
+    desired.update(store.snapshot(), paths, store.sight())
     empty = Desired(Here(NODE, guest))
     assert (dict(empty.state), dict(empty.verdicts)) == (dict(desired.state), dict(desired.verdicts))
     assert ({}, {}, {}, {}) == (desired._wishes, desired._needed, desired._sitting, desired._members)
-    assert {} == desired._elsewhere.announcers
+    assert ({}, {}) == (desired._elsewhere.announcers, desired._elsewhere.announced)
+
+
+@settings(max_examples=EXAMPLES)
+@given(SEEDS)
+def test_an_address_of_services_is_announced_only_by_a_node_that_serves_and_forwards_one(seed: int) -> None:
+    store = Store(random.Random(seed))
+    for _ in range(20):
+        store.change()
+    state = from_scratch(store).state
+    claims = [document for document in store.documents.values() if isinstance(document, ServiceIP)]
+    proxied = [claim for claim in claims if claim.mode is Mode.PROXIED]
+    announced = [claim for claim in proxied if isinstance(_announcement(state, claim), Announcement)]
+    assert [] == [claim.address for claim in announced if not _served(store, claim)]
+
+
+def _announcement(state: NodeState, claim: ServiceIP) -> Entry | None:
+    """Return how an address is announced for what is proxied, and not because a guest has it, or a pool."""
+    stray = Key(Table.STRAY, (host_prefix(claim.address),))
+    return state.get(Key(Table.ANNOUNCEMENT, stray.name)) if stray in state else None
+
+
+def _served(store: Store, claim: ServiceIP) -> bool:
+    """Tell whether this node may attract, and serves and forwards a Service: all of it, or some that it announces."""
+    eligible = store.documents.get(f"eligibility/{NODE}")
+    if not isinstance(eligible, Eligibility) or eligible.excluded:
+        return False
+    here = [each for each in claim.backings if not each.local or NODE in (*each.ready, *each.draining)]
+    ends = [each for each in here if each.ready or each.draining or each.elsewhere]
+    if store.proxy.mode() is ProxyMode.UNCHECKED:
+        return bool(ends)
+    does = store.proxy.proxying().get(claim.address, Proxying()).forwarded
+    if claim.address in store.relied:
+        return any(does & set(each.ports) for each in ends)
+    return any(does >= set(each.ports) for each in ends)
 
 
 @settings(max_examples=EXAMPLES)
@@ -103,8 +137,8 @@ def test_an_address_is_taken_over_as_long_as_another_node_wrongly_announces_it(s
     store = Store(random.Random(seed))
     desired = from_scratch(store)
     for _ in range(20):
-        paths, links = store.change()
-        desired.update(store.snapshot(), paths, Sight(store.links), Stir(links))
+        paths, stir = store.change()
+        desired.update(store.snapshot(), paths, store.sight(), stir)
     found = {
         address: entry.preference is Class.TAKEOVER
         for key, entry in desired.state.items()

@@ -4,15 +4,19 @@
 import os
 import random
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from buoy.agent.reliance import Reliance
 from buoy.dataplane.fake import Fake, Killed
-from buoy.model.address import Prefix
-from buoy.model.nodestate import Step
+from buoy.model.address import Prefix, host_prefix, is_host, split
+from buoy.model.nodestate import Step, Table
+from buoy.model.proxied import Proxying, ProxyMode
+from buoy.model.service_ip import ServiceIP
 from buoy.planner.desired import Desired
 from buoy.planner.plan import make_plan
-from buoy.planner.sight import Sight, Stir
+from buoy.planner.sight import Stir
 from buoy.planner.verify import mismatches
 from buoy.planner.wishes import Here
 from tests.properties.node_states import State, broken, way
@@ -28,19 +32,40 @@ class Walk:
         self.chance = random.Random(seed)
         self.store = Store(self.chance)
         self.host = Fake()
+        self.host.proxy = self.store.proxy
+        self.reliance = Reliance(self.host)
         self.desired = Desired(Here(NODE, guest))
 
     def change(self) -> None:
-        paths, links = self.store.change()
-        for name in links:
+        paths, stir = self.store.change(relied=False)
+        stir = msgspec.structs.replace(stir, proxied=stir.proxied | self.reliance.fallen())
+        for name in stir.links:
             if name in self.store.links:
                 self.host.set_link(name, up=self.store.links[name].up)
             elif name in self.host.links():
                 self.host.remove_link(name)
-        self.desired.update(self.store.snapshot(), paths, Sight(self.store.links), Stir(links))
+        self.desired.update(self.store.snapshot(), paths, self.reliance.sight(), stir)
 
     def act(self) -> None:
-        self.host.apply(make_plan(self.host.observe(None), self.desired.state).steps)
+        observed = self.host.observe(None)
+        plan = make_plan(observed, self.desired.state)
+        self.host.apply(plan.steps)
+        self.look()
+
+    def look(self) -> None:
+        """Follow what is announced now, as an agent does after each pass."""
+        state, now = self.desired.state, self.host.observe(None)
+        announced = {key for key in state if key.table is Table.ANNOUNCEMENT and now.get(key) == state[key]}
+        present = {Prefix(key.name[0]) for key in announced}
+        known = {host_prefix(address) for address in self.reliance.sight().relied}
+        self.reliance.follow(present, known - present, state, self.store.documents)
+
+    def die(self) -> None:
+        """Begin anew as an agent that was killed: it knows nothing but what it finds."""
+        self.reliance = Reliance(self.host)
+        self.reliance.recall(self.store.documents)
+        self.desired = Desired(Here(NODE, guest))
+        self.desired.update(self.store.snapshot(), None, self.reliance.sight())
 
     def stumble(self) -> None:
         """Let the host refuse some steps, and the process die in the middle, perhaps."""
@@ -52,6 +77,7 @@ class Walk:
             self.act()
         except Killed:
             self.host.dies_after = None
+            self.die()
         self.host.dies_after = None
         self.host.refuse = _willing
 
@@ -77,6 +103,25 @@ def test_no_act_leaves_an_announced_prefix_without_its_forwarding_and_policy(see
         walk.change()
         before = dict(walk.host.observe(None))
         walk.stumble()
-        assert [] == harmed(dict(walk.host.observe(None)), before, dict(walk.desired.state))
+        now = dict(walk.host.observe(None))
+        assert [] == harmed(now, before, dict(walk.desired.state))
+        assert [] == [prefix for prefix in new_for_services(before, now) if not forwarded(walk, prefix)]
+    walk.act()
+    walk.desired.update(walk.store.snapshot(), frozenset(), walk.reliance.sight(), Stir(proxied=walk.reliance.fallen()))
     walk.act()
     assert () == mismatches(walk.desired.state, walk.host.observe(None))
+
+
+def new_for_services(before: State, now: State) -> list[Prefix]:
+    """Return the addresses of Services that are announced now, and were not."""
+    new = (Prefix(key.name[0]) for key in now if key.table is Table.ANNOUNCEMENT and key not in before)
+    return [prefix for prefix in new if is_host(prefix) and way(now, prefix) == "proxied"]
+
+
+def forwarded(walk: Walk, prefix: Prefix) -> bool:
+    """Tell whether the service proxy forwards every port of a Service behind an address."""
+    claim = walk.store.documents[f"service-ips/{split(prefix)[0]}"]
+    assert isinstance(claim, ServiceIP)
+    does = walk.store.proxy.proxying().get(claim.address, Proxying()).forwarded
+    unchecked = walk.store.proxy.mode() is ProxyMode.UNCHECKED
+    return unchecked or any(does >= set(each.ports) for each in claim.backings)
