@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An agent's life with Services: announced once they are forwarded, kept over a restart, left to others in time."""
+
+from pathlib import Path
+
+import pytest
+
+from buoy.model.documents import Document, path
+from buoy.model.nodestate import Announcement, Class, Key, Table
+from buoy.model.proxied import ProxyMode
+from buoy.model.reason import Reason
+from buoy.model.status import State
+from tests.unit.agent.story import Story
+from tests.unit.planner.cloud import HERE, THERE
+from tests.unit.planner.cluster import EVERYWHERE, PUBLIC, TLS, WEB, backing, balanced, pool, says, settings
+
+TOLD = Key(Table.ANNOUNCEMENT, (f"{PUBLIC}/32",))
+ONE, BOTH = balanced(backing(ports=(WEB,))), balanced(backing(ports=(WEB, TLS)))
+MOVING = balanced(backing(local=True, ready=(THERE,), draining=(HERE,)))
+
+
+@pytest.fixture
+def story(tmp_path: Path) -> Story:
+    """Return a story on a node with a service proxy that forwards nothing yet."""
+    story = Story(tmp_path)
+    story.host.service_proxy.become(ProxyMode.NFTABLES)
+    return story
+
+
+@pytest.fixture
+def announced(story: Story) -> Story:
+    """Return a story in which a Service with one port is announced."""
+    story.host.service_proxy.forward(PUBLIC, [WEB])
+    listed(story, ONE)
+    return story
+
+
+def listed(story: Story, *wanted: Document) -> None:
+    story.listed(settings(), *EVERYWHERE, *wanted)
+
+
+def told(story: Story) -> Class | None:
+    """Return as what the host announces the address."""
+    found = story.host.observe({TOLD}).get(TOLD)
+    assert found is None or isinstance(found, Announcement)
+    return found.preference if found else None
+
+
+def said(story: Story) -> tuple[State, Reason | None] | None:
+    status = story.address(PUBLIC)
+    return None if status is None else (status.state, status.reason)
+
+
+def test_a_service_is_announced_in_the_pass_in_which_its_last_port_is_forwarded(story: Story) -> None:
+    listed(story, BOTH)
+    assert (None, (State.DOWN, Reason.NOT_PROXIED_YET)) == (told(story), said(story))
+    story.host.service_proxy.forward(PUBLIC, [WEB])
+    story.look()
+    assert None is told(story)
+    story.host.service_proxy.forward(PUBLIC, [TLS])
+    story.look()
+    assert (Class.NORMAL, (State.ACTIVE, None)) == (told(story), said(story))
+
+
+def test_it_is_withdrawn_when_a_port_is_forwarded_no_more(announced: Story) -> None:
+    announced.host.service_proxy.refuse(PUBLIC, [WEB])
+    announced.look()
+    assert (None, (State.DOWN, Reason.NOT_PROXIED_YET)) == (told(announced), said(announced))
+
+
+def test_it_is_withdrawn_when_the_proxy_goes_and_comes_back_with_it(announced: Story) -> None:
+    announced.host.service_proxy.become(ProxyMode.NONE)
+    announced.look()
+    assert (None, (State.ERROR, Reason.NO_SERVICE_PROXY)) == (told(announced), said(announced))
+    announced.host.service_proxy.become(ProxyMode.NFTABLES)
+    announced.host.service_proxy.forward(PUBLIC, [WEB])
+    announced.look()
+    assert (Class.NORMAL, (State.ACTIVE, None)) == (told(announced), said(announced))
+
+
+def test_a_new_port_costs_it_nothing_until_it_is_forwarded_and_counts_from_then_on(announced: Story) -> None:
+    done = len(announced.host.done)
+    announced.changed(BOTH)
+    assert (Class.NORMAL, done) == (told(announced), len(announced.host.done))
+    announced.host.service_proxy.forward(PUBLIC, [TLS])
+    announced.look()
+    announced.host.service_proxy.forget(PUBLIC, [TLS])
+    announced.look()
+    assert None is told(announced)
+
+
+def test_a_port_that_went_from_the_service_may_come_again(announced: Story) -> None:
+    announced.host.service_proxy.forward(PUBLIC, [TLS])
+    announced.changed(BOTH)
+    announced.changed(ONE)
+    announced.host.service_proxy.forget(PUBLIC, [TLS])
+    announced.look()
+    announced.changed(BOTH)
+    assert Class.NORMAL is told(announced)
+
+
+def test_an_agent_that_begins_anew_keeps_what_the_one_before_announced(announced: Story) -> None:
+    announced.start()
+    done = len(announced.host.done)
+    listed(announced, BOTH)
+    assert (Class.NORMAL, done) == (told(announced), len(announced.host.done))
+
+
+def test_an_announcement_that_was_lost_begins_anew(announced: Story) -> None:
+    announced.changed(BOTH)
+    announced.host.refuse = lambda step: "no" if getattr(step.act, "key", None) == TOLD else None
+    announced.host.damage(TOLD)
+    announced.look()
+    announced.host.refuse = lambda _: None
+    announced.look()
+    assert (None, (State.DOWN, Reason.NOT_PROXIED_YET)) == (told(announced), said(announced))
+
+
+def test_one_that_another_hand_takes_away_is_put_back_at_once(announced: Story) -> None:
+    announced.changed(BOTH)
+    announced.host.damage(TOLD)
+    announced.look()
+    assert Class.NORMAL is told(announced)
+
+
+def test_a_terminating_endpoint_is_kept_until_the_other_node_announces(announced: Story) -> None:
+    announced.changed(MOVING)
+    assert Class.DRAIN is told(announced)
+    announced.changed(says(THERE))
+    assert (None, None) == (told(announced), said(announced))
+
+
+def test_what_other_nodes_say_of_what_is_not_asked_wakes_nobody(announced: Story) -> None:
+    assert {path(says(THERE))} == announced.agent._aside([path(says(THERE))])
+
+
+def test_prefixes_of_services_come_and_go_with_the_proxy(story: Story) -> None:
+    story.listed(settings(pool(aggregate=True)), *EVERYWHERE)
+    assert story.holds(Table.ANNOUNCEMENT, "203.0.113.0/24")
+    story.host.service_proxy.become(ProxyMode.NONE)
+    story.look()
+    assert not story.holds(Table.ANNOUNCEMENT, "203.0.113.0/24")
+    assert story.agent.desired.aggregates_withheld is not None
+
+
+def test_only_services_are_relied_on(announced: Story) -> None:
+    assert {PUBLIC: frozenset({WEB})} == announced.agent._reliance.sight().relied
+    announced.changed(gone=[ONE])
+    assert {} == announced.agent._reliance.sight().relied
