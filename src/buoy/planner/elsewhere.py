@@ -45,9 +45,9 @@ class Elsewhere:
 
     def __init__(self, node: str) -> None:
         self._own = f"status/{node}/"
-        self.announcers: dict[Address, tuple[str, ...]] = {}
-        """The nodes, sorted, that may announce an address; one that nobody else may announce is not in it."""
-        self.announced: dict[Address, tuple[str, ...]] = {}
+        self.announcers: dict[Address, set[str]] = {}
+        """The nodes that may announce an address; one that nobody else may announce is not in it."""
+        self.announced: dict[Address, set[str]] = {}
         """The same of the nodes that announce it: a peer was told, and what forwards was seen."""
 
     def take(self, path: str, document: Document | None) -> tuple[str, ...]:
@@ -61,14 +61,14 @@ class Elsewhere:
         return (announcers_fact(said.address),) * may + (announced_fact(said.address),) * does
 
 
-def _enter(book: dict[Address, tuple[str, ...]], said: Word, *, listed: bool) -> bool:
+def _enter(book: dict[Address, set[str]], said: Word, *, listed: bool) -> bool:
     """Enter or strike out a node; tell whether that changed anything."""
-    before = book.get(said.address, ())
-    if listed == (said.node in before):
+    if listed == (said.node in book.get(said.address, ())):
         return False
-    after = tuple(sorted((*before, said.node))) if listed else tuple(node for node in before if node != said.node)
-    if after:
-        book[said.address] = after
-    else:
+    if listed:
+        book.setdefault(said.address, set()).add(said.node)
+        return True
+    book[said.address].remove(said.node)
+    if not book[said.address]:
         del book[said.address]
     return True

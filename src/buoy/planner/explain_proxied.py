@@ -121,5 +121,5 @@ def lawful(service: ServiceIP, nodes: Iterable[str], snapshot: Snapshot) -> froz
 
 
 def _of_store(address: Address, snapshot: Snapshot) -> Reader:
-    announced = {address: tuple(announcing(address, snapshot))}
+    announced = {address: announcing(address, snapshot)}
     return Reader("", Facts(snapshot, Sight(), Contest(), {}, announced))

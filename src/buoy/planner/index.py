@@ -11,7 +11,7 @@ whoever depends on the holder of a seat can read it as a fact like any other.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TypeVar
 
 import msgspec
@@ -59,8 +59,8 @@ class Facts(msgspec.Struct, frozen=True):
     snapshot: Snapshot
     sight: Sight
     seats: Contest[str, None]
-    announcers: Mapping[Address, tuple[str, ...]] = {}
-    announced: Mapping[Address, tuple[str, ...]] = {}
+    announcers: Mapping[Address, Collection[str]] = {}
+    announced: Mapping[Address, Collection[str]] = {}
 
 
 class Reader:
@@ -103,12 +103,12 @@ class Reader:
         self.read.add(seat_fact(seat))
         return self._facts.seats.holder(seat)
 
-    def announcers(self, address: Address) -> tuple[str, ...]:
+    def announcers(self, address: Address) -> Collection[str]:
         """Return the other nodes that, by their own word, may announce an address."""
         self.read.add(announcers_fact(address))
         return self._facts.announcers.get(address, ())
 
-    def announced(self, address: Address) -> tuple[str, ...]:
+    def announced(self, address: Address) -> Collection[str]:
         """Return the other nodes that, by their own word, announce an address now."""
         self.read.add(announced_fact(address))
         return self._facts.announced.get(address, ())
