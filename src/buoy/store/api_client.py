@@ -52,7 +52,10 @@ class ApiServer:
         return decoded(await self.call(Request("GET", target.path), f"get {target}"), into, str(target))
 
     async def list(self, resource: Resource, into: type[T], selection: Selection = EVERYTHING) -> tuple[T, ...]:
-        """Return all objects selected, of one instant; for a list that is followed see `Informer`."""
+        """Return all objects selected, of one instant, none of a resource the server does not know.
+
+        For a list that is followed see `Informer`.
+        """
         raw = await listing(self.call, resource, selection)
         return tuple(decode(item, into, f"an item of {resource}") for item in raw.items) if raw else ()
 

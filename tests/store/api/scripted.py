@@ -45,6 +45,12 @@ def refusal(code: int, message: str = "refused", **details: object) -> web.Respo
     return web.json_response({"kind": "Status", "code": code, "message": message, "details": details}, status=code)
 
 
+class _Watcher:
+    def __init__(self) -> None:
+        self.woken = asyncio.Event()
+        self.extra: list[bytes] = []
+
+
 class ScriptedServer:
     """`async with ScriptedServer() as server`; `server.next("watch", handler)` answers the next watch otherwise."""
 
@@ -61,7 +67,7 @@ class ScriptedServer:
         """What was asked for, in order: list, watch or the method, and its query."""
         self._history: list[tuple[int, bytes]] = []
         self._faults: dict[str, list[Handler]] = {}
-        self._watchers: set[asyncio.Event] = set()
+        self._watchers: set[_Watcher] = set()
         self._responses: set[web.StreamResponse] = set()
         self._runner: web.AppRunner | None = None
         self._port = 0
@@ -115,10 +121,15 @@ class ScriptedServer:
 
     def tell(self, kind: str, content: object) -> None:
         """Tell every watch an event."""
-        line = json.dumps({"type": kind, "object": content}).encode() + b"\n"
-        self._history.append((self.revision, line))
+        self._history.append((self.revision, _line(kind, content)))
         for watcher in self._watchers:
-            watcher.set()
+            watcher.woken.set()
+
+    def tell_those_who_watch(self, kind: str, content: object) -> None:
+        """Tell an event to the watches there are, and to no later one."""
+        for watcher in self._watchers:
+            watcher.extra.append(_line(kind, content))
+            watcher.woken.set()
 
     def compact(self) -> None:
         """Forget the history."""
@@ -179,7 +190,11 @@ class ScriptedServer:
         if told < self.forgotten:
             return refusal(410, "too old resource version")
         response = await begin(request)
-        watcher = asyncio.Event()
+        if told < self.forgotten:
+            # forgotten just now
+            abort(response)
+            return response
+        watcher = _Watcher()
         self._watchers.add(watcher)
         self._responses.add(response)
         try:
@@ -187,9 +202,11 @@ class ScriptedServer:
                 for revision, line in list(self._history):
                     if revision > told:
                         await response.write(line)
-                told = max(told, self.revision)
-                watcher.clear()
-                await watcher.wait()
+                        told = revision
+                while watcher.extra:
+                    await response.write(watcher.extra.pop(0))
+                watcher.woken.clear()
+                await watcher.woken.wait()
         except ConnectionError:
             return response
         finally:
@@ -224,6 +241,10 @@ def abort(response: web.StreamResponse) -> None:
     request = response._req
     if request is not None and request.transport is not None:
         request.transport.abort()
+
+
+def _line(kind: str, content: object) -> bytes:
+    return json.dumps({"type": kind, "object": content}).encode() + b"\n"
 
 
 def _what(request: web.Request) -> str:
