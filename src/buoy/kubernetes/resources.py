@@ -28,13 +28,17 @@ VERSION = "v1"
 NAMESPACE = "buoy-system"
 """Where Buoy's pods run, and the leases of its nodes stand."""
 
+CALICO = "projectcalico.org"
+CALICO_TWIN = "v3crd"
+"""A second name of v3, by which the API server itself serves the same objects where another server is before v3."""
+
 SERVICES = Resource("", "v1", "services", namespaced=True)
 SLICES = Resource("discovery.k8s.io", "v1", "endpointslices", namespaced=True)
 NODES = Resource("", "v1", "nodes", namespaced=False)
 NAMESPACES = Resource("", "v1", "namespaces", namespaced=False)
-BGP_CONFIGURATIONS = Resource("projectcalico.org", "v3", "bgpconfigurations", namespaced=False)
-BGP_PEERS = Resource("projectcalico.org", "v3", "bgppeers", namespaced=False)
-BGP_FILTERS = Resource("projectcalico.org", "v3", "bgpfilters", namespaced=False)
+BGP_CONFIGURATIONS = Resource(CALICO, "v3", "bgpconfigurations", namespaced=False)
+BGP_PEERS = Resource(CALICO, "v3", "bgppeers", namespaced=False)
+BGP_FILTERS = Resource(CALICO, "v3", "bgpfilters", namespaced=False)
 ADDRESS_POOLS = Resource("metallb.io", "v1beta1", "ipaddresspools", namespaced=True)
 
 SETTINGS = "default"

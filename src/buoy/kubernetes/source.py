@@ -109,7 +109,20 @@ class KubernetesStore:
         await self.api.close()
 
     async def _write(self, wish: Write) -> int:
-        return await write(self.api, wish, likely=self._likely(wish.path))
+        return await write(self.api, wish, likely=self._likely(wish.path), owner=self._owner(wish.path))
+
+    def _owner(self, path: str) -> dict[str, str] | None:
+        """Return the node with which a document goes: what a node said of itself is nothing once it is deleted.
+
+        But for its witness: one that is gone would have the node doubt the store when it is back.
+        """
+        first, node, *rest = path.split("/")
+        if first not in {"nodes", "status"} or rest[:1] == ["witness"]:
+            return None
+        for watching in self._watches:
+            if uid := watching.node_uids.get(node):
+                return {"apiVersion": "v1", "kind": "Node", "name": node, "uid": uid}
+        return None
 
     def _likely(self, path: str) -> bool:
         """Tell whether an object stands there, as far as it was heard."""

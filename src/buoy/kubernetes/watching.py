@@ -14,8 +14,18 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from buoy.kubernetes.objects import Namespace
-from buoy.kubernetes.resources import KINDS, NAMESPACE, NAMESPACES
+import msgspec
+
+from buoy.kubernetes.objects import Namespace, Node
+from buoy.kubernetes.resources import (
+    BGP_CONFIGURATIONS,
+    CALICO,
+    CALICO_TWIN,
+    KINDS,
+    NAMESPACE,
+    NAMESPACES,
+    NODES,
+)
 from buoy.kubernetes.structs import FOREIGN, STRUCTS, needed
 from buoy.kubernetes.translate import Translation, TranslationSettings
 from buoy.model.errors import BuoyError, StoreUnavailable
@@ -28,6 +38,7 @@ from buoy.store.api_listing import page
 from buoy.store.api_names import ObjectName, Resource, Selection
 from buoy.store.api_objects import News, number
 from buoy.store.api_together import together
+from buoy.store.api_transport import Request
 from buoy.store.store import Reporter, covering
 
 RETRY = 0.5
@@ -37,6 +48,16 @@ _WITNESSES = next(kind.resource for kind in KINDS if kind.struct is Witness)
 _CLUSTER = Selection(fields="metadata.name=kube-system")
 
 T = TypeVar("T")
+
+
+class _Version(msgspec.Struct):
+    version: str
+
+
+class _Group(msgspec.Struct):
+    """What the API server says of a group (meta/v1 APIGroup)."""
+
+    versions: tuple[_Version, ...] = ()
 
 
 class Reports:
@@ -80,6 +101,9 @@ class Watching:
         self.translation = Translation(settings, lambda path: path.startswith(covered))
         self._resources = needed(covered)
         self._identity = Identity("", 0)
+        self._calico = BGP_CONFIGURATIONS.version
+        self.node_uids: dict[str, str] = {}
+        """The UID of each node in its present life."""
 
     async def batches(self) -> AsyncGenerator[Batch, None]:
         """Yield the complete listing, then every change, for ever; see `Store.watch`."""
@@ -87,6 +111,7 @@ class Watching:
             await self._identify()
             yield self._batch(None, listed=True)
             await asyncio.Event().wait()
+        await self._find_versions()
         feed = together([self._informer(resource) for resource in self._resources])
         coming = asyncio.ensure_future(anext(feed))
         first = True
@@ -112,7 +137,19 @@ class Watching:
         reporter = self._reports.of(str(resource))
         if resource == LEASES:
             reporter = self._patient(reporter)
-        return Informer(self._api, resource, STRUCTS[resource], reporter, selection)
+        return Informer(self._api, self._asked(resource), STRUCTS[resource], reporter, selection)
+
+    def _asked(self, resource: Resource) -> Resource:
+        """Return the version of a resource that is asked for."""
+        return resource._replace(version=self._calico) if resource.group == CALICO else resource
+
+    async def _find_versions(self) -> None:
+        """Prefer the version of Calico's kinds that the API server serves itself, whatever becomes of others."""
+        if any(resource.group == CALICO for resource in self._resources):
+            group = Request("GET", f"/apis/{CALICO}")
+            found = await self._answered(lambda: self._api.call(group, f"ask for versions of {CALICO}"))
+            served = {each.version for each in decode(found, _Group, CALICO).versions} if found else {CALICO_TWIN}
+            self._calico = CALICO_TWIN if CALICO_TWIN in served else BGP_CONFIGURATIONS.version
 
     def _patient(self, reporter: Reporter) -> Reporter:
         """Let the leases' time begin anew with each outage: what could not be heard proves nobody's death."""
@@ -128,8 +165,8 @@ class Watching:
         before = dict(self.translation.broken)
         changed: set[str] = set()
         for resource in self._resources:
-            if resource in news:
-                changed |= self._take(resource, news[resource])
+            if (told := news.get(self._asked(resource))) is not None:
+                changed |= self._take(resource, told)
         rewritten = listed and await self._identify()
         if listed:
             changed |= await self._own_witness()
@@ -146,7 +183,16 @@ class Watching:
         if resource == LEASES:
             turned = self._liveness.take(news.changed)
             return set(self.translation.take_lives({name.name: self._liveness.alive(name) for name in turned}))
+        if resource == NODES:
+            self._note_nodes(news.changed)
         return set(self.translation.take(resource, news.changed, news.broken))
+
+    def _note_nodes(self, changed: Mapping[ObjectName, Node | None]) -> None:
+        for name, node in changed.items():
+            if node is None:
+                self.node_uids.pop(name.name, None)
+            else:
+                self.node_uids[name.name] = node.metadata.uid
 
     async def _identify(self) -> bool:
         """Ask which cluster this is and how far it has come; tell whether it is another or an older one."""

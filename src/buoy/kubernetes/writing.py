@@ -20,15 +20,18 @@ from buoy.store.store import Write
 _ATTEMPTS = 3
 
 
-async def write(api: ApiServer, wish: Write, *, likely: bool) -> int:
+async def write(api: ApiServer, wish: Write, *, likely: bool, owner: object = None) -> int:
     """Do one write and return the revision it made, 0 if nothing is there now; `likely` if an object is there already.
 
-    Raises `Conflict` if the object is not at the expected revision, and like `ApiServer.create`.
+    What is made goes with its `owner`, an owner reference, if one is given. Raises `Conflict` if the object
+    is not at the expected revision, and like `ApiServer.create`.
     """
     target = kind_at(wish.path).resource.at(object_name(wish.path))
     if wish.document is None:
         return await _delete(api, target, wish.expected)
     body = own.encode(wish.path, wish.document)
+    if owner is not None:
+        body["metadata"]["ownerReferences"] = [owner]
     if wish.expected == 0:
         return await _create(api, target, body)
     if wish.expected is not None:
