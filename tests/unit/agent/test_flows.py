@@ -8,6 +8,8 @@ import pytest
 
 from buoy.agent.flows import FlowAudit, service_ips
 from buoy.model.address import Address
+from buoy.model.proxied import ProxyPort
+from buoy.model.service_ip import Mode, ServiceIP
 from buoy.model.status import AddressStatus, State
 from tests.unit.agent.story import Story
 from tests.unit.planner.cloud import FIXED, HERE, SERVICE, SERVICE2, floating, port
@@ -50,6 +52,13 @@ def test_known_are_all_service_ips_and_what_this_node_once_said_it_serves_but_no
         port(), floating(), floating(address=SERVICE2, endpoints=()), said(FIXED), said(OURS), said(THEIRS, "elsewhere")
     )
     assert {SERVICE, SERVICE2, OURS} == service_ips(story.agent.desired)
+
+
+def test_what_a_service_proxy_translates_is_not_judged(story: Story) -> None:
+    proxied = ServiceIP(address=SERVICE, mode=Mode.PROXIED)
+    story.host.service_proxy.forward(OURS, [ProxyPort("tcp", 80)])
+    story.listed(proxied, floating(address=SERVICE2), said(SERVICE), said(OURS))
+    assert {SERVICE2} == service_ips(story.agent.desired)
 
 
 def test_the_first_look_is_over_at_once_and_later_ones_take_a_step_with_each_pass(story: Story) -> None:
