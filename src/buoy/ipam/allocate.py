@@ -12,9 +12,9 @@ import datetime as dt
 from collections.abc import Iterable
 
 from buoy.ipam.choose import Causes, Desk, best, exact
-from buoy.ipam.eligible import meant
+from buoy.ipam.eligible import is_of
 from buoy.ipam.ledger import Ledger
-from buoy.ipam.request import Allocation, Choice, Given, Request, Scope, Way
+from buoy.ipam.request import Allocation, Given, Request, Scope, Way
 from buoy.ipam.sharing import conflict
 from buoy.model.address import family
 from buoy.model.refusal import AllocationReason, Cause, Refusal
@@ -69,7 +69,7 @@ def _found(desk: Desk, of_family: int, kept: Given | None) -> Given | Causes:
     own = choice if choice is not None and choice.scope is Scope.OBJECT else None
     if wanted is not None:
         return exact(desk, wanted, own)
-    if kept is not None and (own is None or _is_of(desk.ledger, kept, own)):
+    if kept is not None and (own is None or is_of(desk.ledger, kept, own)):
         return kept
     return best(desk, of_family)
 
@@ -80,13 +80,6 @@ def _kept(request: Request, of_family: int, spare: Iterable[ServiceIP]) -> Given
     wanted = request.wanted.get(of_family)
     mine.sort(key=lambda claim: (claim.address != wanted, claim.address not in request.shown))
     return Given(mine[0].address, mine[0].pool, Way.KEPT) if mine else None
-
-
-def _is_of(ledger: Ledger, kept: Given, choice: Choice) -> bool:
-    pools = meant(choice, ledger.pools)
-    return any(kept.pool == pool.name for pool in pools) or any(
-        pool in pools for pool in ledger.pools_with(kept.address)
-    )
 
 
 def _not_asked(request: Request) -> Causes:

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple, TypeAlias
 
 from buoy.ipam.blocks import extent, number
-from buoy.ipam.eligible import barrier, considered, meant, named, over_quota
+from buoy.ipam.eligible import barrier, considered, is_of, meant, named, over_quota
 from buoy.ipam.ledger import Ledger
 from buoy.ipam.request import Choice, Given, Request, Scope, Way
 from buoy.ipam.sharing import conflict, holder, users
@@ -38,7 +38,9 @@ def exact(desk: Desk, address: Address, choice: Choice | None) -> Given | Causes
     request, ledger = desk.request, desk.ledger
     claim = ledger.claim(address)
     if claim is not None and _has(claim, request):
-        return Given(address, claim.pool, Way.KEPT)
+        kept = Given(address, claim.pool, Way.KEPT)
+        if choice is None or is_of(ledger, kept, choice):
+            return kept
     pools, causes = ledger.pools_with(address), list[Cause]()
     if choice is not None:
         items = named(choice, ledger.pools)
@@ -57,15 +59,15 @@ def exact(desk: Desk, address: Address, choice: Choice | None) -> Given | Causes
 def best(desk: Desk, of_family: int) -> Given | Causes:
     """Return the address of a family that an object gets which names none."""
     items = considered(desk.request, of_family, desk.ledger)
-    for given in _familiar(desk, of_family, [item for item in items if isinstance(item, Pool)]):
+    pools = [item for item in items if isinstance(item, Pool)]
+    for given in _familiar(desk, of_family, pools):
         return given
-    causes = []
-    for item in items:
-        found = _fresh(desk, item, of_family) if isinstance(item, Pool) else item
-        if isinstance(found, Given):
-            return found
-        causes.append(found)
-    return tuple(causes)
+    for pool in pools:
+        if over_quota(pool, desk.request, desk.ledger, desk.given, None) is None:
+            address = desk.ledger.lowest(pool, of_family, desk.now, desk.request.externals)
+            if address is not None:
+                return Given(address, pool.name, Way.FRESH)
+    return tuple(_exhausted(desk, item, of_family) if isinstance(item, Pool) else item for item in items)
 
 
 def _familiar(desk: Desk, of_family: int, pools: Collection[Pool]) -> Iterator[Given]:
@@ -102,14 +104,9 @@ def _if_had(desk: Desk, address: Address, pools: Iterable[Pool]) -> Iterator[Giv
             yield Given(address, pool.name, way)
 
 
-def _fresh(desk: Desk, pool: Pool, of_family: int) -> Given | Cause:
+def _exhausted(desk: Desk, pool: Pool, of_family: int) -> Cause:
     over = over_quota(pool, desk.request, desk.ledger, desk.given, None)
-    if over is not None:
-        return over
-    address = desk.ledger.lowest(pool, of_family, desk.now, desk.request.externals)
-    if address is not None:
-        return Given(address, pool.name, Way.FRESH)
-    return full(desk.ledger, pool, of_family, desk.now)
+    return over or full(desk.ledger, pool, of_family, desk.now)
 
 
 def full(ledger: Ledger, pool: Pool, of_family: int, now: dt.datetime) -> Cause:
@@ -130,10 +127,9 @@ def moment(at: dt.datetime) -> str:
 
 def _way(desk: Desk, pool: Pool, address: Address) -> Way | Cause:
     """Return how an object may have an address of a pool that is open to it, or why it may not."""
-    claim = desk.ledger.claim(address)
-    way = _free(desk, pool, address, claim)
+    way = _free(desk, pool, address, desk.ledger.claim(address))
     if isinstance(way, Way) and way is not Way.ADOPTED:
-        return over_quota(pool, desk.request, desk.ledger, desk.given, claim) or way
+        return over_quota(pool, desk.request, desk.ledger, desk.given, address) or way
     return way
 
 
@@ -145,7 +141,10 @@ def _free(desk: Desk, pool: Pool, address: Address, claim: ServiceIP | None) -> 
             return Cause(AllocationReason.ADDRESS_NOT_PUT_ASIDE, details)
         return Way.ADOPTED if address in request.shown else Way.FRESH
     details["holder"] = holder(claim)
-    if any(name != _name(request) for name in users(claim)) and not _is_claimed(claim):
+    strangers = [name for name in users(claim) if name != _name(request)]
+    # Of several that show it and would share it, none has claimed it yet: one must be the first.
+    first = bool(request.sharing) and address in (*request.shown, *request.externals)
+    if strangers and not _is_claimed(claim) and not first:
         return Cause(AllocationReason.ADDRESS_TAKEN, details)
     if claim.released is None:
         if claim.owners:

@@ -9,10 +9,10 @@ makes another pool step in. Quotas count what the same decision has given alread
 from collections.abc import Iterable, Mapping, Sequence
 
 from buoy.ipam.ledger import Ledger, rank
-from buoy.ipam.request import Choice, Given, Request, Way
+from buoy.ipam.request import Choice, Given, Request
+from buoy.model.address import Address
 from buoy.model.pool import Expression, Operator, Pool, Selector
 from buoy.model.refusal import AllocationReason, Cause
-from buoy.model.service_ip import ServiceIP
 
 
 def considered(request: Request, of_family: int, ledger: Ledger) -> tuple[Pool | Cause, ...]:
@@ -60,38 +60,51 @@ def _named(name: str, choice: Choice, pools: Mapping[str, Pool]) -> Pool | Cause
 
 def barrier(pool: Pool, request: Request, of_family: int, *, by_name: bool) -> Cause | None:
     """Return what keeps an object from drawing a new address of a pool, apart from what others have of it."""
+    reason = _barrier(pool, request, of_family, by_name=by_name)
+    if reason is None:
+        return None
     owner = request.owner
     details = {"pool": pool.name, "namespace": owner.namespace, "owner": str(owner.identity), "family": str(of_family)}
+    return Cause(reason, details)
+
+
+def _barrier(pool: Pool, request: Request, of_family: int, *, by_name: bool) -> AllocationReason | None:
     if not _has_family(pool, of_family):
-        return Cause(AllocationReason.FAMILY_MISSING, details)
-    if not _is_for_namespace(pool, owner.namespace, request.namespace_labels):
-        return Cause(AllocationReason.NOT_FOR_NAMESPACE, details)
+        return AllocationReason.FAMILY_MISSING
+    if not _is_for_namespace(pool, request.owner.namespace, request.namespace_labels):
+        return AllocationReason.NOT_FOR_NAMESPACE
     if pool.services and not any(matches(selector, request.labels) for selector in pool.services):
-        return Cause(AllocationReason.NOT_FOR_OBJECT, details)
+        return AllocationReason.NOT_FOR_OBJECT
     if not by_name and not pool.automatic:
-        return Cause(AllocationReason.ONLY_BY_NAME, details)
-    if pool.draining:
-        return Cause(AllocationReason.POOL_DRAINING, details)
-    return None
+        return AllocationReason.ONLY_BY_NAME
+    return AllocationReason.POOL_DRAINING if pool.draining else None
 
 
 def over_quota(
-    pool: Pool, request: Request, ledger: Ledger, given: Sequence[Given], claim: ServiceIP | None
+    pool: Pool, request: Request, ledger: Ledger, given: Sequence[Given], at: Address | None
 ) -> Cause | None:
     """Return why the namespace's quota of a pool forbids one more address, None if it does not.
 
-    `given` is what this decision gives already; `claim` what stands under the address, which costs nothing if the
-    namespace has it.
+    `given` is what this decision gives already; `at` the address in question, None for a fresh one. One that the
+    namespace has, since another of its objects shares it, costs nothing.
     """
     owner = request.owner
-    if pool.quota is None or (claim is not None and claim.released is None and _has(claim, request, pool)):
+    if pool.quota is None or (at is not None and _has(ledger, at, request, pool)):
         return None
     count = ledger.holdings.count(pool.name, owner)
-    count += sum(each.pool == pool.name and each.way is not Way.KEPT for each in given)
+    count += sum(each.pool == pool.name and not _has(ledger, each.address, request, pool) for each in given)
     if count < pool.quota:
         return None
     details = {"pool": pool.name, "namespace": owner.namespace, "count": str(count), "quota": str(pool.quota)}
     return Cause(AllocationReason.QUOTA_REACHED, details)
+
+
+def is_of(ledger: Ledger, given: Given, choice: Choice) -> bool:
+    """Tell whether an address that an object has is of a pool that a choice names."""
+    pools = meant(choice, ledger.pools)
+    return any(given.pool == pool.name for pool in pools) or any(
+        pool in pools for pool in ledger.pools_with(given.address)
+    )
 
 
 def matches(selector: Selector, labels: Mapping[str, str]) -> bool:
@@ -139,8 +152,12 @@ def _is_of_project(pool: Pool, full: str) -> bool:
     return any(project == namespace or project.endswith(f"-{namespace}") for namespace in pool.namespaces)
 
 
-def _has(claim: ServiceIP, request: Request, pool: Pool) -> bool:
-    owner = request.owner
-    return claim.pool == pool.name and any(
-        (other.cluster, other.namespace) == (owner.cluster, owner.namespace) for other in claim.owners
+def _has(ledger: Ledger, at: Address, request: Request, pool: Pool) -> bool:
+    """Tell whether the namespace has an address of a pool."""
+    owner, claim = request.owner, ledger.claim(at)
+    return (
+        claim is not None
+        and claim.released is None
+        and claim.pool == pool.name
+        and any((other.cluster, other.namespace) == (owner.cluster, owner.namespace) for other in claim.owners)
     )

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import TypeVar
 
 from buoy.ipam.blocks import number
-from buoy.model.address import Address
+from buoy.model.address import Address, family
 from buoy.model.service_ip import Identity, Owner, ServiceIP
 
 Name = TypeVar("Name")
@@ -76,7 +76,7 @@ class Holdings:
         return dict(self._of_namespace)
 
     def _sorted(self, addresses: Iterable[Address]) -> tuple[ServiceIP, ...]:
-        return tuple(self.claims[at] for at in sorted(addresses, key=lambda at: (len(at.split(":")), number(at))))
+        return tuple(self.claims[at] for at in sorted(addresses, key=lambda at: (family(at), number(at))))
 
 
 def _when(ended: tuple[dt.datetime, ServiceIP]) -> dt.datetime:

@@ -18,6 +18,9 @@ from buoy.model.address import Address, family
 from buoy.model.pool import HOLD_DOWN, Pool, Registry
 from buoy.model.service_ip import ServiceIP
 
+_BEYOND = 2**128
+"""More than any address: a pool is full."""
+
 
 class Use(NamedTuple):
     """How a pool is used in one family.
@@ -118,8 +121,7 @@ class Ledger:
         if freed is not None:
             self._start = {key: at if key[1] != of_family else min(at, freed) for key, at in self._start.items()}
         found = given.lowest(taken, self._start.get((pool.name, of_family), 0))
-        if found is not None:
-            self._start[pool.name, of_family] = found
+        self._start[pool.name, of_family] = _BEYOND if found is None else found
         while found is not None and address(found, of_family) in but:
             found = given.lowest(taken, found + 1)
         return None if found is None else address(found, of_family)

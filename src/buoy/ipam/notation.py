@@ -20,7 +20,7 @@ Addresses: TypeAlias = Mapping[int, Address]
 """At most one address of each family."""
 
 _PARTS = ("domain", "project", "network", "name")
-_LONGEST = 4096
+_LONGEST = 1024
 _DICTIONARY = '{"domain": "default-domain", "project": "k8s-dev", "network": "vn-dev", "name": "pool-dev"}'
 _LIST = '["192.0.2.7"]'
 _COMMAS = "192.0.2.7, or 192.0.2.7,2001:db8::7"
@@ -33,11 +33,11 @@ def full_name(said: str, text: str) -> str | Cause:
         found = _literal(found)
     if not isinstance(found, dict):
         return _malformed(said, text, "it is no dictionary", _DICTIONARY)
-    parts = [found.get(part) for part in _PARTS]
-    missing = [part for part, value in zip(_PARTS, parts, strict=True) if not isinstance(value, str) or not value]
-    if missing:
-        return _malformed(said, text, f"it has no {', '.join(missing)}", _DICTIONARY)
-    return ":".join(str(part).strip() for part in parts)
+    parts = {part: found.get(part) for part in _PARTS}
+    wrong = [part for part, value in parts.items() if not isinstance(value, str) or not value.strip() or ":" in value]
+    if wrong:
+        return _malformed(said, text, f"it has no proper {', '.join(wrong)}", _DICTIONARY)
+    return ":".join(str(value).strip() for value in parts.values())
 
 
 def is_nothing(text: str) -> bool:

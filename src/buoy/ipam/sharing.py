@@ -46,19 +46,26 @@ def users(claim: ServiceIP) -> tuple[str, ...]:
 
 
 def _conflict(request: Request, claim: ServiceIP, other: Owner, pool: Pool | None) -> Cause | None:
-    owner = request.owner
+    reason = _reason(request, claim, other, pool)
+    if reason is None:
+        return None
     details = {"address": str(claim.address), "holder": str(other.identity), "pool": pool.name if pool else claim.pool}
-    kinds = {owner.kind, other.kind}
-    if not claim.sharing or not request.sharing or other.cluster != owner.cluster or not kinds <= _SHARERS:
-        return Cause(AllocationReason.ADDRESS_TAKEN, details)
+    return Cause(reason, details | {"port": clashing(request, other)})
+
+
+def _reason(request: Request, claim: ServiceIP, other: Owner, pool: Pool | None) -> AllocationReason | None:
+    owner = request.owner
+    if not claim.sharing or not request.sharing or other.cluster != owner.cluster:
+        return AllocationReason.ADDRESS_TAKEN
+    if owner.kind not in _SHARERS or other.kind not in _SHARERS:
+        return AllocationReason.ADDRESS_TAKEN
     if claim.sharing != request.sharing:
-        return Cause(AllocationReason.SHARING_KEY_DIFFERS, details)
+        return AllocationReason.SHARING_KEY_DIFFERS
     if other.namespace != owner.namespace and not (pool and pool.share_across_namespaces):
-        return Cause(AllocationReason.SHARING_NAMESPACE, details)
+        return AllocationReason.SHARING_NAMESPACE
     if other.backends != request.backends:
-        return Cause(AllocationReason.SHARING_BACKENDS, details)
-    clash = clashing(request, other)
-    return Cause(AllocationReason.SHARING_PORT, {**details, "port": clash}) if clash else None
+        return AllocationReason.SHARING_BACKENDS
+    return AllocationReason.SHARING_PORT if clashing(request, other) else None
 
 
 def clashing(request: Request, other: Owner) -> str:

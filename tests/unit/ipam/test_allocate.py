@@ -222,3 +222,10 @@ class TestQuota:
         http, https = (ProxyPort("tcp", 80),), (ProxyPort("tcp", 443),)
         carry_out(asks("one", sharing="k", ports=http), ledger)
         assert ["198.51.100.0"] == carry_out(asks("two", sharing="k", ports=https), ledger)
+
+    def test_nor_does_it_beside_an_address_of_the_other_family(self) -> None:
+        both = pool(quota=2, prefixes=(Prefix("198.51.100.0/24"), Prefix("2001:db8::/64")))
+        ledger = Ledger([both])
+        carry_out(asks("one", sharing="k", ports=(ProxyPort("tcp", 80),)), ledger)
+        two = asks("two", sharing="k", ports=(ProxyPort("tcp", 443),), families=(4, 6))
+        assert ["198.51.100.0", "2001:db8::"] == carry_out(two, ledger)

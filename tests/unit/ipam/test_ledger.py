@@ -175,6 +175,12 @@ class TestUse:
         assert {} == ledger.holdings.claims
 
 
+def test_what_an_object_has_comes_by_address() -> None:
+    texts = ("192.0.2.9", "198.51.100.10", "2001:db8::ffff", "2001:db8::1:0:0:0", "2001:db8:0:2::")
+    ledger = Ledger([], [claim(text, service()) for text in reversed(texts)])
+    assert texts == tuple(each.address for each in ledger.holdings.held(service()))
+
+
 def test_a_pool_that_is_put_again_is_no_news() -> None:
     ledger = Ledger([V4])
     before = ledger.blocks(V4, 4)

@@ -9,7 +9,7 @@ from buoy.ipam.claim import claimed, without
 from buoy.ipam.ledger import Ledger
 from buoy.ipam.request import Given, Request, Way, backends
 from buoy.model.address import Address
-from buoy.model.proxied import ProxyPort
+from buoy.model.proxied import Backing, Kind, ProxyPort
 from buoy.model.service_ip import Mode, ServiceIP
 from tests.unit.ipam.room import (
     NOW,
@@ -110,6 +110,17 @@ def test_an_address_is_shared_only_within_the_pool_that_is_named() -> None:
     assert ["192.0.2.0 small fresh"] == ways(allocate(request, ledger, NOW))
 
 
+def test_who_showed_it_with_others_before_anybody_claimed_it_keeps_sharing_it() -> None:
+    shown_by = tuple(Backing(service=f"dev/{name}", kind=Kind.LOAD_BALANCER) for name in ("one", "two"))
+    unclaimed = ServiceIP(address=A0, backings=shown_by)
+    ledger = Ledger([V4], [unclaimed])
+    assert ["198.51.100.1 a fresh"] == ways(allocate(asks("one", shown=(A0,)), ledger, NOW))
+    assert ["198.51.100.0 a adopted"] == ways(allocate(sharer("one", *HTTP, shown=(A0,)), ledger, NOW))
+    carry_out(sharer("one", *HTTP, shown=(A0,)), ledger)
+    assert ["198.51.100.0 a shared"] == ways(allocate(sharer("two", *HTTPS, shown=(A0,)), ledger, NOW))
+    assert ["198.51.100.1 a fresh"] == ways(allocate(sharer("two", *HTTP, shown=(A0,)), ledger, NOW))
+
+
 def test_of_several_shared_addresses_the_lowest_that_fits_is_taken() -> None:
     ledger = first()
     carry_out(sharer("two", *HTTP), ledger)
@@ -143,7 +154,8 @@ class TestWhoChangesWhileItShares:
         ledger = self.both()
         alone = asks("two", ports=HTTPS)
         assert ["198.51.100.0: belongs to Service dev/one"] == lacking(allocate(alone, ledger, NOW))
-        assert "k" == claimed(alone, Given(A0, "a", Way.KEPT), ledger.claim(A0)).sharing
+        before = ledger.claim(A0)
+        assert before == claimed(alone, Given(A0, "a", Way.KEPT), before)
 
     def test_can_when_it_is_the_last(self) -> None:
         ledger = first()

@@ -81,6 +81,14 @@ class TestWantedAddresses:
             "198.51.100.7: not in small, which annotation buoy.dev/pool names",
         ] == lacking(allocate(request, Ledger([V4]), NOW))
 
+    def test_who_has_it_and_then_names_another_pool_is_told_and_keeps_it(self) -> None:
+        request = asks(wanted={4: A7}, choices={4: naming("small")})
+        stays = allocate(request, Ledger([V4, SMALL], [claim("198.51.100.7", service())]), NOW)
+        assert ["198.51.100.7 a kept"] == ways(stays)
+        assert ["198.51.100.7: not in small, which annotation buoy.dev/pool names"] == lacking(stays)
+        moved = claim("198.51.100.7", service(), pool="small")
+        assert [] == lacking(allocate(request, Ledger([V4, SMALL], [moved]), NOW))
+
     def test_it_needs_not_be_of_the_pool_of_the_namespace_or_cluster(self) -> None:
         for scope in (Scope.NAMESPACE, Scope.GLOBAL):
             request = asks(wanted={4: A7}, choices={4: naming("small", scope=scope)})
