@@ -21,7 +21,7 @@ from tests.lab.conftest import fresh_name
 
 BUOY = [sys.executable, "-m", "buoy.cli.main"]
 # without Buoy, so that it shows what the lab itself does
-WITHOUT = ("agent", "node-1/bird")
+WITHOUT = ("agent", "buoy", "node-1/bird")
 ADDRESSES = ("203.0.113.10", "2001:db8:ff::10")
 SERVICE = {
     "apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"},
@@ -197,6 +197,31 @@ def test_an_account_may_do_what_its_role_says_and_no_more(cluster: Lab) -> None:
     kubelet, proxy = "/etc/kubernetes/kubelet.kubeconfig", "/etc/kubernetes/kube-proxy.kubeconfig"
     assert ("yes\n", "no\n") == (may(proxy, "list", "endpointslices"), may(proxy, "list", "secrets"))
     assert ("yes\n", "no\n") == (may(kubelet, "update", "nodes/node-1"), may(kubelet, "delete", "services"))
+
+
+def test_buoys_account_is_a_service_account_whose_token_ends_with_it_and_is_renewed(cluster: Lab) -> None:
+    account = "/api/v1/namespaces/buoy-system/serviceaccounts/buoy-agent"
+
+    def who() -> str:
+        ask = (
+            "kubectl",
+            "--kubeconfig=/etc/buoy/kubeconfig",
+            "auth",
+            "whoami",
+            "-o",
+            "jsonpath={.status.userInfo.username}",
+        )
+        return cluster.exec("node-1", *ask, check=False).stdout
+
+    assert "system:serviceaccount:buoy-system:buoy-agent" == who()
+    server = pod.api(cluster)
+    server.delete(account)
+    head = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "buoy-agent"}}
+    server.create(account.rpartition("/")[0], head)
+    assert "" == soon(who, "", seconds=30)
+    cluster.service("stop", "node-1", "kubelet")
+    cluster.service("start", "node-1", "kubelet")
+    assert "system:serviceaccount:buoy-system:buoy-agent" == soon(who, "system:serviceaccount:buoy-system:buoy-agent")
 
 
 @pytest.mark.usefixtures("web")

@@ -17,16 +17,12 @@ from buoy.lab.command import run
 _EC = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
 _DAYS = "3650"
 
-BUOY_NAMESPACE = "buoy-system"
-_SERVICE_ACCOUNTS = ("system:serviceaccounts", f"system:serviceaccounts:{BUOY_NAMESPACE}")
 ACCOUNTS = {
     "admin": ("admin", ("system:masters",)),
     "kcm": ("system:kube-controller-manager", ()),
     "kube-proxy": ("system:kube-proxy", ()),
-    "buoy-agent": (f"system:serviceaccount:{BUOY_NAMESPACE}:buoy-agent", _SERVICE_ACCOUNTS),
-    "buoy-controller": (f"system:serviceaccount:{BUOY_NAMESPACE}:buoy-controller", _SERVICE_ACCOUNTS),
 }
-"""Who speaks to the API server with which user name and groups, besides nodes."""
+"""Who speaks to the API server with which user name and groups, besides nodes and service accounts."""
 
 
 class Secrets(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,11 +13,13 @@ from typing import Any
 
 import yaml
 
+from buoy.lab import kube_credential
 from buoy.lab.configuration import ACCESS_AS, NODES_AS
 from buoy.lab.kube_api import KubeApi, Object
-from buoy.lab.kube_pki import BUOY_NAMESPACE
+from buoy.lab.kube_credential import AGENT, CONTROLLER, NAMESPACE
 
-_ACCOUNTS = ("buoy-agent", "buoy-controller")
+_ACCOUNTS = (AGENT, CONTROLLER)
+_RBAC = "rbac.authorization.k8s.io"
 _ESTABLISHED_SECONDS = 20.0
 
 
@@ -26,8 +28,10 @@ def main() -> None:
     kubeconfig, tor, manifests = sys.argv[1:]
     api = KubeApi(kubeconfig)
     kinds = list(_read(Path(manifests) / "crds"))
-    for each in (*accounts(), *rights(), *kinds):
+    for each in (*accounts(), *rights(), *rights_of_kubelets(), *kinds):
         api.apply(each)
+    # what a kubelet would do for the controller's pod
+    kube_credential.put(api.create(kube_credential.path(CONTROLLER), kube_credential.REQUEST))
     _await_established(api, kinds)
     known = {kind["metadata"]["name"] for kind in kinds}
     for plural, each in first_objects(tor):
@@ -37,10 +41,10 @@ def main() -> None:
 
 def accounts() -> Iterator[Object]:
     """Yield the namespace of Buoy's programs and the accounts they use."""
-    yield {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": BUOY_NAMESPACE}}
+    yield {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
     for name in _ACCOUNTS:
         yield {
-            "apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": BUOY_NAMESPACE},
+            "apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": NAMESPACE},
         }  # fmt: skip
 
 
@@ -48,12 +52,24 @@ def rights() -> Iterator[Object]:
     """Yield what gives these accounts their rights: all of them, until Buoy's own manifests say what is needed."""
     for name in _ACCOUNTS:
         yield {
-            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "apiVersion": f"{_RBAC}/v1",
             "kind": "ClusterRoleBinding",
             "metadata": {"name": f"lab-{name}"},
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
-            "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": BUOY_NAMESPACE}],
+            "roleRef": {"apiGroup": _RBAC, "kind": "ClusterRole", "name": "cluster-admin"},
+            "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": NAMESPACE}],
         }
+
+
+def rights_of_kubelets() -> Iterator[Object]:
+    """Yield what lets a kubelet have tokens for the agent, of which there is no pod here that would entitle it."""
+    place = {"name": "lab-kubelet", "namespace": NAMESPACE}
+    rule = {"apiGroups": [""], "resources": ["serviceaccounts/token"], "resourceNames": [AGENT], "verbs": ["create"]}
+    yield {"apiVersion": f"{_RBAC}/v1", "kind": "Role", "metadata": place, "rules": [rule]}
+    yield {
+        "apiVersion": f"{_RBAC}/v1", "kind": "RoleBinding", "metadata": place,
+        "roleRef": {"apiGroup": _RBAC, "kind": "Role", "name": "lab-kubelet"},
+        "subjects": [{"apiGroup": _RBAC, "kind": "Group", "name": "system:nodes"}],
+    }  # fmt: skip
 
 
 def first_objects(tor: str) -> Iterator[tuple[str, Object]]:

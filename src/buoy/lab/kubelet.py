@@ -11,13 +11,14 @@ import contextlib
 import itertools
 import sys
 import time
+from collections.abc import Coroutine
 from datetime import UTC, datetime
 from ipaddress import ip_network
 from pathlib import Path
 
 import aiohttp
 
-from buoy.lab import pod_status, sandbox
+from buoy.lab import kube_credential, pod_status, sandbox
 from buoy.lab.kubelet_api import Denied, KubeletApi
 from buoy.lab.pod_status import Object
 from buoy.lab.sandbox import Sandbox
@@ -52,6 +53,7 @@ class Kubelet:
         self._adopt()
         await self._register()
         _REGISTERED.touch()
+        self._spawn(self._keep_credential())
         while True:
             watch = asyncio.create_task(self._watch())
             await self._renew_until_back()
@@ -110,6 +112,17 @@ class Kubelet:
             if was_lost:
                 return
 
+    async def _keep_credential(self) -> None:
+        """Keep a token of Buoy's agent that is good: ask anew when four fifths of its time are over."""
+        path = kube_credential.path(kube_credential.AGENT)
+        while True:
+            try:
+                kube_credential.put(await self._api.send("POST", path, kube_credential.REQUEST))
+            except (*_UNREACHABLE, Denied):  # the account may not be there yet
+                await asyncio.sleep(_RETRY_SECONDS)
+            else:
+                await asyncio.sleep(kube_credential.SECONDS * 0.8)
+
     async def _watch(self) -> None:
         path = f"/api/v1/pods?fieldSelector=spec.nodeName={self._name}"
         while True:
@@ -137,7 +150,10 @@ class Kubelet:
         self._soon(uid)
 
     def _soon(self, uid: str, delay: float = 0.0) -> None:
-        task = asyncio.create_task(self._sync(uid, delay))
+        self._spawn(self._sync(uid, delay))
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from buoy.lab import configuration, control_plane, kube_files, kube_pki, place
+from buoy.lab import configuration, control_plane, kube_credential, kube_files, kube_pki, place
 from buoy.lab.control_plane import API_PORT
 from buoy.lab.kube_pki import Secrets
 from buoy.lab.topology import Node, Probe, Service, Topology, Uplink, leave_out
@@ -47,9 +47,11 @@ class _Kit(msgspec.Struct, frozen=True):
     secrets: Secrets
     programs: Mapping[str, Path]
 
-    def kubeconfig(self, account: str, server: str = "") -> str:
+    def kubeconfig(self, account: str = "", server: str = "") -> str:
+        """Return the file of a static account, or of a service account if none is given."""
         server = server or f"https://{_address4(2)}:{API_PORT}"
-        return kube_files.kubeconfig(server, self.secrets.files["ca.crt"], f"token: {self.secrets.tokens[account]}")
+        user = f"token: {self.secrets.tokens[account]}" if account else f"tokenFile: {kube_credential.FILE}"
+        return kube_files.kubeconfig(server, self.secrets.files["ca.crt"], user)
 
 
 def topology(name: str, plan: Plan, programs: Mapping[str, Path]) -> Topology:
@@ -135,7 +137,7 @@ def _controller(kit: _Kit) -> Node:
         **kube_files.control_plane(kit.secrets),
         _ADMIN: kit.kubeconfig("admin"),
         "/etc/kubernetes/kcm.kubeconfig": kit.kubeconfig("kcm"),
-        "/etc/buoy/kubeconfig": kit.kubeconfig("buoy-controller"),
+        "/etc/buoy/kubeconfig": kit.kubeconfig(),
         "/etc/buoy/controller.env": _CONTROLLER_ENVIRONMENT,
     }
     command = ("{python}", "-m", "buoy.lab.kube_seed", _ADMIN, _address4(1), str(MANIFESTS))
@@ -144,7 +146,7 @@ def _controller(kit: _Kit) -> Node:
     run = "exec {python} -m buoy.cli.main controller run --kubeconfig /etc/buoy/kubeconfig"
     allocating = Service(
         name="buoy", command=("sh", "-c", f"{_EXPORT}; {run} --listen 0.0.0.0:{BUOY_PORT}"),
-        after=(f"{CONTROLLER}/seed",), ready=Probe(port=BUOY_PORT, http="/readyz"),
+        after=(f"{CONTROLLER}/seed",), needs=(kube_credential.FILE,), ready=Probe(port=BUOY_PORT, http="/readyz"),
     )  # fmt: skip
     return _machine(CONTROLLER, 2, files, (*plane, seed, allocating))
 
@@ -154,7 +156,7 @@ def _node(kit: _Kit, number: int) -> Node:
     cidrs = kube_files.pod_cidrs(number)
     files = {
         "/etc/buoy/agent.toml": kube_files.agent(name, addresses),
-        "/etc/buoy/kubeconfig": kit.kubeconfig("buoy-agent"),
+        "/etc/buoy/kubeconfig": kit.kubeconfig(),
         "/etc/kubernetes/kubelet.kubeconfig": kit.kubeconfig(name),
         "/etc/kubernetes/kube-proxy.kubeconfig": kit.kubeconfig("kube-proxy"),
         "/etc/kubernetes/kube-proxy.yaml": kube_files.kube_proxy(name, kit.plan.proxy, kit.plan.min_sync_period),
@@ -166,11 +168,12 @@ def _node(kit: _Kit, number: int) -> Node:
         Service(name="kube-proxy", command=proxy, after=(_API,),
                 ready=Probe(port=kube_files.PROXY_HEALTH_PORT, http="/healthz")),
         Service(name="agent", command=("{python}", "-m", "buoy.cli.main", "agent", "run"),
-                after=(f"{CONTROLLER}/seed",), ready=Probe(file="/run/buoy/agent.sock"), optional=True),
-        Service(name="bird", command=(*_BIRD, "-R"), needs=("/etc/buoy/bird.conf",), ready=_BIRD_READY, optional=True),
+                after=(f"{CONTROLLER}/seed",), needs=(kube_credential.FILE,),
+                ready=Probe(file="/run/buoy/agent.sock")),
+        Service(name="bird", command=(*_BIRD, "-R"), needs=("/etc/buoy/bird.conf",), ready=_BIRD_READY),
     )  # fmt: skip
     made = _machine(name, number + 2, files, services)
-    return msgspec.structs.replace(made, guests=True, network=(*made.network, *_pod_routes(kit.plan.nodes, number)))
+    return msgspec.structs.replace(made, network=(*made.network, *_pod_routes(kit.plan.nodes, number)))
 
 
 def _pod_routes(nodes: int, own: int) -> tuple[str, ...]:
