@@ -137,8 +137,8 @@ def test_nothing_that_is_written_makes_the_reader_fail(text: str) -> None:
 def test_a_malformed_public_pool_is_told_only_to_whom_it_would_decide() -> None:
     broken = of(said(), public_pool="{'name': 'pool-public'}")
     text = repr(broken.public_pool)
-    said = f"KUBERNETES_PUBLIC_FIP_POOL: {text} cannot be read: it has no proper domain, project, network"
-    assert [said] == objections(broken, (4, 6))
+    refusal = f"KUBERNETES_PUBLIC_FIP_POOL: {text} cannot be read: it has no proper domain, project, network"
+    assert [refusal] == objections(broken, (4, 6))
     assert [] == objections(of(broken, annotations={"buoy.dev/pool": "a"}))
 
 
