@@ -19,7 +19,7 @@ from buoy.planner.contest import Contest
 from buoy.planner.desired import Desired
 from buoy.planner.index import Facts, Reader
 from buoy.planner.line import Line, no, yes
-from buoy.planner.proxied import about, attracting, listed, ports_text
+from buoy.planner.proxied import about, attracting, idle, listed, ports_text
 from buoy.planner.sight import Sight
 
 _OTHERS_DO = frozenset({Reason.NO_LOCAL_ENDPOINT, Reason.NODE_EXCLUDED})
@@ -29,7 +29,7 @@ _OTHERS_DO = frozenset({Reason.NO_LOCAL_ENDPOINT, Reason.NODE_EXCLUDED})
 def services(service: ServiceIP) -> Iterator[Line]:
     """Yield the Services of an address, and on which nodes their endpoints are."""
     if not service.backings:
-        yield no("service", Withhold(Reason.NO_SERVICE, {"address": service.address}))
+        yield no("service", idle(service))
     for backing in service.backings:
         policy = "Local" if backing.local else "Cluster"
         ports = ports_text(backing.ports) or "no ports"

@@ -17,6 +17,7 @@ from buoy.model.service_ip import Endpoint, Mode, ServiceIP
 from buoy.model.workload import Workload
 from buoy.planner.contest import Subject
 from buoy.planner.index import Reader, interface_seat
+from buoy.planner.proxied import idle
 
 
 class Ready(msgspec.Struct, frozen=True):
@@ -66,13 +67,20 @@ def service_ip_placed(service: ServiceIP, node: str, reader: Reader) -> Served |
 
 
 def serving(service: ServiceIP) -> frozenset[str]:
-    """Return the nodes that are to serve a service IP: each endpoint's, or for mapped ones the anchor's alone."""
+    """Return the nodes that are to serve a service IP: each endpoint's, or for mapped ones the anchor's alone.
+
+    Of a proxied one those with an endpoint; which of them announce, and who besides, `proxied.py` decides.
+    """
+    if service.mode is Mode.PROXIED:
+        return frozenset(node for backing in service.backings for node in (*backing.ready, *backing.draining))
     bound = sorted((endpoint for endpoint in service.endpoints if endpoint.node), key=_order)
     return frozenset(endpoint.node for endpoint in bound if _candidates(bound, endpoint.node))
 
 
 def unbound(service: ServiceIP) -> Withhold:
     """Return why a service IP that no node is to serve leads nowhere."""
+    if service.mode is Mode.PROXIED:
+        return idle(service)
     if not service.endpoints:
         return _withhold(Reason.UNBOUND, service)
     foreign = [endpoint for endpoint in service.endpoints if endpoint.driver]

@@ -62,6 +62,13 @@ def attracting(service: ServiceIP, node: str, reader: Reader) -> tuple[Attractin
     return found
 
 
+def idle(service: ServiceIP) -> Withhold:
+    """Return why an address leads to no endpoint: nobody has it, or they have none."""
+    if not service.backings:
+        return Withhold(Reason.NO_SERVICE, {"address": service.address})
+    return Withhold(Reason.NO_READY_ENDPOINT, about(service, service.backings))
+
+
 def excluded(node: str, reader: Reader) -> str:
     """Return why a node may not attract traffic from outside, "" if it may."""
     eligibility = reader.document(f"eligibility/{node}", Eligibility)
@@ -89,7 +96,7 @@ def ports_text(ports: Iterable[ProxyPort]) -> str:
 def _with_host_route(service: ServiceIP, reader: Reader) -> tuple[Backing, ...] | Withhold:
     """Return the Services for which the address is to have a route of its own, or why there is none."""
     if not service.backings:
-        return Withhold(Reason.NO_SERVICE, {"address": service.address})
+        return idle(service)
     settings = reader.document(SETTINGS, BGPSettings)
     advertise = settings.advertise if settings else ()
     by = {backing: advertised(backing, service.address, advertise) for backing in service.backings}

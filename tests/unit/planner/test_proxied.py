@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where a proxied service IP is announced, as what, and why it is not: policy, endpoints, eligibility, the proxy."""
 
+import msgspec
 import pytest
 
 from buoy.model.address import host_prefix
@@ -9,6 +10,7 @@ from buoy.model.nodestate import Announcement, Class, Stray, Table
 from buoy.model.proxied import Eligibility, Kind, ProxyMode, ProxyPort
 from buoy.model.reason import Reason, Withhold
 from buoy.planner.desired import Desired
+from buoy.planner.placement import serving, unbound
 from buoy.planner.sight import Sight, Stir
 from tests.unit.planner.cloud import HERE, THERE, key, only, snapshot
 from tests.unit.planner.cluster import (
@@ -277,3 +279,11 @@ def test_what_the_proxy_does_is_heard_for_its_address_alone() -> None:
     assert (Class.NORMAL, 1) == (announced(desired), desired.computed - before)
     desired.update(documents, frozenset(), Sight(), Stir(proxy=True))
     assert None is announced(desired)
+
+
+def test_the_nodes_with_an_endpoint_serve_an_address_and_without_any_it_says_why() -> None:
+    both = balanced(backing(ready=(HERE,)), backing(service="shop/dns", ready=(), draining=(THIRD,)))
+    assert frozenset({HERE, THIRD}) == serving(both)
+    empty, kept = balanced(backing(ready=())), msgspec.structs.replace(balanced(), backings=())
+    assert (frozenset(), Withhold(Reason.NO_READY_ENDPOINT, ABOUT)) == (serving(empty), unbound(empty))
+    assert (frozenset(), Withhold(Reason.NO_SERVICE, {"address": PUBLIC})) == (serving(kept), unbound(kept))
