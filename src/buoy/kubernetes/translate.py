@@ -44,7 +44,7 @@ from buoy.model import documents, validate
 from buoy.model.address import Address
 from buoy.model.documents import Document
 from buoy.model.errors import InvalidInput
-from buoy.model.peer import BGPSettings
+from buoy.model.peer import BGPSettings, Filter, Peer
 from buoy.model.pool import Pool
 from buoy.model.service_ip import ServiceIP
 from buoy.store.api_names import ObjectName, Resource
@@ -52,6 +52,8 @@ from buoy.store.api_names import ObjectName, Resource
 _SERVICE_IPS = "service-ips/"
 _SETTINGS = "settings/bgp"
 _NODES = "nodes/"
+_LAYERED = frozenset({Pool, Peer, Filter})
+"""Kinds of documents that a foreign object may stand for, too."""
 
 
 class TranslationSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,6 +84,8 @@ class Translation:
         self.revisions: Mapping[str, int] = MappingProxyType(self._revisions)
         self.broken: Mapping[str, str] = MappingProxyType(self._broken)
         self._layers = Layers()
+        self._sole: dict[str, Document] = {}
+        """Documents that only one object can stand for."""
         self._services = Services(settings.classes)
         self._calico = Calico()
         self._own_settings: BGPSettings | None = None
@@ -157,7 +161,9 @@ class Translation:
 
     def _take_node(self, source: Source, found: Node | None) -> set[str]:
         touched = _service_ips(self._services.take_node(source.name, known=found is not None))
-        touched |= self._put(source, None if found is None else translate_node(found))
+        eligibility = f"eligibility/{source.name}"
+        touched.add(eligibility)
+        self._put_sole(eligibility, None if found is None else translate_node(found))
         return touched | self._put_all(self._calico.take_node(source.name, found))
 
     def _take_pool(self, source: Source, found: IPAddressPool | None) -> frozenset[str]:
@@ -190,10 +196,19 @@ class Translation:
         if kind.struct is BGPSettings:
             self._own_settings = document if isinstance(document, BGPSettings) else None
             return (_SETTINGS,)
-        return self._put(source, document)
+        if kind.struct in _LAYERED:
+            return self._put(source, document)
+        self._put_sole(at, document)
+        return (at,)
 
     def _put(self, source: Source, document: Document | None) -> frozenset[str]:
         return self._layers.put(source, {} if document is None else {documents.path(document): document})
+
+    def _put_sole(self, path: str, document: Document | None) -> None:
+        if document is None:
+            self._sole.pop(path, None)
+        else:
+            self._sole[path] = document
 
     def _put_all(self, found: Mapping[Source, Mapping[str, Document]]) -> set[str]:
         return {path for source, made in found.items() for path in self._layers.put(source, made)}
@@ -226,7 +241,7 @@ class Translation:
             return self._settings_document()
         if path.startswith(_NODES) and path.removeprefix(_NODES) not in self._alive:
             return None
-        return self._layers.document(path)
+        return self._sole.get(path) or self._layers.document(path)
 
     def _settings_document(self) -> BGPSettings | None:
         said = self._own_settings or self._configurations.get(DEFAULT) or self._settings.cluster_ips
