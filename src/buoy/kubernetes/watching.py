@@ -11,75 +11,27 @@ farther than anything it told before, and for this node's own witness.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from typing import Any
 
-import msgspec
-
+from buoy.kubernetes.feed import Feed
 from buoy.kubernetes.objects import Namespace, Node
-from buoy.kubernetes.resources import (
-    BGP_CONFIGURATIONS,
-    CALICO,
-    CALICO_TWIN,
-    KINDS,
-    NAMESPACE,
-    NAMESPACES,
-    NODES,
-)
-from buoy.kubernetes.structs import FOREIGN, STRUCTS, needed
+from buoy.kubernetes.resources import KINDS, NAMESPACES, NODES
+from buoy.kubernetes.structs import STRUCTS, needed
 from buoy.kubernetes.translate import Translation, TranslationSettings
-from buoy.model.errors import BuoyError, StoreUnavailable
+from buoy.model.errors import StoreUnavailable
 from buoy.model.snapshot import Batch, Identity, Snapshot
 from buoy.model.status import Witness
 from buoy.store.api_client import ApiServer, decode
-from buoy.store.api_informer import Informer
 from buoy.store.api_lease import LEASES, Liveness
 from buoy.store.api_listing import page
 from buoy.store.api_names import ObjectName, Resource, Selection
 from buoy.store.api_objects import News, number
-from buoy.store.api_together import together
-from buoy.store.api_transport import Request
 from buoy.store.store import Reporter, covering
-
-RETRY = 0.5
-"""Seconds between attempts to learn which cluster speaks."""
 
 _WITNESSES = next(kind.resource for kind in KINDS if kind.struct is Witness)
 _CLUSTER = Selection(fields="metadata.name=kube-system")
-
-T = TypeVar("T")
-
-
-class _Version(msgspec.Struct):
-    version: str
-
-
-class _Group(msgspec.Struct):
-    """What the API server says of a group (meta/v1 APIGroup)."""
-
-    versions: tuple[_Version, ...] = ()
-
-
-class Reports:
-    """One reporter for many informers: it hears each failure, and None once none of them has one."""
-
-    def __init__(self, reporter: Reporter) -> None:
-        self._reporter = reporter
-        self._failing: set[str] = set()
-
-    def of(self, who: str) -> Reporter:
-        """Return the reporter of one of them."""
-
-        def report(error: StoreUnavailable | None) -> None:
-            if error is not None:
-                self._failing.add(who)
-                self._reporter(error)
-            elif who in self._failing:
-                self._failing.remove(who)
-                if not self._failing:
-                    self._reporter(None)
-
-        return report
 
 
 class Watching:
@@ -95,13 +47,12 @@ class Watching:
     ) -> None:
         self._api = api
         self._holder = holder
-        self._reports = Reports(reporter)
         self._liveness = Liveness()
         covered = covering(prefixes)
         self.translation = Translation(settings, lambda path: path.startswith(covered))
         self._resources = needed(covered)
+        self._feed = Feed(api, self._resources, reporter, self._liveness.interrupted)
         self._identity = Identity("", 0)
-        self._calico = BGP_CONFIGURATIONS.version
         self.node_uids: dict[str, str] = {}
         """The UID of each node in its present life."""
 
@@ -111,65 +62,25 @@ class Watching:
             await self._identify()
             yield self._batch(None, listed=True)
             await asyncio.Event().wait()
-        await self._find_versions()
-        feed = together([self._informer(resource) for resource in self._resources])
-        coming = asyncio.ensure_future(anext(feed))
         first = True
-        try:
-            while True:
-                await asyncio.wait((coming,), timeout=self._liveness.wait())
-                news: Mapping[Resource, News[Any]] = {}
-                if coming.done():
-                    news = coming.result()
-                    coming = asyncio.ensure_future(anext(feed))
+        async with aclosing(self._feed.news(self._liveness.wait)) as feed:
+            async for news in feed:
                 batch = await self._hear(news, first=first)
                 if batch is not None:
                     first = False
                     yield batch
-        finally:
-            coming.cancel()
-            await asyncio.wait((coming,))
-            if isinstance(feed, AsyncGenerator):
-                await feed.aclose()
-
-    def _informer(self, resource: Resource) -> Informer[Any]:
-        selection = Selection(namespace=NAMESPACE if resource == LEASES else "", optional=resource in FOREIGN)
-        reporter = self._reports.of(str(resource))
-        if resource == LEASES:
-            reporter = self._patient(reporter)
-        return Informer(self._api, self._asked(resource), STRUCTS[resource], reporter, selection)
-
-    def _asked(self, resource: Resource) -> Resource:
-        """Return the version of a resource that is asked for."""
-        return resource._replace(version=self._calico) if resource.group == CALICO else resource
-
-    async def _find_versions(self) -> None:
-        """Prefer the version of Calico's kinds that the API server serves itself, whatever becomes of others."""
-        if any(resource.group == CALICO for resource in self._resources):
-            group = Request("GET", f"/apis/{CALICO}")
-            found = await self._answered(lambda: self._api.call(group, f"ask for versions of {CALICO}"))
-            served = {each.version for each in decode(found, _Group, CALICO).versions} if found else {CALICO_TWIN}
-            self._calico = CALICO_TWIN if CALICO_TWIN in served else BGP_CONFIGURATIONS.version
-
-    def _patient(self, reporter: Reporter) -> Reporter:
-        """Let the leases' time begin anew with each outage: what could not be heard proves nobody's death."""
-
-        def report(error: StoreUnavailable | None) -> None:
-            self._liveness.interrupted()
-            reporter(error)
-
-        return report
 
     async def _hear(self, news: Mapping[Resource, News[Any]], *, first: bool) -> Batch | None:
         listed = any(each.listed for each in news.values())
+        # asked first: from the first change of a document to the batch that tells it nothing may be awaited
+        rewritten = listed and await self._identify()
+        witness = await self._own_witness() if listed else {}
         before = dict(self.translation.broken)
         changed: set[str] = set()
         for resource in self._resources:
-            if (told := news.get(self._asked(resource))) is not None:
+            if (told := news.get(resource)) is not None:
                 changed |= self._take(resource, told)
-        rewritten = listed and await self._identify()
-        if listed:
-            changed |= await self._own_witness()
+        changed |= self.translation.take(_WITNESSES, witness).keys()
         self._reach(news)
         lapsed = {name.name: False for name in self._liveness.lapse()}
         changed |= self.translation.take_lives(lapsed).keys()
@@ -196,8 +107,8 @@ class Watching:
 
     async def _identify(self) -> bool:
         """Ask which cluster this is and how far it has come; tell whether it is another or an older one."""
-        items, revision = await self._answered(self._cluster_now)
-        store = f"kubernetes:{items}"
+        uid, revision = await self._feed.answered(self._cluster_now)
+        store = f"kubernetes:{uid}"
         rewritten = bool(self._identity.store) and (store != self._identity.store or revision < self._identity.revision)
         self._identity = Identity(store, revision)
         return rewritten
@@ -208,25 +119,12 @@ class Watching:
             raise StoreUnavailable("list namespaces: there is no kube-system, by whose UID a cluster is known")
         return decode(found.items[0], Namespace, "namespace kube-system").metadata.uid, number(found.revision)
 
-    async def _own_witness(self) -> set[str]:
+    async def _own_witness(self) -> Mapping[ObjectName, Any]:
+        """Ask for this node's own witness, which is heard of like any object; nothing if nobody wants to know."""
         if not self._holder or _WITNESSES not in self._resources:
-            return set()
+            return {}
         name = ObjectName("", self._holder)
-        found = await self._answered(lambda: self._api.get(_WITNESSES.at(name), STRUCTS[_WITNESSES]))
-        return set(self.translation.take(_WITNESSES, {name: found}))
-
-    async def _answered(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """Return an answer, however long the server is away."""
-        report = self._reports.of("identity")
-        while True:
-            try:
-                answer = await ask()
-            except BuoyError as error:
-                report(error if isinstance(error, StoreUnavailable) else StoreUnavailable(str(error)))
-                await asyncio.sleep(RETRY * (1 + self._api.jitter()))
-                continue
-            report(None)
-            return answer
+        return {name: await self._feed.answered(lambda: self._api.get(_WITNESSES.at(name), STRUCTS[_WITNESSES]))}
 
     def _reach(self, news: Mapping[Resource, News[Any]]) -> None:
         # leases may stand in an etcd of their own, which counts for itself
