@@ -65,10 +65,12 @@ class Books:
         self._assumed[document.address] = document
         self._refresh(document.address)
 
-    def settle(self, at: Address) -> None:
-        """Take a claim as it was last heard of."""
-        if self._assumed.pop(at, None) is not None:
-            self._refresh(at)
+    def settle(self, at: Address) -> bool:
+        """Take a claim as it was last heard of; tell whether it was assumed to be another."""
+        if self._assumed.pop(at, None) is None:
+            return False
+        self._refresh(at)
+        return True
 
     def of(self, identity: Identity) -> tuple[Claim, ...]:
         """Return the claims that name an object, by address."""

@@ -177,7 +177,7 @@ class Work:
             self.retry.done(identity)
         finally:
             for take in takes:
-                self.world.books.settle(take.document.address)
+                self.world.give_up(take.document.address)
             del self._under_way[identity]
             self._wake()
 

@@ -121,6 +121,11 @@ class World:
         """Hear that we have just deleted a claim."""
         self._put_claim(at, None)
 
+    def give_up(self, at: Address) -> None:
+        """Hear that a claim that was taken for written may not have been."""
+        if self.books.settle(at):
+            self._freed(at)
+
     def subject(self, identity: Identity) -> Subject | None:
         """Return what is to be decided on, None if it is gone."""
         service = self.services.get(ObjectName(identity.namespace, identity.name))
@@ -153,6 +158,8 @@ class World:
         if before is not None:
             # whatever changed of it may let somebody have it: it was released, or who shared it has left
             self._freed(at)
+        else:
+            self.touch(self.waiting.freed((), at))
         if claim is not None:
             self._note_ending(claim.document)
         return before
