@@ -196,7 +196,7 @@ class Agent:
     def _keys(self, touched: Touched, disturbance: Disturbance) -> frozenset[Key] | None:
         if touched.keys is None or disturbance.overrun:
             return None
-        keys = touched.keys | disturbance.keys | self._wrong
+        keys = touched.keys | disturbance.keys | self._wrong | self._reliance.stirred(self._held, disturbance)
         keys |= beneath(self.desired.state, self._wrong)
         # what is held is looked at with whatever else is: else it would seem to be gone
         freed, self._freed = self._freed, False
@@ -206,7 +206,7 @@ class Agent:
         """Run the pass over these keys; return whose status may have changed with what was seen."""
         judge = partial(self.parts.caution.judge, whole=keys is None, waits=bool(self.parts.bird.held))
         before = self.last
-        outcome = reconcile(self.parts.host, self.desired, keys, judge)
+        outcome = reconcile(self.parts.host, self.desired, keys, self._reliance.freeing(judge))
         held = frozenset(step.act.key for step in outcome.held if isinstance(step.act, Change))
         wrong = frozenset(mismatch.key for mismatch in outcome.wrong) - held
         self._retry = min(self._retry * 2, _RETRY_LAST) if wrong else _RETRY_FIRST

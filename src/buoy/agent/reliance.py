@@ -11,12 +11,14 @@ in between. A new agent finds in the kernel what the former one announced.
 
 from collections.abc import Collection, Iterable, Mapping
 
-from buoy.dataplane.driver import Host
-from buoy.model.address import Address, Prefix, is_host, split
+from buoy.agent.reconcile import Judge
+from buoy.dataplane.driver import Disturbance, Host
+from buoy.model.address import Address, Prefix, host_prefix, is_host, split
 from buoy.model.documents import Document
-from buoy.model.nodestate import NodeState
+from buoy.model.nodestate import Key, NodeState
 from buoy.model.proxied import Proxying, ProxyPort
 from buoy.model.service_ip import Mode, ServiceIP
+from buoy.planner.guard import freed
 from buoy.planner.sight import Sight
 from buoy.planner.wanted import announcement
 
@@ -57,6 +59,17 @@ class Reliance:
         for address in ended:
             del self._ports[address]
         self._fallen |= {address for address in ended if announcement(address) in state}
+
+    def freeing(self, judge: Judge) -> Judge:
+        """Return how plans are judged where what is held is let go once the service proxy forwards it no more."""
+        return lambda plan: freed(judge(plan), plan, self.sight())
+
+    def stirred(self, held: Collection[Key], disturbance: Disturbance) -> frozenset[Key]:
+        """Return which of what is held the service proxy has done something with."""
+        if disturbance.proxy:
+            return frozenset(held)
+        prefixes = {host_prefix(address) for address in disturbance.proxied}
+        return frozenset(key for key in held if key.name[0] in prefixes) if prefixes else frozenset()
 
     def fallen(self) -> frozenset[Address]:
         """Return whose announcement fell since the last call: to begin again takes more than to go on."""

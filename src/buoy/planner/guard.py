@@ -6,16 +6,21 @@ and removals of what is doubtful wait for a person.
 
 The tricky thing is policy. Its removals are not held, or a weakened rule would stay
 open; but a guard whose interface still serves a held address stays, with what its
-chains jump to, else the promise would be broken by the guard itself.
+chains jump to, else the promise would be broken by the guard itself. The promise also
+is why what others forward is held only as long as they do (`freed`): a service proxy
+has no such doubts, and takes the same loss for said.
 """
 
 from collections.abc import Collection, Iterator
 
 import msgspec
 
+from buoy.model.address import Prefix, is_host, split
 from buoy.model.nodestate import Change, Combination, Flush, Key, Phase, PortGuard, Step, Table
+from buoy.model.proxied import Proxying, ProxyMode
 from buoy.planner.flush import gone
 from buoy.planner.plan import Plan, handles
+from buoy.planner.sight import Sight
 
 _POLICY = frozenset({Table.GROUP, Table.MEMBER, Table.COMBINATION, Table.GUARD})
 
@@ -41,6 +46,26 @@ def guard(plan: Plan, doubtful: Collection[Key] | None = None) -> Guarded:
     waiting = {id(step) for step in held}
     done = [step for step in plan.steps if id(step) not in waiting]
     return Guarded(Plan(tuple(_without_flush(done, held))), held)
+
+
+def freed(guarded: Guarded, plan: Plan, sight: Sight) -> Guarded:
+    """Hold no announcement for Services of what a node's service proxy forwards no more; `plan` is what was judged."""
+    held = {step.act.key for step in guarded.held if isinstance(step.act, Change)}
+    strays = {key for key in held if key.table is Table.STRAY and not _forwards(Prefix(key.name[0]), sight)}
+    free = strays | {Key(Table.ANNOUNCEMENT, key.name) for key in strays}
+    left = tuple(step for step in guarded.held if isinstance(step.act, Change) and step.act.key not in free)
+    if len(left) == len(guarded.held):
+        return guarded
+    waiting = {id(step) for step in left}
+    done = [step for step in plan.steps if id(step) not in waiting]
+    return Guarded(Plan(tuple(_without_flush(done, left))), left)
+
+
+def _forwards(prefix: Prefix, sight: Sight) -> bool:
+    """Tell whether anything of an address, or of a whole prefix, is still forwarded."""
+    if sight.proxy in {ProxyMode.NONE, ProxyMode.UNCHECKED} or not is_host(prefix):
+        return sight.proxy is not ProxyMode.NONE
+    return bool(sight.proxying.get(split(prefix)[0], Proxying()).forwarded)
 
 
 def _held(plan: Plan, doubtful: Collection[Key] | None) -> tuple[Step, ...]:

@@ -147,3 +147,22 @@ def test_only_services_are_relied_on(announced: Story) -> None:
     assert {PUBLIC: frozenset({WEB})} == announced.agent._reliance.sight().relied
     announced.changed(gone=[ONE])
     assert {} == announced.agent._reliance.sight().relied
+
+
+def test_what_is_held_in_doubt_is_held_only_as_long_as_it_is_forwarded(announced: Story) -> None:
+    announced.store = "another"
+    announced.changed(gone=[ONE], listed=True)
+    assert (Class.NORMAL, (State.ERROR, Reason.HELD_BY_GUARD)) == (told(announced), said(announced))
+    announced.look()
+    assert Class.NORMAL is told(announced)
+    announced.host.service_proxy.forget(PUBLIC, [WEB])
+    announced.look()
+    assert (None, None, False) == (told(announced), said(announced), announced.holds(Table.STRAY, f"{PUBLIC}/32"))
+
+
+def test_what_is_held_in_doubt_goes_with_the_proxy(announced: Story) -> None:
+    announced.store = "another"
+    announced.changed(gone=[ONE], listed=True)
+    announced.host.service_proxy.become(ProxyMode.NONE)
+    announced.look()
+    assert (None, None) == (told(announced), said(announced))

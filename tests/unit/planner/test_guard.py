@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Removals wait when the store may have forgotten; nothing else does."""
 
+import pytest
+
 from buoy.model.address import Address, Mac, Prefix
 from buoy.model.group import Member, Rule, SecurityGroup, Side
 from buoy.model.nodestate import Announcement, Change, Flush, Key, NodeState, Phase, PortGuard, Table
-from buoy.planner.guard import Guarded, guard
+from buoy.model.proxied import ProxyMode
+from buoy.planner.guard import Guarded, freed, guard
 from buoy.planner.plan import Plan, make_plan
+from buoy.planner.sight import Sight
 from tests.unit.planner.cloud import SERVICE, floating, key, node, port
+from tests.unit.planner.cluster import WEB, balanced, cluster, forwarding, pool, settings
 
 FROM_BLUE = Rule(side=Side.INGRESS, family=4, group="blue")
 RED = SecurityGroup(id="red", rules=(FROM_BLUE,))
@@ -76,3 +81,29 @@ def test_a_flush_of_new_nat_is_never_held() -> None:
     phases = [step.phase for step in guard(make_plan(before, after)).plan.steps]
     assert [Phase.BUILD, Phase.FLUSH_NEW] == phases
     assert Plan() == guard(Plan()).plan
+
+
+AGGREGATE = settings(pool(aggregate=True), pool("203.0.113.4/30", aggregate=False))
+
+
+@pytest.mark.parametrize(
+    ("sight", "left"),
+    [
+        (forwarding(WEB), {"203.0.113.0/24", "203.0.113.5/32"}),
+        (forwarding(), {"203.0.113.0/24"}),
+        (forwarding(refused=[WEB]), {"203.0.113.0/24"}),
+        (Sight(proxy=ProxyMode.UNCHECKED), {"203.0.113.0/24", "203.0.113.5/32"}),
+        (Sight(), set()),
+    ],
+)
+def test_for_services_is_held_only_what_is_still_forwarded(sight: Sight, left: set[str]) -> None:
+    plan = make_plan(dict(cluster(AGGREGATE, balanced()).state), {})
+    found = freed(guard(plan), plan, sight)
+    assert {key(table, prefix) for prefix in left for table in (Table.STRAY, Table.ANNOUNCEMENT)} == held(found)
+    assert len(plan.steps) == len(found.plan.steps) + len(found.held)
+    assert sorted(found.plan.steps, key=lambda step: step.phase) == list(found.plan.steps)
+
+
+def test_what_guests_have_is_held_whatever_a_proxy_does() -> None:
+    plan = make_plan(FULL, {})
+    assert guard(plan) == freed(guard(plan), plan, Sight())
