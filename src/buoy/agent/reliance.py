@@ -38,12 +38,14 @@ class Reliance:
         return Sight(self._host.links(), self._host.proxy.mode(), self._host.proxy.proxying(), self._ports)
 
     def recall(self, documents: Mapping[str, Document]) -> None:
-        """Find the proxied service IPs that are announced and not known to be; looks at the host."""
+        """Find which proxied service IPs are announced, whatever was known of that; looks at the host."""
         paths = (path for path in documents if path.startswith("service-ips/"))
         proxied = {Address(path.partition("/")[2]) for path in paths if _is_proxied(documents[path])}
-        asked = {announcement(address) for address in proxied - self._ports.keys()}
-        found = self._host.observe(asked) if asked else {}
-        self._keep(split(Prefix(key.name[0]))[0] for key in found)
+        seen = self._host.observe({announcement(address) for address in proxied})
+        found = {split(Prefix(key.name[0]))[0] for key in seen}
+        for address in self._ports.keys() - found:
+            del self._ports[address]
+        self._keep(found - self._ports.keys())
 
     def follow(
         self,
