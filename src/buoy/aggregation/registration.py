@@ -13,7 +13,7 @@ import asyncio
 import base64
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,7 +30,7 @@ PORT = 443
 ENOUGH = 300.0
 """Seconds a replica may take until it is ready: the kubelet may need two minutes to see a new Secret."""
 _KEPT = 3
-"""Certificates that are trusted: the new one, and those of two runs that were killed or that the kubelet lags behind."""
+"""Certificates that are trusted: the new one, and those of two runs before, that a replica may still show."""
 _SECRETS = Resource("", "v1", "secrets", namespaced=True)
 _SLICES = Resource("discovery.k8s.io", "v1", "endpointslices", namespaced=True)
 _REGISTRATION = Resource("apiregistration.k8s.io", "v1", "apiservices", namespaced=False).at(
@@ -158,13 +158,12 @@ async def _await_replica(server: ApiServer, place: Place) -> None:
     ours = Selection(namespace=place.namespace, labels=f"kubernetes.io/service-name={place.service}")
     try:
         async with asyncio.timeout(ENOUGH):
-            while not any(
-                endpoint.conditions.ready
-                for slices in await server.list(_SLICES, _Slice, ours)
-                for endpoint in slices.endpoints or ()
-            ):
+            while not _is_ready(await server.list(_SLICES, _Slice, ours)):  # noqa: ASYNC110  nothing here to wait for
                 await asyncio.sleep(1)
     except TimeoutError:
         told = f"no endpoint of Service {place.namespace}/{place.service} is ready after {ENOUGH:g} s"
         raise StoreUnavailable(f"{told}: look at its pods, then run this again") from None
 
+
+def _is_ready(slices: Iterable[_Slice]) -> bool:
+    return any(endpoint.conditions.ready for each in slices for endpoint in each.endpoints or ())

@@ -51,7 +51,7 @@ class Front:
             return failure(error, may_repeat=request.method in _READING)
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
-        path = request.rel_url.raw_path
+        path = request.rel_url.raw_path.rstrip("/")
         if path.startswith(ROOT):
             ask = await asked(request, self._spoken(request))
             return await (watch(self._behind, ask, request) if is_watch(request) else forward(self._behind, ask))

@@ -51,7 +51,8 @@ def merge(current: Object, patch: Object, path: tuple[str, ...] = ()) -> Object:
     if _PATCH in patch:
         return _replaced(patch, path)
     result = _retained(current, patch, path)
-    for key, value in patch.items():
+    # what is taken away first: members of an object have no order, and what is named twice is wanted
+    for key, value in sorted(patch.items(), key=lambda member: not member[0].startswith(_DELETE)):
         # the order of what it names has no meaning: finalizers, owners and conditions are sets
         if not key.startswith(_ORDER) and key != _RETAIN:
             _set(result, key, value, path)

@@ -22,6 +22,8 @@ VERSION, TWIN = "v3", "v3crd"
 SERVED, BEHIND = f"{GROUP}/{VERSION}", f"{GROUP}/{TWIN}"
 """What clients write as `apiVersion`, and what the CRD serves beside it."""
 
+_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+
 Json = Any
 """A value as JSON has it; objects are dictionaries."""
 
@@ -86,6 +88,9 @@ def outward(answer: Json) -> Json:
         for entry in entries:
             _rename(entry, BEHIND, SERVED)
         answer["metadata"]["managedFields"] = _united(entries)
+    if isinstance(applied := _annotations(answer).get(_LAST_APPLIED), str):
+        # kube-apiserver itself writes it anew, in its words, when who applied on the client applies on the server
+        _annotations(answer)[_LAST_APPLIED] = applied.replace(f'"{BEHIND}"', f'"{SERVED}"')
     for item in answer.get("items") or ():
         outward(item)
     if answer.get("kind") == "Table":
@@ -98,7 +103,8 @@ def outward(answer: Json) -> Json:
 
 def outward_text(text: str) -> str:
     """Return what the CRD's server says to people, such as a warning, as clients know it."""
-    return text.replace(BEHIND, SERVED)
+    # no word of anybody else's: field and object names are not chosen to be this one
+    return text.replace(TWIN, VERSION)
 
 
 def _rename(named: Json, old: str, new: str) -> None:
@@ -110,6 +116,12 @@ def _managed_fields(body: dict[str, Json]) -> Iterable[Json]:
     metadata = body.get("metadata")
     entries = metadata.get("managedFields") if isinstance(metadata, dict) else None
     return entries if isinstance(entries, list) else ()
+
+
+def _annotations(body: dict[str, Json]) -> dict[str, Json]:
+    metadata = body.get("metadata")
+    annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
+    return annotations if isinstance(annotations, dict) else {}
 
 
 def _united(entries: list[dict[str, Json]]) -> list[dict[str, Json]]:

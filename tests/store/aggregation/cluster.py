@@ -4,19 +4,24 @@
 Promises that both end with the test's process, and that nothing but loopback ports of the kernel's choice is used.
 """
 
+import functools
+import http.client
+import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import yaml
 
+from buoy.aggregation.versions import Json
 from buoy.lab import kube_binaries, kube_pki
 from buoy.lab.kube_api import KubeApi
 from buoy.lab.kube_files import kubeconfig
@@ -60,6 +65,20 @@ class Cluster(NamedTuple):
             },
         )  # fmt: skip
 
+    def ask(
+        self, method: str, path: str, body: Json = None, content_type: str = "application/json"
+    ) -> tuple[int, Json]:
+        """Return status and content of an answer to the administrator."""
+        trust = ssl.create_default_context(cadata=self.authority)
+        connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=PATIENCE, context=trust)
+        token = yaml.safe_load(self.config("admin").read_text())["users"][0]["user"]["token"]
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": content_type}
+        connection.request(method, path, None if body is None else json.dumps(body), headers)
+        response = connection.getresponse()
+        content = response.read()
+        connection.close()
+        return response.status, json.loads(content) if content[:1] == b"{" else content.decode()
+
     def token(self, namespace: str, account: str, duration: str = "1h") -> str:
         """Return a token of a service account."""
         return said(self.kubectl(f"kubectl create token -n {namespace} {account} --duration {duration}")).strip()
@@ -69,6 +88,10 @@ def said(done: subprocess.CompletedProcess[str]) -> str:
     """Return what a command printed, which must have succeeded."""
     assert (0, "") == (done.returncode, done.stderr if done.returncode else "")
     return done.stdout
+
+
+def _tell(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
 
 
 def free_port() -> int:
@@ -99,7 +122,7 @@ def daemon(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
 @contextmanager
 def cluster(directory: Path) -> Iterator[Cluster]:
     """Run a control plane with Calico's kinds, and the server's account and rights from the packaging."""
-    programs = kube_binaries.provide(lambda line: print(line, file=sys.stderr))
+    programs = kube_binaries.provide(_tell)
     secrets = kube_pki.make((), ("IP:127.0.0.1", "DNS:localhost"))
     for name, text in secrets.files.items():
         (directory / name).write_text(text)
@@ -153,9 +176,13 @@ def _furnish(made: Cluster) -> None:
         api.apply(each)
     # one after the other: a kind's storage begins when it is first asked for, and says 503 meanwhile
     for plural in ("bgpconfigurations", "bgppeers", "bgpfilters"):
-        wait_for(plural, lambda path=f"{CALICO}/v3crd/{plural}": made.kubectl(f"kubectl get --raw {path}").returncode == 0)
+        wait_for(plural, functools.partial(_is_listed, made, f"{CALICO}/v3crd/{plural}"))
 
 
-def packaged(name: str) -> list[dict[str, Any]]:
+def _is_listed(made: Cluster, path: str) -> bool:
+    return made.ask("GET", path)[0] == http.client.OK
+
+
+def packaged(name: str) -> list[dict[str, Json]]:
     """Return the objects of a file in packaging/kubernetes/aggregation."""
     return list(yaml.safe_load_all((MANIFESTS / "aggregation" / name).read_text()))

@@ -13,6 +13,9 @@ from typing import NamedTuple
 from buoy.aggregation.registration import Place, api_service, make_certificate
 from tests.store.aggregation.cluster import CALICO, NAME, NAMESPACE, Cluster, daemon, free_port, wait_for
 
+OK = 200
+REGISTRATION = "/apis/apiregistration.k8s.io/v1/apiservices/v3.projectcalico.org"
+
 
 class Server(NamedTuple):
     """A server that runs; `port` is its TLS port, `health` the plain one."""
@@ -22,6 +25,7 @@ class Server(NamedTuple):
     health: int
     cert: Path
     key: Path
+    token: Path
     log: Path
 
     def is_ready(self) -> bool:
@@ -33,23 +37,22 @@ class Server(NamedTuple):
 
 
 @contextmanager
-def serving(cluster: Cluster, *options: str, name: str = "one", ready: bool = True) -> Iterator[Server]:
-    """Run a server with the rights that the packaging gives it."""
+def serving(cluster: Cluster, *options: str, name: str = "one", account: str = NAME) -> Iterator[Server]:
+    """Run a server with the rights that the packaging gives it, unless by another account."""
     cert, key, log = (cluster.directory / f"{name}.{part}" for part in ("crt", "key", "log"))
     if not cert.exists():
         renew(cert, key)
-    token = cluster.directory / "aggregation.token"
-    token.write_text(cluster.token(NAMESPACE, NAME))
-    config = cluster.give("aggregation", f"tokenFile: {token}")
+    token = cluster.directory / f"{name}.token"
+    token.write_text(cluster.token(NAMESPACE, account))
+    config = cluster.give(name, f"tokenFile: {token}")
     port, health = free_port(), free_port()
     command = [
         sys.executable, "-m", "buoy.cli.main", "aggregation", "run", f"--kubeconfig={config}", f"--cert={cert}",
         f"--key={key}", f"--listen=127.0.0.1:{port}", f"--health=127.0.0.1:{health}", "--farewell=0.5", *options,
     ]  # fmt: skip
     with daemon(command, log) as process:
-        server = Server(process, port, health, cert, key, log)
-        if ready:
-            wait_for("the server", server.is_ready)
+        server = Server(process, port, health, cert, key, token, log)
+        wait_for("the server", server.is_ready)
         yield server
 
 
@@ -72,14 +75,22 @@ def lead(cluster: Cluster, server: Server) -> None:
     wait_for("v3.projectcalico.org", lambda: is_available(cluster))
 
 
+def leave(cluster: Cluster) -> None:
+    """Let kube-apiserver serve v3 itself again, as an operator does."""
+    cluster.api.delete(REGISTRATION)
+    wait_for("the CRDs' own v3", lambda: is_own(cluster) and cluster.ask("GET", f"{CALICO}/v3/bgppeers")[0] == OK)
+
+
+def is_own(cluster: Cluster) -> bool:
+    """Tell whether kube-apiserver has taken v3 back."""
+    status, found = cluster.ask("GET", REGISTRATION)
+    return status == OK and "service" not in found["spec"]
+
+
 def is_available(cluster: Cluster) -> bool:
-    """Tell whether kube-apiserver finds the server and serves what it says."""
-    found = cluster.api.get("/apis/apiregistration.k8s.io/v1/apiservices/v3.projectcalico.org")
-    conditions = {each["type"]: each for each in found.get("status", {}).get("conditions", ())}
-    available = conditions.get("Available", {})
-    return (available.get("status"), available.get("reason")) == ("True", "Passed") and knows(cluster)
-
-
-def knows(cluster: Cluster) -> bool:
-    """Tell whether clients find the kinds of v3."""
-    return cluster.api.find(f"{CALICO}/v3") is not None
+    """Tell whether kube-apiserver finds the server, and clients the kinds of v3 by it."""
+    _, found = cluster.ask("GET", REGISTRATION)
+    conditions = {
+        each["type"]: (each["status"], each["reason"]) for each in found.get("status", {}).get("conditions", ())
+    }
+    return conditions.get("Available") == ("True", "Passed") and cluster.ask("GET", f"{CALICO}/v3")[0] == OK
