@@ -9,15 +9,20 @@ pool stays what it last was, and a Service is left as it is; each is told once.
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
+
 from buoy.controller.claims import CLAIM_OBJECT, CLAIMS, claim_of
 from buoy.controller.objects import Service
 from buoy.controller.subject import Claim
 from buoy.controller.world import World
+from buoy.ipam.overlap import Occupied, occupied
+from buoy.kubernetes.eligibility import translate_node
 from buoy.kubernetes.foreign import IPAddressPool
-from buoy.kubernetes.objects import Namespace
+from buoy.kubernetes.objects import Metadata, Namespace, Node
 from buoy.kubernetes.own import STRUCTS
-from buoy.kubernetes.resources import ADDRESS_POOLS, KINDS, NAMESPACES, SERVICES
+from buoy.kubernetes.resources import ADDRESS_POOLS, KINDS, NAMESPACES, NODES, SERVICES
 from buoy.kubernetes.translate import Translation
+from buoy.model.address import parse_prefix
 from buoy.model.errors import InvalidInput
 from buoy.model.pool import Pool
 from buoy.store.api_client import ApiServer
@@ -29,21 +34,40 @@ from buoy.store.store import Reporter
 POOLS = next(kind.resource for kind in KINDS if kind.struct is Pool)
 _POOL = "pools/"
 
+SERVICE_CIDRS = Resource("networking.k8s.io", "v1", "servicecidrs", namespaced=False)
+IF_ANY = Selection(optional=True)
+
+
+class ServiceCIDRSpec(msgspec.Struct, frozen=True):
+    """Prefixes of cluster IPs."""
+
+    cidrs: tuple[str, ...] | None = None
+
+
+class ServiceCIDR(msgspec.Struct, frozen=True):
+    """networking.k8s.io/v1 ServiceCIDR."""
+
+    metadata: Metadata
+    spec: ServiceCIDRSpec = ServiceCIDRSpec()
+
+
 Complain = Callable[[Resource, ObjectName, str], None]
 """Hears of an object that cannot be read, and why."""
 
 
 def informers(api: ApiServer, reporter: Reporter) -> list[Informer[Any]]:
-    """Return what is followed; MetalLB's pools are, if there are any."""
+    """Return what is followed; MetalLB's pools and networks of cluster IPs are, where the server knows such kinds."""
     structs: dict[Resource, Any] = {
         SERVICES: Service,
         NAMESPACES: Namespace,
+        NODES: Node,
         POOLS: STRUCTS[POOLS],
         CLAIMS: CLAIM_OBJECT,
     }
+    optional: dict[Resource, Any] = {ADDRESS_POOLS: IPAddressPool, SERVICE_CIDRS: ServiceCIDR}
     found = [Informer(api, resource, struct, reporter) for resource, struct in structs.items()]
-    foreign = Informer(api, ADDRESS_POOLS, IPAddressPool, reporter, Selection(optional=True))
-    return [*found, foreign]
+    spare = (Informer(api, resource, struct, reporter, IF_ANY) for resource, struct in optional.items())
+    return [*found, *spare]
 
 
 class Observer:
@@ -52,12 +76,12 @@ class Observer:
     def __init__(self, world: World, complain: Complain) -> None:
         self._world = world
         self._complain = complain
-        self._pools = Translation()
+        self._translation = Translation()
         self._told: dict[tuple[Resource, ObjectName], str] = {}
 
     def take(self, told: Mapping[Resource, News[Any]]) -> None:
         """Hear of everything that came at once; pools and claims first, so that Services are judged by them."""
-        for resource in (POOLS, ADDRESS_POOLS, NAMESPACES, CLAIMS, SERVICES):
+        for resource in (NODES, SERVICE_CIDRS, POOLS, ADDRESS_POOLS, NAMESPACES, CLAIMS, SERVICES):
             news = told.get(resource)
             if news is not None:
                 self._take(resource, news)
@@ -73,6 +97,10 @@ class Observer:
             self._world.hear_namespaces(news)
         elif resource == CLAIMS:
             self._world.hear_claims(self._claims(news))
+        elif resource == NODES:
+            self._take_nodes(news)
+        elif resource == SERVICE_CIDRS:
+            self._take_networks(news)
         else:
             self._take_pools(resource, news)
 
@@ -88,12 +116,27 @@ class Observer:
         return News(news.complete, changed, broken, news.revision, news.listed)
 
     def _take_pools(self, resource: Resource, news: News[Any]) -> None:
-        for path, pool in self._pools.take(resource, news.changed, news.broken).items():
+        for path, pool in self._translation.take(resource, news.changed, news.broken).items():
             if path.startswith(_POOL):
                 assert pool is None or isinstance(pool, Pool)
-                self._world.hear_pool(path.removeprefix(_POOL), pool)
-        for path, why in self._pools.broken.items():
+                self._hear(self._world.pools.put(path.removeprefix(_POOL), pool))
+        for path, why in self._translation.broken.items():
             self._tell(resource, ObjectName("", path.removeprefix(_POOL)), why)
+
+    def _take_nodes(self, news: News[Node]) -> None:
+        for name, node in news.changed.items():
+            uses = occupied(translate_node(node)) if node is not None else ()
+            self._hear(self._world.pools.occupy(f"node {name}", uses))
+
+    def _take_networks(self, news: News[ServiceCIDR]) -> None:
+        for name, network in news.changed.items():
+            texts = (network.spec.cidrs or ()) if network is not None else ()
+            uses = [Occupied(parse_prefix(text), "for cluster IPs") for text in texts]
+            self._hear(self._world.pools.occupy(f"network {name}", uses))
+
+    def _hear(self, pools: Mapping[str, Pool | None]) -> None:
+        for name, pool in pools.items():
+            self._world.hear_pool(name, pool)
 
     def _tell(self, resource: Resource, name: ObjectName, why: str) -> None:
         if self._told.get((resource, name)) != why:

@@ -25,7 +25,7 @@ class Pools:
         self._occupied: dict[str, tuple[Occupied, ...]] = {}
 
     def put(self, name: str, pool: Pool | None) -> Mapping[str, Pool | None]:
-        """Take in a pool as it is written, None if it is gone; return the pools that may be drawn from otherwise now."""
+        """Take in a pool as it is written, None if it is gone; return it as it may be drawn from."""
         if pool is None:
             self.written.pop(name, None)
             return {name: None}

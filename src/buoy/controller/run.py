@@ -21,6 +21,7 @@ import msgspec
 from buoy.controller.events import Events
 from buoy.controller.metrics import Metrics
 from buoy.controller.observe import Observer, informers
+from buoy.controller.pool_status import PoolReports
 from buoy.controller.reading import Ours
 from buoy.controller.work import Tools, Work
 from buoy.controller.world import World
@@ -76,6 +77,7 @@ class Process:
         self._world = World(settings.ours)
         self._events = Events(api, self._holder[:128], _now)
         self._work = Work(self._world, Tools(Writes(api), self._events, metrics, _now), self._wake)
+        self._reports = PoolReports(self._world, api, metrics, _now)
         self._loop = Loop(self)
         self._complete = asyncio.Event()
         self._leading = False
@@ -105,6 +107,7 @@ class Process:
         async for told in together(informers(self._api, self._report)):
             observer.take(told)
             self._complete.set()
+            self._metrics.api_up.set(1)
             self._pulse.ready = True
             self._loop.wake()
 
@@ -118,7 +121,7 @@ class Process:
                 self._metrics.log.info("leads", holder=self._holder)
                 self._world.everything()
                 try:
-                    await _first(leadership.lost(), self._loop.run(), self._events.run())
+                    await _first(leadership.lost(), self._loop.run(), self._events.run(), self._reports.run())
                 finally:
                     await self._work.stop()
                     self._set_leading(leading=False)

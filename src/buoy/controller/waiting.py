@@ -18,6 +18,8 @@ class Waiting:
     """Objects that lack something, by what they may get it from."""
 
     def __init__(self) -> None:
+        self.stirred: set[str] = set()
+        """Pools for which others wait than before; to be emptied by who reads it."""
         self._tokens: dict[Identity, frozenset[str]] = {}
         self._by_token: defaultdict[str, dict[Identity, None]] = defaultdict(dict)
 
@@ -39,14 +41,20 @@ class Waiting:
             self._tokens[identity] = tokens
             for token in tokens:
                 self._by_token[token][identity] = None
+                self._stir(token)
 
     def stop(self, identity: Identity) -> None:
         """Forget an object."""
         for token in self._tokens.pop(identity, frozenset()):
             waiting = self._by_token[token]
             waiting.pop(identity, None)
+            self._stir(token)
             if not waiting:
                 del self._by_token[token]
+
+    def of_pool(self, name: str) -> int:
+        """Return how many wait that were refused by a pool."""
+        return len(self._by_token.get(f"pool/{name}", ()))
 
     def everybody(self) -> tuple[Identity, ...]:
         """Return all who wait: a pool has appeared or changed."""
@@ -57,3 +65,8 @@ class Waiting:
         tokens = (f"address/{address}", *(f"pool/{pool}" for pool in pools))
         found = (self._by_token.get(token, {}) for token in tokens)
         return tuple(dict.fromkeys(identity for waiting in found for identity in waiting))
+
+    def _stir(self, token: str) -> None:
+        kind, _, name = token.partition("/")
+        if kind == "pool":
+            self.stirred.add(name)

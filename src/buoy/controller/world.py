@@ -14,6 +14,7 @@ from buoy.controller.books import Books
 from buoy.controller.claims import address_of, name_of
 from buoy.controller.endings import Endings
 from buoy.controller.objects import Service
+from buoy.controller.pools import Pools
 from buoy.controller.reading import Ours, reached, subject_of
 from buoy.controller.subject import Claim, Subject
 from buoy.controller.versions import Versions
@@ -36,6 +37,7 @@ class World:
     def __init__(self, ours: Ours) -> None:
         self.ours = ours
         self.books = Books()
+        self.pools = Pools()
         self.waiting = Waiting()
         self.holds: Endings[Address] = Endings()
         """When addresses may be given to others."""
@@ -98,6 +100,7 @@ class World:
             ledger.remove_pool(name)
         else:
             ledger.put_pool(pool)
+        self.stir([name])
         self.touch(self.waiting.everybody())
         for claim in self.books.claims.values():
             if claim.document.pool == name:
@@ -134,6 +137,16 @@ class World:
         claimed = {claim.document.address for claim in self.books.of(identity)}
         return subject_of(service, self.ours, lambda at: at in claimed or bool(self.books.ledger.pools_with(at)))
 
+    def stir(self, pools: Iterable[str]) -> None:
+        """Note that pools may be used otherwise than before."""
+        self.waiting.stirred.update(pools)
+
+    def stirred(self) -> tuple[str, ...]:
+        """Return the pools that may be used otherwise than when this was last asked."""
+        found = tuple(sorted(self.waiting.stirred))
+        self.waiting.stirred.clear()
+        return found
+
     def expire(self, now: dt.datetime) -> None:
         """Look again at who waits for what was held down until now."""
         for at in self.holds.ended(now):
@@ -161,11 +174,13 @@ class World:
         else:
             self.touch(self.waiting.freed((), at))
         if claim is not None:
+            self.stir([claim.document.pool])
             self._note_ending(claim.document)
         return before
 
     def _freed(self, at: Address) -> None:
         pools = {pool.name for pool in self.books.ledger.pools_with(at)}
+        self.stir(pools)
         self.touch(self.waiting.freed(pools, at))
 
     def _note_ending(self, document: ServiceIP) -> None:
