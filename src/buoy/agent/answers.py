@@ -14,6 +14,7 @@ from buoy.model.node import Node
 from buoy.model.nodestate import Class, Key, NodeState
 from buoy.model.snapshot import Snapshot
 from buoy.planner.explain import Scene, explain
+from buoy.planner.guard import freed
 from buoy.planner.plan import make_plan
 from buoy.planner.status import Seen, act_name, entry_name
 from buoy.planner.verify import mismatches
@@ -59,7 +60,8 @@ class Answers:
         agent = self._agent
         self._snapshot()
         whole = make_plan(self._look(None), agent.desired.state)
-        held = {id(step) for step in agent.parts.caution.preview(whole).held}
+        judged = freed(agent.parts.caution.preview(whole), whole, agent.desired.sight)
+        held = {id(step) for step in judged.held}
         sessions = [
             {"phase": "withdraw", "act": f"BGP session {name}", "before": "configured", "after": "-", "held": True}
             for name in agent.parts.bird.held

@@ -168,11 +168,14 @@ def test_what_is_held_in_doubt_goes_with_the_proxy(announced: Story) -> None:
     assert (None, None) == (told(announced), said(announced))
 
 
-def test_after_a_pass_that_failed_in_the_middle_is_known_what_is_announced(announced: Story) -> None:
+def test_after_a_pass_that_failed_in_the_middle_is_known_what_is_announced(
+    announced: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
     announced.host.service_proxy.refuse(PUBLIC, [WEB])
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(OSError, match="in the middle"):
+    with monkeypatch.context() as patch:
         patch.setattr(announced.agent._reliance, "follow", _lost)
-        announced.look()
+        with pytest.raises(OSError, match="in the middle"):
+            announced.look()
     announced.agent.look_at_everything()
     announced.host.service_proxy.forward(PUBLIC, [WEB])
     announced.changed(BOTH)
