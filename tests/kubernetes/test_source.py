@@ -179,7 +179,11 @@ async def test_a_broken_object_is_told_and_the_last_good_one_stays(store: Kubern
         patch = '{"spec":{"prefixes":["127.0.0.0/8"],"description":"two"}}'
         kube.kubectl("patch", "pools.buoy.dev", "a", "--type=merge", "-p", patch)
         batch, changed = await watching.until(lambda batch: bool(batch.snapshot.broken))
-        assert (frozenset({"pools/a"}), ["pools/a"], {"a": "one"}) == (changed, list(batch.snapshot.broken), texts(batch))
+        assert (frozenset({"pools/a"}), ["pools/a"], {"a": "one"}) == (
+            changed,
+            list(batch.snapshot.broken),
+            texts(batch),
+        )
         await store.write([put("a", "three")])
         batch, changed = await watching.until(lambda batch: not batch.snapshot.broken)
         assert {"a": "three"} == texts(batch)

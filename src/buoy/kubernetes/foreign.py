@@ -15,6 +15,12 @@ import msgspec
 from buoy.kubernetes.objects import Metadata, Texts
 
 
+class ForeignStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """What was said of an object; conditions as in JSON, for others write them too."""
+
+    conditions: tuple[dict[str, Any], ...] | None = None
+
+
 class Block(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """A block of addresses, ``{"cidr": "192.0.2.0/24"}``."""
 
@@ -51,6 +57,7 @@ class BGPConfiguration(msgspec.Struct, frozen=True, kw_only=True, rename="camel"
 
     metadata: Metadata
     spec: BGPConfigurationSpec = BGPConfigurationSpec()
+    status: ForeignStatus = ForeignStatus()
 
 
 class BGPPeerSpec(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -86,6 +93,7 @@ class BGPPeer(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     metadata: Metadata
     spec: BGPPeerSpec = BGPPeerSpec()
+    status: ForeignStatus = ForeignStatus()
 
 
 class PrefixLength(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -125,6 +133,7 @@ class BGPFilter(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     metadata: Metadata
     spec: BGPFilterSpec = BGPFilterSpec()
+    status: ForeignStatus = ForeignStatus()
 
 
 class MatchExpression(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -165,3 +174,4 @@ class IPAddressPool(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     metadata: Metadata
     spec: IPAddressPoolSpec = IPAddressPoolSpec()
+    status: ForeignStatus = ForeignStatus()

@@ -11,7 +11,7 @@ their slices, the nodes and the claim; the settings are BGPConfiguration, BGPSet
 and every pool; a peer follows the labels of nodes.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -19,8 +19,8 @@ import msgspec
 
 from buoy.kubernetes import own
 from buoy.kubernetes.addresses import LOAD_BALANCER_CLASS
-from buoy.kubernetes.bgp_configuration import DEFAULT, Configured, configure
 from buoy.kubernetes.calico import Calico
+from buoy.kubernetes.cluster_settings import ClusterSettings
 from buoy.kubernetes.eligibility import translate_node
 from buoy.kubernetes.foreign import BGPConfiguration, BGPFilter, BGPPeer, IPAddressPool
 from buoy.kubernetes.layers import Layers, Source
@@ -40,6 +40,7 @@ from buoy.kubernetes.resources import (
     SLICES,
 )
 from buoy.kubernetes.services import Services
+from buoy.kubernetes.structs import FOREIGN
 from buoy.model import documents, validate
 from buoy.model.address import Address
 from buoy.model.documents import Document
@@ -75,7 +76,6 @@ class Translation:
     """
 
     def __init__(self, settings: TranslationSettings = _USUAL, covers: Callable[[str], bool] = lambda _: True) -> None:
-        self._settings = settings
         self._covers = covers
         self._documents: dict[str, Document] = {}
         self._revisions: dict[str, int] = {}
@@ -88,10 +88,11 @@ class Translation:
         """Documents that only one object can stand for."""
         self._services = Services(settings.classes)
         self._calico = Calico()
-        self._own_settings: BGPSettings | None = None
-        self._configurations: dict[str, BGPConfiguration] = {}
+        self._cluster = ClusterSettings(settings.cluster_ips)
         self._alive: set[str] = set()
         self._unread: dict[Source, tuple[str, str]] = {}
+        self.foreign: dict[Source, tuple[Resource, Any]] = {}
+        """Objects of Calico and MetalLB as they are, each with its resource."""
         self._impossible: dict[str, str] = {}
         self._takers: dict[Resource, Callable[[Source, Any], Iterable[str]]] = {
             **{kind.resource: self._take_own for kind in KINDS},
@@ -129,13 +130,17 @@ class Translation:
         return self._settle(f"nodes/{node}" for node in lives)
 
     @property
+    def unread(self) -> Mapping[Source, str]:
+        """Why an object cannot be read, by object."""
+        return {source: why for source, (_, why) in self._unread.items()}
+
+    @property
     def notices(self) -> Mapping[str, tuple[str, ...]]:
         """What of an object is not in force, and why, by ``resource/namespace/name``."""
         told = dict(self._layers.shadowed)
         for service, problems in self._services.problems.items():
             told[str(_source(SERVICES, service))] = problems
-        for name in self._configurations:
-            notices = self._configured().notices if name == DEFAULT else (f"only {DEFAULT} is read by this version",)
+        for name, notices in self._cluster.notices(self._pools()).items():
             if notices:
                 told[f"{BGP_CONFIGURATIONS}/{name}"] = notices
         for source, found in self._calico.notices.items():
@@ -145,6 +150,11 @@ class Translation:
     def _take(self, resource: Resource, name: ObjectName, found: Any) -> Iterable[str]:  # noqa: ANN401  of any kind
         source = _source(resource, name)
         self._unread.pop(source, None)
+        if resource in FOREIGN:
+            if found is None:
+                self.foreign.pop(source, None)
+            else:
+                self.foreign[source] = resource, found
         try:
             return self._takers[resource](source, found) if resource in self._takers else ()
         except InvalidInput as error:
@@ -170,10 +180,7 @@ class Translation:
         return self._put(source, None if found is None else translate_pool(found))
 
     def _take_configuration(self, source: Source, found: BGPConfiguration | None) -> tuple[str]:
-        if found is None:
-            self._configurations.pop(source.name, None)
-        else:
-            self._configurations[source.name] = found
+        self._cluster.take_configuration(source.name, found)
         return (_SETTINGS,)
 
     def _take_peer(self, source: Source, found: BGPPeer | None) -> set[str]:
@@ -194,7 +201,7 @@ class Translation:
             claim = document if isinstance(document, ServiceIP) else None
             return _service_ips(self._services.take_claim(Address(at.removeprefix(_SERVICE_IPS)), claim))
         if kind.struct is BGPSettings:
-            self._own_settings = document if isinstance(document, BGPSettings) else None
+            self._cluster.own = document if isinstance(document, BGPSettings) else None
             return (_SETTINGS,)
         if kind.struct in _LAYERED:
             return self._put(source, document)
@@ -238,24 +245,14 @@ class Translation:
         if path.startswith(_SERVICE_IPS):
             return self._services.document(Address(path.removeprefix(_SERVICE_IPS)))
         if path == _SETTINGS:
-            return self._settings_document()
+            return self._cluster.document(self._pools())
         if path.startswith(_NODES) and path.removeprefix(_NODES) not in self._alive:
             return None
         return self._sole.get(path) or self._layers.document(path)
 
-    def _settings_document(self) -> BGPSettings | None:
-        said = self._own_settings or self._configurations.get(DEFAULT) or self._settings.cluster_ips
-        return self._configured().settings if said or any(self._pools()) else None
-
-    def _configured(self) -> Configured:
-        found = self._configurations.get(DEFAULT)
-        return configure(self._own_settings, found, self._pools(), self._settings.cluster_ips)
-
-    def _pools(self) -> Iterator[Pool]:
-        for path in self._layers.beneath("pools/"):
-            pool = self._layers.document(path)
-            if isinstance(pool, Pool):
-                yield pool
+    def _pools(self) -> list[Pool]:
+        found = (self._layers.document(path) for path in self._layers.beneath("pools/"))
+        return [pool for pool in found if isinstance(pool, Pool)]
 
     def _tell_broken(self) -> None:
         told = {**self._impossible, **dict(self._unread.values())}
