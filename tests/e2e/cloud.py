@@ -11,7 +11,7 @@ import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from buoy.lab import vm
 from buoy.lab.lab import Lab
@@ -28,6 +28,15 @@ class ClientError(AssertionError):
         super().__init__(f"openstack {' '.join(words)}: exit code {code}: {err}")
         self.code = code
         self.err = err
+
+
+class Machines(Protocol):
+    """A lab of any kind, and commands on its machines."""
+
+    lab: Lab
+
+    def on(self, machine: str, *command: str, check: bool = True) -> str:
+        """Run a command on a node or guest and return what it printed."""
 
 
 class Cloud:

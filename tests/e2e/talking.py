@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from tests.e2e.cloud import Cloud, eventually
+from tests.e2e.cloud import Machines, eventually
 
 SCRIPT = Path(__file__).with_name("talk.py")
 PORT = 7000
@@ -29,7 +29,7 @@ class Said(list[str]):
 
 
 @contextmanager
-def running(cloud: Cloud, machine: str, *command: str) -> Iterator[Said]:
+def running(cloud: Machines, machine: str, *command: str) -> Iterator[Said]:
     """Run a program on a machine for as long as the block lasts, and give what it has printed."""
     pipe = subprocess.PIPE
     process = subprocess.Popen(cloud.lab.command(machine, command), stdin=pipe, stdout=pipe, text=True)
@@ -47,7 +47,7 @@ def running(cloud: Cloud, machine: str, *command: str) -> Iterator[Said]:
         process.stdout.close()
 
 
-def talk(cloud: Cloud, machine: str, *words: str) -> AbstractContextManager[Said]:
+def talk(cloud: Machines, machine: str, *words: str) -> AbstractContextManager[Said]:
     """Run `talk.py` on a machine."""
     return running(cloud, machine, sys.executable, str(SCRIPT), *words)
 
@@ -58,7 +58,7 @@ def _read(process: "subprocess.Popen[str]", said: Said) -> None:
         said.append(line.strip())
 
 
-def ask(cloud: Cloud, machine: str, protocol: str, address: str, *at: str | int) -> str:
+def ask(cloud: Machines, machine: str, protocol: str, address: str, *at: str | int) -> str:
     """Ask `talk.py answer` once and return ``NAME CLIENT LOCAL``: who answers, and which addresses it sees.
 
     `at` is the port, `PORT` if it is left out, and the address to ask from.
@@ -67,7 +67,7 @@ def ask(cloud: Cloud, machine: str, protocol: str, address: str, *at: str | int)
     return cloud.on(machine, sys.executable, str(SCRIPT), "ask", *words).strip()
 
 
-def sniff(cloud: Cloud, machine: str, expression: str) -> AbstractContextManager[Said]:
+def sniff(cloud: Machines, machine: str, expression: str) -> AbstractContextManager[Said]:
     """Print every packet that reaches a guest and matches an expression of pcap-filter(7)."""
     script = f"tcpdump -n -l -p -i eth0 -Q in '{expression}' & cat; kill $!"
     return running(cloud, machine, "sh", "-c", script)

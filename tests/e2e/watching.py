@@ -5,14 +5,14 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from tests.e2e.cloud import Cloud, eventually
+from tests.e2e.cloud import Machines, eventually
 from tests.e2e.talking import Said, running
 
 _MARK = "table 77"
 
 
 @contextmanager
-def route_events(cloud: Cloud, machine: str, addresses: Sequence[str]) -> Iterator[list[str]]:
+def route_events(cloud: Machines, machine: str, addresses: Sequence[str]) -> Iterator[list[str]]:
     """Collect what a machine's kernel tells of routes to these addresses, in any table, while the block lasts."""
     found: list[str] = []
     with running(cloud, machine, "sh", "-c", "ip -o monitor route & cat > /dev/null; kill $!") as said:
@@ -24,7 +24,7 @@ def route_events(cloud: Cloud, machine: str, addresses: Sequence[str]) -> Iterat
 
 
 @contextmanager
-def no_packet_lost(cloud: Cloud, machine: str, addresses: Sequence[str]) -> Iterator[None]:
+def no_packet_lost(cloud: Machines, machine: str, addresses: Sequence[str]) -> Iterator[None]:
     """Ping each address twenty times a second while the block lasts, and demand that no reply is missing."""
     script = 'for a; do ping -n -i 0.05 $a & p="$p $!"; done; cat > /dev/null; kill -INT $p; wait'
     with running(cloud, machine, "sh", "-c", script, "sh", *addresses) as said:
@@ -38,7 +38,7 @@ def no_packet_lost(cloud: Cloud, machine: str, addresses: Sequence[str]) -> Iter
     assert {address: [] for address in addresses} == lost, f"no reply to these: {lost}"
 
 
-def _mark(cloud: Cloud, machine: str, said: Said) -> None:
+def _mark(cloud: Machines, machine: str, said: Said) -> None:
     """Make an event that is nobody's, and wait until it is told."""
     before = sum(_MARK in line for line in said)
 
