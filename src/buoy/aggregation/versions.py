@@ -3,7 +3,7 @@
 
 Promises that only the name of the version changes, and only where it stands as such: in
 `apiVersion`, in `metadata.managedFields`, in objects within lists, tables and patches. What
-people wrote (annotations, owner references) stays. The tricky thing is an object that was
+people wrote (annotations but one, owner references) stays. The tricky thing is an object that was
 written under both names: one manager then has two entries in `managedFields`, which a client
 would see as two of one name, and which are therefore shown as one.
 
@@ -34,6 +34,7 @@ def inward(body: Json) -> Json:
         _rename(body, SERVED, BEHIND)
         for entry in _managed_fields(body):
             _rename(entry, SERVED, BEHIND)
+        _rename_applied(body, SERVED, BEHIND)
     return body
 
 
@@ -88,16 +89,14 @@ def outward(answer: Json) -> Json:
         for entry in entries:
             _rename(entry, BEHIND, SERVED)
         answer["metadata"]["managedFields"] = _united(entries)
-    if isinstance(applied := _annotations(answer).get(_LAST_APPLIED), str):
-        # kube-apiserver itself writes it anew, in its words, when who applied on the client applies on the server
-        _annotations(answer)[_LAST_APPLIED] = applied.replace(f'"{BEHIND}"', f'"{SERVED}"')
+    _rename_applied(answer, BEHIND, SERVED)
     for item in answer.get("items") or ():
         outward(item)
     if answer.get("kind") == "Table":
         for row in answer.get("rows") or ():
             outward(row.get("object"))
-    if answer.get("kind") == "Status" and isinstance(answer.get("message"), str):
-        answer["message"] = outward_text(answer["message"])
+    if answer.get("kind") == "Status":
+        _retell(answer)
     return answer
 
 
@@ -112,16 +111,29 @@ def _rename(named: Json, old: str, new: str) -> None:
         named["apiVersion"] = new
 
 
+def _rename_applied(body: dict[str, Json], old: str, new: str) -> None:
+    """Rename the version in what was last applied by a client, as JSON in an annotation.
+
+    In both directions: kube-apiserver writes it anew, in its words, when such an object is applied on
+    the server, and kubectl then says the same in ours, which must not be a conflict.
+    """
+    metadata = body.get("metadata")
+    annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
+    if isinstance(annotations, dict) and isinstance(applied := annotations.get(_LAST_APPLIED), str):
+        annotations[_LAST_APPLIED] = applied.replace(f'"{old}"', f'"{new}"')
+
+
+def _retell(status: dict[str, Json]) -> None:
+    details = status.get("details")
+    for said in [status, *((details.get("causes") or ()) if isinstance(details, dict) else ())]:
+        if isinstance(said.get("message"), str):
+            said["message"] = outward_text(said["message"])
+
+
 def _managed_fields(body: dict[str, Json]) -> Iterable[Json]:
     metadata = body.get("metadata")
     entries = metadata.get("managedFields") if isinstance(metadata, dict) else None
     return entries if isinstance(entries, list) else ()
-
-
-def _annotations(body: dict[str, Json]) -> dict[str, Json]:
-    metadata = body.get("metadata")
-    annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
-    return annotations if isinstance(annotations, dict) else {}
 
 
 def _united(entries: list[dict[str, Json]]) -> list[dict[str, Json]]:

@@ -134,14 +134,18 @@ def test_fields_of_one_manager_are_joined_at_every_depth() -> None:
     assert {"f:metadata": {"f:labels": {".": {}, "f:a": {}, "f:b": {}}}, "f:spec": {}} == shown
 
 
-def test_what_kube_apiserver_writes_of_an_applied_configuration_names_the_clients_version() -> None:
+def test_an_applied_configuration_names_the_version_of_whoever_reads_it() -> None:
     name = "kubectl.kubernetes.io/last-applied-configuration"
     written = {name: f'{{"apiVersion":"{TWIN}","kind":"BGPPeer"}}'}
     shown = {name: f'{{"apiVersion":"{V3}","kind":"BGPPeer"}}'}
+    assert written == inward(an_object(V3, annotations=dict(shown)))["metadata"]["annotations"]
     assert shown == outward(an_object(TWIN, annotations=written))["metadata"]["annotations"]
 
 
 def test_a_refusal_speaks_of_the_clients_version() -> None:
     told = {"kind": "Status", "apiVersion": "v1", "message": 'BGPPeer in version "v3crd" cannot be handled'}
     assert 'BGPPeer in version "v3" cannot be handled' == outward(told)["message"]
+    cause = {"field": "f:spec", "message": f'conflict with "one" using {TWIN}'}
+    shown = outward({"kind": "Status", "details": {"causes": [cause, {"field": "f:x"}]}})["details"]["causes"]
+    assert [{**cause, "message": f'conflict with "one" using {V3}'}, {"field": "f:x"}] == shown
     assert f"a warning about {V3}" == outward_text(f"a warning about {TWIN}")
