@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from buoy.agent.reconcile import reconcile
+from buoy.agent.reliance import Reliance
 from buoy.dataplane import dhcp_directory, netlink, nft_text, sysctls
 from buoy.dataplane.dhcp import DhcpDriver
 from buoy.dataplane.host import LinuxHost
@@ -20,7 +21,6 @@ from buoy.model.snapshot import Snapshot
 from buoy.planner.desired import Desired
 from buoy.planner.dhcp import guest_config
 from buoy.planner.guard import Guarded
-from buoy.planner.sight import Sight
 from buoy.planner.wishes import Here
 
 P = ParamSpec("P")
@@ -29,10 +29,11 @@ R = TypeVar("R")
 
 def bring_about(node: str, snapshot: Snapshot, dhcp: Path) -> Desired:
     """Do what an agent does that starts now: look at everything, and make it as the documents say."""
-    host = LinuxHost(DhcpDriver(dhcp))
+    host = LinuxHost(DhcpDriver(dhcp), service_proxy=True)
     try:
-        desired = Desired(Here(node, guest_config))
-        desired.update(snapshot, None, Sight(host.links()))
+        desired, reliance = Desired(Here(node, guest_config)), Reliance(host)
+        reliance.recall(snapshot.documents)
+        desired.update(snapshot, None, reliance.sight())
         outcome = reconcile(host, desired, None, Guarded)
         assert ((), ()) == (outcome.failures, outcome.wrong)
         assert dict(desired.state) == dict(host.observe(None))

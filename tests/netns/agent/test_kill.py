@@ -12,13 +12,16 @@ from buoy.model.address import Address, Prefix, host_prefix
 from buoy.model.documents import Document
 from buoy.model.group import Member, Rule, SecurityGroup, Side
 from buoy.model.network import Network, Subnet
-from buoy.model.service_ip import Endpoint, ServiceIP
+from buoy.model.peer import BGPSettings
+from buoy.model.proxied import Advertised, Backing, Eligibility, Kind, ProxyPort
+from buoy.model.service_ip import Endpoint, Mode, ServiceIP
 from buoy.model.snapshot import Identity, Snapshot
 from buoy.model.workload import FixedIP, Workload
 from tests.netns.agent.kernel import broken_promises, everything
 from tests.netns.agent.reaper import bring_about, die_at
 from tests.netns.dataplane.place import remove_all
 from tests.netns.dataplane.world import Guest, World
+from tests.netns.proxy.node import IPV4, forward
 
 NODE = "compute-1"
 SERVICE = Address("198.51.100.20")
@@ -27,6 +30,9 @@ GROUP = SecurityGroup(
     rules=(Rule(side=Side.EGRESS, family=4), Rule(side=Side.INGRESS, family=4, group="web")),
 )
 TIGHTER = SecurityGroup(id="web", rules=(Rule(side=Side.INGRESS, family=4, protocol=6, first=80, last=80),))
+BACKING = Backing(service="shop/web", kind=Kind.LOAD_BALANCER, ports=(ProxyPort("tcp", 80),), local=True, ready=(NODE,))
+BALANCED = ServiceIP(address=Address("203.0.113.5"), mode=Mode.PROXIED, backings=(BACKING,))
+SETTINGS = BGPSettings(advertise=(Advertised(prefix=Prefix("203.0.113.0/24"), kinds=(Kind.LOAD_BALANCER,)),))
 AROUND = (
     Network(id="net"),
     Subnet(id="s4", network="net", prefix=Prefix("192.0.2.0/24"), gateway=Address("192.0.2.254")),
@@ -77,7 +83,11 @@ def changes(one: Guest, two: Guest) -> dict[str, Change]:
     other = SecurityGroup(id="other", rules=GROUP.rules)
     regrouped = (*AROUND, GROUP, other, port(one, "other"), port(two), member(two), leading_to(one))
     tightened = (*AROUND, TIGHTER, port(one), port(two), member(one), leading_to(one))
+    cluster = (SETTINGS, Eligibility(node=NODE))
+    announced = wished(*cluster, BALANCED)
     return {
+        "a Service comes": (wished(), announced),
+        "a Service goes": (announced, wished(*cluster)),
         "a first start": (wished(), alone),
         "it moves to another guest": (served, wished(*both, leading_to(two))),
         "its guest changes its group": (served, wished(*regrouped)),
@@ -89,6 +99,8 @@ def changes(one: Guest, two: Guest) -> dict[str, Change]:
 @pytest.mark.parametrize(
     "name",
     [
+        "a Service comes",
+        "a Service goes",
         "a first start",
         "it moves to another guest",
         "its guest changes its group",
@@ -100,6 +112,7 @@ def test_at_no_act_of_a_pass_does_a_kill_break_the_promise_or_leave_a_trace(
     world: World, tmp_path: Path, name: str
 ) -> None:
     before, after = changes(world.guest(1), world.guest(2))[name]
+    world.node.exec("nft", "-f", "-", text=f"{IPV4}\n{forward(BALANCED.address)}\n")
     world.host.close()
     bring_about(NODE, before, tmp_path)
     bring_about(NODE, after, tmp_path)
