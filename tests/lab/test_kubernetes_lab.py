@@ -21,7 +21,7 @@ from tests.lab.conftest import fresh_name
 
 BUOY = [sys.executable, "-m", "buoy.cli.main"]
 # without Buoy, so that it shows what the lab itself does
-WITHOUT = ("agent", "buoy", "node-1/bird")
+WITHOUT = ("agent", "buoy", "aggregation", "node-1/bird")
 ADDRESSES = ("203.0.113.10", "2001:db8:ff::10")
 SERVICE = {
     "apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"},
@@ -235,6 +235,18 @@ def test_env_and_commands_are_what_a_shell_needs(cluster: Lab) -> None:
     command = [*BUOY, "lab", "pod", "exec", "--name", cluster.name, "web-1", "--", "sh", "-c", "hostname; exit 7"]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (7, "web-1\n") == (ended.returncode, ended.stdout)
+
+
+def test_with_the_aggregated_server_a_patch_needs_no_type(cluster: Lab) -> None:
+    patch = ("kubectl", "patch", "bgpconfiguration.projectcalico.org", "default", "-p", '{"spec": {"asNumber": 64599}}')
+    assert "not supported by projectcalico.org/v3" in cluster.client(*patch, check=False).stderr
+    lab = Lab(fresh_name()).up_kubernetes(Plan(nodes=1, without=("agent", "buoy", "node-1/bird")))
+    try:
+        assert "bgpconfiguration.projectcalico.org/default patched\n" == lab.client(*patch).stdout
+        lab.client("kubectl", "create", "namespace", "passing")
+        lab.client("kubectl", "delete", "namespace", "passing")
+    finally:
+        lab.down()
 
 
 def test_kube_proxy_may_speak_iptables_and_after_down_nothing_is_left() -> None:

@@ -35,7 +35,7 @@ buoy down --name "$NAME"
 KUBERNETES_STORY = """
 set -e
 buoy() { "$PYTHON" -m buoy.cli.main lab "$@"; }
-buoy up kubernetes --name "$NAME" --nodes 1 --without agent --without buoy --without node-1/bird
+buoy up kubernetes --name "$NAME" --nodes 1 --without agent --without buoy --without aggregation --without node-1/bird
 eval "$(buoy env --name "$NAME")"
 buoy pod run web-1 --node node-1 --labels app=web
 kubectl create service clusterip web --tcp=80:8080

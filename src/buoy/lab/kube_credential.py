@@ -22,9 +22,9 @@ def path(account: str) -> str:
     return f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/{account}/token"
 
 
-def put(answer: dict[str, Any]) -> None:
+def put(answer: dict[str, Any], file: str = FILE) -> None:
     """Put the token of an answer where the program looks for it."""
-    place = Path(FILE)
+    place = Path(file)
     place.parent.mkdir(parents=True, exist_ok=True)
     unfinished = place.with_suffix(".new")
     unfinished.write_text(answer["status"]["token"])

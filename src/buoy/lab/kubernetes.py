@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from buoy.lab import configuration, control_plane, kube_credential, kube_files, kube_pki, place
+from buoy.lab import configuration, control_plane, kube_aggregation, kube_credential, kube_files, kube_pki, place
 from buoy.lab.control_plane import API_PORT
 from buoy.lab.kube_pki import Secrets
 from buoy.lab.topology import Node, Probe, Service, Topology, Uplink, leave_out
@@ -47,10 +47,10 @@ class _Kit(msgspec.Struct, frozen=True):
     secrets: Secrets
     programs: Mapping[str, Path]
 
-    def kubeconfig(self, account: str = "", server: str = "") -> str:
-        """Return the file of a static account, or of a service account if none is given."""
+    def kubeconfig(self, account: str = kube_credential.FILE, server: str = "") -> str:
+        """Return the file of a static account, or of the service account whose token is in a file."""
         server = server or f"https://{_address4(2)}:{API_PORT}"
-        user = f"token: {self.secrets.tokens[account]}" if account else f"tokenFile: {kube_credential.FILE}"
+        user = f"tokenFile: {account}" if account.startswith("/") else f"token: {self.secrets.tokens[account]}"
         return kube_files.kubeconfig(server, self.secrets.files["ca.crt"], user)
 
 
@@ -139,6 +139,7 @@ def _controller(kit: _Kit) -> Node:
         "/etc/kubernetes/kcm.kubeconfig": kit.kubeconfig("kcm"),
         "/etc/buoy/kubeconfig": kit.kubeconfig(),
         "/etc/buoy/controller.env": _CONTROLLER_ENVIRONMENT,
+        kube_aggregation.KUBECONFIG: kit.kubeconfig(kube_aggregation.CREDENTIAL),
     }
     command = ("{python}", "-m", "buoy.lab.kube_seed", _ADMIN, _address4(1), str(MANIFESTS))
     seed = Service(name="seed", command=command, after=(_API,), quick=True)
@@ -148,7 +149,12 @@ def _controller(kit: _Kit) -> Node:
         name="buoy", command=("sh", "-c", f"{_EXPORT}; {run} --listen 0.0.0.0:{BUOY_PORT}"),
         after=(f"{CONTROLLER}/seed",), needs=(kube_credential.FILE,), ready=Probe(port=BUOY_PORT, http="/readyz"),
     )  # fmt: skip
-    return _machine(CONTROLLER, 2, files, (*plane, seed, allocating))
+    server = ("{python}", "-m", "buoy.lab.kube_aggregation", _ADMIN, _address4(2), str(MANIFESTS))
+    aggregation = Service(
+        name="aggregation", command=server, after=(f"{CONTROLLER}/seed",),
+        ready=Probe(file=kube_aggregation.REGISTERED),
+    )  # fmt: skip
+    return _machine(CONTROLLER, 2, files, (*plane, seed, allocating, aggregation))
 
 
 def _node(kit: _Kit, number: int) -> Node:
