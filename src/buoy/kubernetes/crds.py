@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import yaml
 
-from buoy.kubernetes import own
+from buoy.kubernetes import descriptions, own
 from buoy.kubernetes.definitions import LOOKS, Look
 from buoy.kubernetes.foreign_definitions import FOREIGN
 from buoy.kubernetes.resources import KINDS, Kind
@@ -97,8 +97,7 @@ def whole(description: str, spec: Schema, look: Look, *, required: bool) -> Sche
 def _own(kind: Kind, look: Look) -> dict[str, Any]:
     spec = own.spec_struct(kind)
     required = any(field.required for field in msgspec.structs.fields(spec))
-    description = " ".join((kind.struct.__doc__ or "").split())
-    schema = whole(description, struct_schema(spec), look, required=required)
+    schema = whole(descriptions.of_struct(kind.struct), struct_schema(spec), look, required=required)
     return definition(kind.resource, kind.kind, look, schema)
 
 

@@ -17,6 +17,7 @@ from typing import Annotated, Any, TypeAlias, Union, get_args, get_origin, get_t
 
 import msgspec
 
+from buoy.kubernetes import descriptions
 from buoy.kubernetes.bounds import BOUNDS, ITEMS, RULES
 from buoy.kubernetes.twins import origin
 from buoy.model.address import Address, Prefix
@@ -60,14 +61,17 @@ def struct_schema(struct: type[msgspec.Struct]) -> Schema:
     """Return the schema of a twin, or of a struct that has Kubernetes' names itself."""
     hints = get_type_hints(struct, include_extras=True)
     model = origin(struct)
+    told = descriptions.of_fields(model)
     properties: Schema = {}
     required = []
     for field in msgspec.structs.fields(struct):
         bounds = BOUNDS.get((model, field.name), {})
-        properties[field.encode_name] = {**of_type(hints[field.name], ITEMS.get((model, field.name))), **bounds}
+        says = {"description": told[field.name]} if field.name in told else {}
+        found = of_type(hints[field.name], ITEMS.get((model, field.name)))
+        properties[field.encode_name] = {**found, **says, **bounds}
         if field.required:
             required.append(field.encode_name)
-    made: Schema = {"type": "object", "properties": properties}
+    made: Schema = {"type": "object", "description": descriptions.of_struct(model), "properties": properties}
     if required:
         made["required"] = required
     if model in RULES:

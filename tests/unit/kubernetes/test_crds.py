@@ -16,10 +16,16 @@ def test_what_is_packaged_is_what_the_structs_say(name: str) -> None:
     assert text(definitions()[name]) == (WRITTEN / name).read_text()
 
 
-def test_nothing_else_is_packaged_there() -> None:
-    assert sorted(definitions()) == sorted(
-        path.name for path in WRITTEN.glob("*.yaml") if path.name != "kustomization.yaml"
+def test_explain_says_what_a_field_means() -> None:
+    spec = schema(definitions()["pools.buoy.dev.yaml"])
+    assert isinstance(spec, dict)
+    assert (
+        "Seconds until a released address is given to somebody else." == spec["properties"]["holdDown"]["description"]
     )
+
+
+def test_nothing_else_is_packaged_there() -> None:
+    assert sorted(definitions()) == sorted(path.name for path in WRITTEN.glob("*.yaml"))
 
 
 def test_fields_of_the_model_are_in_the_schema_by_their_kubernetes_names() -> None:
