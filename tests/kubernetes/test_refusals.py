@@ -32,6 +32,9 @@ PEER = {"peerIP": "192.0.2.254", "asNumber": 1}
     [
         ("Pool p", {"prefixes": ["192.0.2.1/24"]}, "spec.prefixes[0]", "give a network without host bits"),
         ("Pool p", {"prefixes": ["2001:DB8::/64"]}, "spec.prefixes[0]", "give a network without host bits"),
+        ("Pool p", {"prefixes": ["127.0.0.0/8"]}, "spec", "give prefixes of unicast addresses"),
+        ("Pool p", {"ranges": [{"first": "fe80::1", "last": "fe80::9"}]}, "ranges[0].first", "give a unicast address"),
+        ("ServiceIP 127.0.0.1", {"address": "127.0.0.1"}, "spec.address", "give a unicast address"),
         ("Pool p", {}, "spec", "give addresses: prefixes, ranges or both"),
         ("Pool p", {"ranges": [{"first": "192.0.2.1", "last": "::1"}]}, "spec.ranges[0]", "of one family"),
         ("Pool p", {"prefixes": ["192.0.2.0/24"], "quota": -1}, "spec.quota", "greater than or equal to 0"),

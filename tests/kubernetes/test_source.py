@@ -176,7 +176,7 @@ async def test_a_broken_object_is_told_and_the_last_good_one_stays(store: Kubern
     async with Watching(store, ("pools/",)) as watching:
         await watching.next()
         # what the schema lets through, and the model does not
-        patch = '{"spec":{"prefixes":["127.0.0.0/8"],"description":"two"}}'
+        patch = '{"spec":{"prefixes":["240.0.0.0/8"],"description":"two"}}'
         kube.kubectl("patch", "pools.buoy.dev", "a", "--type=merge", "-p", patch)
         batch, changed = await watching.until(lambda batch: bool(batch.snapshot.broken))
         assert (frozenset({"pools/a"}), ["pools/a"], {"a": "one"}) == (

@@ -44,6 +44,14 @@ _AS_NUMBER = _rule(
 _NETWORK = "isCIDR(self) || isIP(self)"
 _SELECTOR = {"maxLength": 1024}
 
+_UNICAST = "give a unicast address that can be routed"
+_ADDRESS = {
+    "x-kubernetes-validations": [
+        {"rule": "isIP(self) && ip.isCanonical(self)", "message": "give one address, such as 192.0.2.7 or 2001:db8::7"},
+        {"rule": "!isIP(self) || ip(self).isGlobalUnicast()", "message": _UNICAST},
+    ]
+}
+
 BOUNDS: dict[tuple[Struct, str], dict[str, Any]] = {
     (Peer, "asn"): _ASN,
     (Peer, "local_asn"): _ASN,
@@ -58,6 +66,9 @@ BOUNDS: dict[tuple[Struct, str], dict[str, Any]] = {
     (BGPSettings, "hold_time"): _HOLD,
     (FilterRule, "low"): {"minimum": 0, "maximum": 128},
     (FilterRule, "high"): {"minimum": 0, "maximum": 128},
+    (ServiceIP, "address"): _ADDRESS,
+    (Range, "first"): _ADDRESS,
+    (Range, "last"): _ADDRESS,
     (Pool, "hold_down"): _SECONDS,
     (Pool, "remember"): _SECONDS,
     (Pool, "quota"): {"minimum": 0},
@@ -124,6 +135,10 @@ RULES: dict[Struct, tuple[tuple[str, str], ...]] = {
     ),
     PortMapping: (("self.first <= self.last", "first must not be greater than last"),),
     Pool: (
+        (
+            "!has(self.prefixes) || self.prefixes.all(p, !isCIDR(p) || cidr(p).ip().isGlobalUnicast())",
+            "give prefixes of unicast addresses that can be routed",
+        ),
         (
             "(has(self.prefixes) && size(self.prefixes) > 0) || (has(self.ranges) && size(self.ranges) > 0)",
             "give addresses: prefixes, ranges or both",

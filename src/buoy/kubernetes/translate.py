@@ -49,6 +49,7 @@ from buoy.model.peer import BGPSettings, Filter, Peer
 from buoy.model.pool import Pool
 from buoy.model.service_ip import ServiceIP
 from buoy.store.api_names import ObjectName, Resource
+from buoy.store.api_objects import number
 
 _SERVICE_IPS = "service-ips/"
 _SETTINGS = "settings/bgp"
@@ -177,7 +178,11 @@ class Translation:
         return touched | self._put_all(self._calico.take_node(source.name, found))
 
     def _take_pool(self, source: Source, found: IPAddressPool | None) -> frozenset[str]:
-        return self._put(source, None if found is None else translate_pool(found))
+        pool = None if found is None else translate_pool(found)
+        if pool is not None:
+            # here, and not with the documents: the settings follow a pool, too
+            validate.check(documents.path(pool), pool)
+        return self._put(source, pool)
 
     def _take_configuration(self, source: Source, found: BGPConfiguration | None) -> tuple[str]:
         self._cluster.take_configuration(source.name, found)
@@ -196,7 +201,7 @@ class Translation:
         if found is None:
             self._revisions.pop(at, None)
         elif self._covers(at):
-            self._revisions[at] = int(found.metadata.resource_version or 0)
+            self._revisions[at] = number(found.metadata.resource_version)
         if kind.struct is ServiceIP:
             claim = document if isinstance(document, ServiceIP) else None
             return _service_ips(self._services.take_claim(Address(at.removeprefix(_SERVICE_IPS)), claim))

@@ -4,9 +4,12 @@
 import pytest
 
 from buoy.kubernetes.metallb import translate_pool
+from buoy.kubernetes.resources import ADDRESS_POOLS
+from buoy.kubernetes.translate import Translation
 from buoy.model.address import Address, Prefix
 from buoy.model.errors import InvalidInput
 from buoy.model.pool import Expression, Operator, Pool, Range, Selector
+from buoy.store.api_names import ObjectName
 from tests.unit.kubernetes.making import address_pool
 
 
@@ -69,3 +72,10 @@ def test_an_operator_that_kubernetes_lacks_is_refused() -> None:
     wrong = {"namespaceSelectors": [{"matchExpressions": [{"key": "a", "operator": "Gt", "values": ["1"]}]}]}
     with pytest.raises(InvalidInput, match="give one of In, NotIn, Exists, DoesNotExist"):
         translate_pool(address_pool(addresses=[], serviceAllocation=wrong))
+
+
+def test_a_pool_of_addresses_that_can_be_nobodys_is_told_and_advertised_by_nobody() -> None:
+    translation = Translation()
+    translation.take(ADDRESS_POOLS, {ObjectName("m", "public"): address_pool(addresses=["127.0.0.1-127.0.0.9"])})
+    assert {} == translation.documents
+    assert ["ipaddresspools.metallb.io/m/public"] == list(translation.broken)
