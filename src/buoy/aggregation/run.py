@@ -2,7 +2,7 @@
 """The aggregated server as a process.
 
 Promises: it serves once it knows whom to trust, waits for an API server that is not there, and
-takes up exchanged certificates and CAs within `RENEWAL`. Told to end it says so where readiness
+takes up exchanged certificates and CAs while it does. Told to end it says so where readiness
 is asked, serves on until nobody sends it anything new, and then lets go of its watches; their
 clients watch on at another replica. It keeps nothing: killed at any point, nothing is left over.
 """
@@ -24,8 +24,6 @@ from buoy.store.api_client import ApiServer
 from buoy.store.api_config import find
 from buoy.store.api_transport import Transport
 
-RENEWAL = 30.0
-"""Seconds after which trust and certificate are looked at again."""
 _PATIENCE = 2.0
 _LAST_PORT = 65535
 
@@ -40,6 +38,8 @@ class Serving(NamedTuple):
     impersonate: bool
     farewell: float
     """Seconds it serves on after it was told to end."""
+    renewal: float
+    """Seconds after which trust and certificate are looked at again."""
 
 
 def endpoint(field: str, text: str) -> tuple[str, int]:
@@ -68,7 +68,9 @@ async def run(serving: Serving) -> None:
         runner = await _serve(Front(behind, door, impersonate=serving.impersonate), door, serving.listen)
         ready.set()
         log.info("serving", listen="{}:{}".format(*serving.listen), behind=settings.server)
-        await _renew_until(stop, door, server, log)
+        while not stop.is_set():
+            await _pause(stop, serving.renewal)
+            await _renew(door, server, log)
         ready.clear()
         await asyncio.sleep(serving.farewell)
         await runner.cleanup()
@@ -121,14 +123,12 @@ async def _first_trust(server: ApiServer, stop: asyncio.Event, log: structlog.st
     return None
 
 
-async def _renew_until(stop: asyncio.Event, door: Door, server: ApiServer, log: structlog.stdlib.BoundLogger) -> None:
-    while not stop.is_set():
-        await _pause(stop, RENEWAL)
-        try:
-            if not stop.is_set() and door.renew(await read_trust(server)):
-                log.info("certificates exchanged")
-        except BuoyError as error:
-            log.warning("certificates are as before", error=str(error))
+async def _renew(door: Door, server: ApiServer, log: structlog.stdlib.BoundLogger) -> None:
+    try:
+        if door.renew(await read_trust(server)):
+            log.info("certificates exchanged")
+    except BuoyError as error:
+        log.warning("certificates are as before", error=str(error))
 
 
 async def _pause(stop: asyncio.Event, seconds: float) -> None:

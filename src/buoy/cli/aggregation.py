@@ -24,6 +24,9 @@ def run(
         bool, typer.Option("--impersonate", help="Write as the client, not as this server's own account.")
     ] = False,
     farewell: Annotated[float, typer.Option("--farewell", help="Seconds to serve on after SIGTERM.")] = 5.0,
+    renewal: Annotated[
+        float, typer.Option("--renewal", min=0.1, help="Seconds between looks at certificate and front proxy CA.")
+    ] = 30.0,
 ) -> None:
     """Serve projectcalico.org/v3 to kube-apiserver, from the same CRDs' version v3crd.
 
@@ -33,7 +36,7 @@ def run(
     from buoy.aggregation.run import run as serve
 
     listening = endpoint("--listen", listen), endpoint("--health", health)
-    asyncio.run(serve(Serving(kubeconfig, certificate(cert, key), *listening, impersonate, farewell)))
+    asyncio.run(serve(Serving(kubeconfig, certificate(cert, key), *listening, impersonate, farewell, renewal)))
 
 
 @app.command()
@@ -41,7 +44,7 @@ def certificate(
     kubeconfig: KubeconfigOption = "",
     namespace: Annotated[str, typer.Option("--namespace", help="Of the server's Service.")] = "buoy-system",
     service: Annotated[str, typer.Option("--service", help="The server's Service.")] = "buoy-aggregation",
-    secret: Annotated[str, typer.Option("--secret", help="Which its replicas mount.")] = "buoy-aggregation-tls",
+    secret: Annotated[str, typer.Option("--secret", help="Which its replicas mount.")] = "buoy-aggregation-tls",  # noqa: S107  its name
     days: Annotated[int, typer.Option("--days", min=1, help="How long the certificate is good.")] = 3650,
 ) -> None:
     """Make the server's certificate, wait for a replica, and lead projectcalico.org/v3 to it.

@@ -78,6 +78,7 @@ def lead(cluster: Cluster, server: Server) -> None:
 def leave(cluster: Cluster) -> None:
     """Let kube-apiserver serve v3 itself again, as an operator does."""
     cluster.api.delete(REGISTRATION)
+    cluster.api.delete(f"/api/v1/namespaces/{NAMESPACE}/services/{NAME}")
     wait_for("the CRDs' own v3", lambda: is_own(cluster) and cluster.ask("GET", f"{CALICO}/v3/bgppeers")[0] == OK)
 
 
