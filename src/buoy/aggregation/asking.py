@@ -41,7 +41,10 @@ async def asked(request: web.Request, spoken: Mapping[str, str]) -> Request:
         if name in request.headers:
             headers[name] = request.headers[name]
     headers["Accept"] = _accept(",".join(request.headers.getall("Accept", ())))
-    raw = await request.read()
+    try:
+        raw = await request.read()
+    except web.HTTPRequestEntityTooLarge as error:
+        raise Unserved(413, "RequestEntityTooLarge", f"the body has more than {LARGEST} bytes") from error
     content_type = request.headers.get("Content-Type", JSON)
     body = _body(content_type.split(";")[0].strip().lower(), raw) if raw else None
     return Request(request.method, _path(request.rel_url.raw_path), request.query, body, content_type, headers)

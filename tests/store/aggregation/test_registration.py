@@ -95,7 +95,7 @@ def test_the_job_makes_a_certificate_and_leads_v3_to_the_service_once_a_replica_
 
 def test_another_certificate_is_trusted_beside_the_one_before(installed: Cluster) -> None:
     endpoint(installed, ready=True)
-    shown = []
+    shown: list[str] = []
     for _ in range(4):
         with certificate(installed) as command:
             told, _ = command.communicate(timeout=60)
