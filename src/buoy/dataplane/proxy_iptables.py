@@ -54,9 +54,8 @@ _BEGINNINGS = {
     nft_wire.DELRULE: _RULES,
     nft_wire.NEWCHAIN: _NAMES,
     nft_wire.DELCHAIN: _NAMES,
-    nft_wire.DELTABLE: (_name(1, "nat"), _FILTER),
 }
-"""How notifications begin that tell of a change to these chains."""
+"""How notifications begin that tell of a change to these chains; when their table goes, they are told of first."""
 
 
 class ProxyRules:
@@ -121,7 +120,8 @@ class ProxyRules:
             self._stop()
             self._dirty, self._next = True, time.monotonic() + _SELDOM
         due = max(self._next, self._half_until) if self._dirty else self._look
-        self._timer.set((self._reading.deadline if self._reading else due) - time.monotonic())
+        if self._reading or self._dirty or self._older:
+            self._timer.set((self._reading.deadline if self._reading else due) - time.monotonic())
 
     def _go_on(self) -> None:
         if self._reading is None and self._due():
@@ -141,10 +141,7 @@ class ProxyRules:
         now = time.monotonic()
         if self._dirty:
             return now >= max(self._next, self._half_until)
-        if now < self._look:
-            return False
-        self._look = now + _SELDOM
-        return self._older or any(_older_tables(family) for family in _FAMILIES.values())
+        return self._older and now >= self._look
 
     def _see(self, seen: proxy_rules.Seen) -> None:
         before, self._content = self._content, seen.content

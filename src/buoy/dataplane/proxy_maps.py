@@ -65,18 +65,14 @@ class ProxyMaps:
         """Take one notification of nf_tables, of whatever table."""
         if event.kind == nft_wire.NEWGEN:
             self._conclude()
-        elif proxy_wire.concerns(event.payload):
-            if event.kind == nft_wire.DELTABLE:
-                for which in Map:
-                    self._forget(event.payload[0], which)
-            elif (named := proxy_wire.named(event.payload)) is not None:
-                self._take(event, named)
+        elif proxy_wire.concerns(event.payload) and (which := proxy_wire.named(event.payload)) is not None:
+            self._take(event, which)
 
     def _take(self, event: netlink.Heard, which: Map) -> None:
         family = event.payload[0]
         if event.kind == nft_wire.DELSET:
-            # of what was in it nobody tells
-            self._forget(family, which)
+            # of what was in it nobody tells; it also goes first when its table goes
+            self._touched |= {(family, raw) for raw in self._maps.pop((family, which), ())}
             return
         ports = self._maps.setdefault((family, which), {})
         if event.kind not in (nft_wire.NEWELEMENT, nft_wire.DELELEMENT):
@@ -89,9 +85,6 @@ class ProxyMaps:
             if now:
                 ports[raw] = now
             self._touched.add((family, raw))
-
-    def _forget(self, family: int, which: Map) -> None:
-        self._touched |= {(family, raw) for raw in self._maps.pop((family, which), ())}
 
     def _touch_all(self) -> None:
         self._touched |= {(family, raw) for (family, _), ports in self._maps.items() for raw in ports}

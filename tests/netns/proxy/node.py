@@ -4,6 +4,7 @@
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
+from buoy.dataplane import netlink, nft_wire
 from buoy.dataplane.proxy_mirror import KubeProxy
 from buoy.model.address import Address
 from buoy.model.proxied import Proxying, ProxyPort
@@ -50,14 +51,25 @@ class Node:
         """Do these in one transaction."""
         self.place.exec("nft", "-f", "-", text="\n".join(commands) + "\n")
 
-    def iptables_restore(self, text: str, program: str = "iptables-nft-restore") -> None:
-        self.place.exec(program, "--noflush", "--counters", text=text)
-
     def mirror(self) -> KubeProxy:
         """Look at this node; closed when it goes."""
         made = self.inside(KubeProxy)
         self._open.append(made)
         return made
+
+    def owned_maps(self) -> netlink.Channel:
+        """Make `service-ips` in a table that goes when what is returned is closed, of which the kernel tells nobody."""
+        owner = self.inside(lambda: netlink.Channel(netlink.NETFILTER))
+        table = b"\x02\0\0\0" + netlink.attribute(1, b"kube-proxy\0")
+        owned = netlink.attribute(2, b"\0\0\0\x02")
+        name = netlink.attribute(2, b"service-ips\0")
+        # flags: a map; types and lengths of key and data: 12 bytes, a verdict; a number of its own
+        values = ((3, 8), (4, 0), (5, 12), (6, 0xFFFFFF00), (7, 16), (10, 1))
+        layout = b"".join(netlink.attribute(kind, value.to_bytes(4)) for kind, value in values)
+        new_table = netlink.message(nft_wire.NEWTABLE, netlink.CREATE, table + owned)
+        new_map = netlink.message(nft_wire.NEWSET, netlink.CREATE, table + name + layout)
+        assert {} == owner.transact(nft_wire.batch([new_table, new_map]), 2)
+        return owner
 
     def inside(self, function: Callable[[], T]) -> T:
         return self.place.inside(function)

@@ -39,11 +39,15 @@ def test_kube_proxys_changes_wake_who_listens_to_the_host(node: Node, host: Linu
     assert host.filenos()[2] in select.select(host.filenos(), [], [], 5)[0]
 
 
-def test_an_audit_reads_kube_proxys_maps_again_and_finds_nothing_new(node: Node, host: LinuxHost) -> None:
-    node.nft(IPV4, forward(WEB))
-    host.disturbances()
-    assert [frozenset()] * len(parts := list(host.afresh.parts())) == parts
+def test_an_audit_finds_what_nobody_told_and_else_nothing(node: Node, host: LinuxHost) -> None:
+    owner = node.owned_maps()
+    assert Disturbance(proxy=True) == host.disturbances()
+    assert {frozenset()} == set(host.afresh.parts())
     assert Disturbance() == host.disturbances()
+    owner.close()
+    assert Disturbance() == host.disturbances()
+    assert {frozenset()} == set(host.afresh.parts())
+    assert Disturbance(proxy=True) == host.disturbances()
 
 
 def test_a_host_that_was_not_asked_to_opens_nothing_and_sees_nothing(node: Node) -> None:

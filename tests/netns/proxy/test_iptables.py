@@ -3,6 +3,7 @@
 
 import os
 import select
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -163,6 +164,27 @@ def test_while_nftables_maps_are_there_no_rules_are_read(node: Node, newer: Rule
     node.nft("delete table ip kube-proxy")
     assert told(SHOP, mode=True) == node.inside(mirror.disturbances)
     assert told(WEB, "192.0.2.3", mode=True) == next_told(node, mirror)
+
+
+def test_rules_are_read_again_when_nftables_maps_go_though_nobody_touched_them(node: Node, newer: Rules) -> None:
+    newer.write(forwarded=(WEB,))
+    node.nft(IPV4)
+    mirror = node.mirror()
+    node.nft("delete table ip kube-proxy")
+    assert told(mode=True) == node.inside(mirror.disturbances)
+    assert (told(WEB, mode=True), {WEB: HTTP}) == (next_told(node, mirror), dict(mirror.proxying()))
+
+
+def test_after_lost_notifications_rules_are_read_again(node: Node, newer: Rules) -> None:
+    newer.write(forwarded=(WEB,))
+    mirror = node.mirror()
+    listening = socket.socket(fileno=socket.dup(mirror.monitor.fileno()))
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+    node.nft(IPV4, *(f"add chain ip kube-proxy c{number}" for number in range(200)))
+    node.nft("delete table ip kube-proxy")
+    newer.write(forwarded=(SHOP,))
+    assert (told(WEB, SHOP), {SHOP: HTTP}) == (next_told(node, mirror), dict(mirror.proxying()))
+    listening.close()
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ import socket
 
 import pytest
 
-from buoy.dataplane import netlink, nft_wire
 from buoy.model.address import Address
 from buoy.model.proxied import ProxyMode
 from tests.netns.proxy.node import (
@@ -184,15 +183,7 @@ def test_a_change_costs_no_request(node: Node) -> None:
 
 
 def test_a_table_that_goes_with_its_owner_is_told_by_nobody_and_found_when_all_is_read_again(node: Node) -> None:
-    owner = node.inside(lambda: netlink.Channel(netlink.NETFILTER))
-    name, ip = netlink.attribute(1, b"kube-proxy\0"), b"\x02\0\0\0"
-    values = ((3, 8), (4, 0), (5, 12), (6, 0xFFFFFF00), (7, 16), (10, 1))
-    verdicts = b"".join(netlink.attribute(kind, value.to_bytes(4)) for kind, value in values)
-    table = netlink.message(nft_wire.NEWTABLE, netlink.CREATE, ip + name + netlink.attribute(2, b"\0\0\0\x02"))
-    kube_map = netlink.message(
-        nft_wire.NEWSET, netlink.CREATE, ip + name + netlink.attribute(2, b"service-ips\0") + verdicts
-    )
-    assert {} == owner.transact(nft_wire.batch([table, kube_map]), 2)
+    owner = node.owned_maps()
     mirror = node.mirror()
     owner.close()
     assert (told(), ProxyMode.NFTABLES) == (mirror.disturbances(), mirror.mode())
