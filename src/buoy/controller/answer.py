@@ -54,7 +54,7 @@ def _claims(request: Request, given: Iterable[Given], claims: Claims) -> tuple[S
 
 def _lacking(request: Request, found: Allocation, has: str) -> Condition:
     refusal = Refusal(found.lacking)
-    message = f"{has}; {refusal}; {refusal.remedy}"
+    message = f"{has}; but {refusal}; {refusal.remedy}"
     # of two families one is as good as two where the second is only preferred
     preferred = not request.require_all and 0 < len(found.addresses) < len(request.families)
     if preferred and all(cause.details.get("family") or cause.pool for cause in found.lacking):
