@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -167,6 +168,29 @@ def test_a_pod_that_kubectl_makes_is_run_too(cluster: Lab) -> None:
     cluster.client("kubectl", "wait", "--for=condition=Ready", "pod/plain")
     cluster.client("kubectl", "delete", "pod", "plain", "--now")
     assert [] == pod.listing(cluster, "default")
+
+
+def test_pods_of_a_deployment_are_spread_and_replaced(cluster: Lab) -> None:
+    cluster.client("kubectl", "create", "deployment", "many", "--image=any", "--replicas=4")
+    cluster.client("kubectl", "rollout", "status", "deployment/many", "--timeout=20s")
+    rows = pod.listing(cluster, "default")
+    assert {"node-1": 2, "node-2": 2} == Counter(row["node"] for row in rows)
+    assert 4 == len({row["addresses"][0] for row in rows if row["ready"]})
+    pod.delete(cluster, "default", rows[0]["name"])
+    assert 4 == soon(lambda: sum(row["ready"] for row in pod.listing(cluster, "default")), 4)
+    cluster.client("kubectl", "delete", "deployment", "many")
+    assert [] == soon(lambda: pod.listing(cluster, "default"), [])
+
+
+def test_a_pod_on_the_nodes_own_network_has_the_nodes_addresses(cluster: Lab) -> None:
+    on_host = {"hostNetwork": True, "nodeName": "node-2", "containers": [{"name": "main", "image": "any"}]}
+    cluster.client("kubectl", "run", "ingress", "--image=any", f"--overrides={json.dumps({'spec': on_host})}")
+    cluster.client("kubectl", "wait", "--for=condition=Ready", "pod/ingress")
+    [row] = pod.listing(cluster, "default")
+    assert ["192.168.8.4", "fd00:8::4"] == row["addresses"]
+    assert f"ingress {CLIENT_ADDRESSES[0]}\n" == fetched(cluster, "http://192.168.8.4:8080/")
+    pod.delete(cluster, "default", "ingress")
+    assert "" == fetched(cluster, "http://192.168.8.4:8080/")
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The daemons of a Kubernetes control plane as the lab's controller runs them: etcd and two of Kubernetes.
 
-Of the controllers only those run that have something to do: there is no scheduler, a pod names its node itself.
+Of the controllers only those run that have something to do here. The scheduler is a stand-in: `buoy.lab.scheduler`.
 """
 
 from collections.abc import Mapping
@@ -11,6 +11,7 @@ from buoy.lab.kube_files import PKI, SERVICE_CIDRS
 from buoy.lab.topology import Probe, Service
 
 API_PORT, ETCD_PORT, MANAGER_PORT = 6443, 2379, 10257
+SCHEDULER_CONFIG = "/etc/kubernetes/scheduler.kubeconfig"
 NODE_GRACE_SECONDS = 8
 """Seconds of silence after which a node is not ready; Kubernetes' default is 50."""
 
@@ -18,17 +19,20 @@ _CONTROLLERS = (
     "endpointslice-controller", "endpointslice-mirroring-controller", "endpoints-controller", "namespace-controller",
     "serviceaccount-controller", "root-ca-certificate-publisher-controller", "garbage-collector-controller",
     "service-cidr-controller", "node-lifecycle-controller", "taint-eviction-controller",
-    "pod-garbage-collector-controller",
+    "pod-garbage-collector-controller", "deployment-controller", "replicaset-controller", "statefulset-controller",
+    "daemonset-controller",
 )  # fmt: skip
 
 
 def services(machine: str, address: str, programs: Mapping[str, Path]) -> tuple[Service, ...]:
-    """Return etcd, API server and controller manager of the machine of that name and IPv4 address, in this order."""
+    """Return the services of the machine of that name and IPv4 address, etcd first."""
     return (
         _etcd(address, str(programs["etcd"])),
         _apiserver(machine, address, str(programs["kube-apiserver"])),
         _manager(machine, str(programs["kube-controller-manager"])),
-    )
+        Service(name="scheduler", command=("{python}", "-m", "buoy.lab.scheduler", SCHEDULER_CONFIG),
+                after=(f"{machine}/apiserver",)),
+    )  # fmt: skip
 
 
 def _etcd(address: str, program: str) -> Service:

@@ -20,6 +20,7 @@ _DAYS = "3650"
 ACCOUNTS = {
     "admin": ("admin", ("system:masters",)),
     "kcm": ("system:kube-controller-manager", ()),
+    "scheduler": ("system:kube-scheduler", ()),
     "kube-proxy": ("system:kube-proxy", ()),
 }
 """Who speaks to the API server with which user name and groups, besides nodes and service accounts."""

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Kubernetes lab: a ToR with a client behind it, a controller with the control plane, and nodes.
 
-Every daemon is the real one but the kubelet, which `buoy.lab.kubelet` stands in for. Addresses are those
+Every daemon is the real one but kubelet and scheduler, for which `buoy.lab` has stand-ins. Addresses are those
 of the OpenStack lab: the ToR is 192.168.8.1, the first node 192.168.8.3; the client is on a segment of its own.
 """
 
@@ -136,6 +136,7 @@ def _controller(kit: _Kit) -> Node:
     files = {
         **kube_files.control_plane(kit.secrets),
         _ADMIN: kit.kubeconfig("admin"),
+        control_plane.SCHEDULER_CONFIG: kit.kubeconfig("scheduler"),
         "/etc/kubernetes/kcm.kubeconfig": kit.kubeconfig("kcm"),
         "/etc/buoy/kubeconfig": kit.kubeconfig(),
         "/etc/buoy/controller.env": _CONTROLLER_ENVIRONMENT,
