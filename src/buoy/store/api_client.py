@@ -129,8 +129,8 @@ class ApiServer:
         except TimeoutError:
             raise StoreUnavailable(f"{asked}: no answer in {deadline:g} s") from None
 
-    async def open(self, request: Request, asked: str, deadline: float = DEADLINE) -> aiohttp.ClientResponse:
-        """Return an answer whose body is a stream, to be closed; raise `Gone` too, and `InvalidInput` for 404."""
+    async def open(self, request: Request, asked: str, deadline: float = DEADLINE) -> aiohttp.ClientResponse | None:
+        """Return an answer whose body is a stream, to be closed; None for 404; raise `Gone` too."""
         response = await self._transport.open(request, deadline)
         if response.status == 200:
             return response
@@ -139,6 +139,8 @@ class ApiServer:
                 body = await response.read()
         except (aiohttp.ClientError, OSError) as error:
             raise StoreUnavailable(f"{asked}: {str(error) or type(error).__name__}") from error
+        if response.status == 404:
+            return None
         raise failure(asked, status_of(body, response.status), response.headers.get("Retry-After", ""))
 
     async def close(self) -> None:

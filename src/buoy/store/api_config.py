@@ -152,7 +152,9 @@ def _check_user(user: User) -> None:
     for field, value in refused.items():
         if value:
             # the value may be a secret, or run to pages: its field says enough
-            remedy = "give an account of its own by token, tokenFile or client-certificate: no program is run for it"
+            remedy = (
+                "give a token (kubectl create token NAME), tokenFile or client-certificate: no program is run for it"
+            )
             raise InvalidInput(f"user.{field}", "(set)", remedy)
 
 

@@ -16,7 +16,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from buoy.model.errors import BuoyError, InvalidInput, StoreUnavailable
+from buoy.model.errors import BuoyError, StoreUnavailable
 from buoy.store.api_client import ApiServer
 from buoy.store.api_errors import Gone, Throttled, failure, status_of
 from buoy.store.api_listing import Listing, listing, page
@@ -157,10 +157,13 @@ class Informer(Generic[T]):
         }
         try:
             response = await self._api.open(Request("GET", self.resource.path(self._selection.namespace), query), asked)
-        except (Gone, InvalidInput) as error:
-            # 404 is among them, and a listing tells what that means
+        except Gone as error:
             self._forgotten(error)
             return
+        if response is None:
+            # what that means a listing tells
+            self._listed = False
+            raise StoreUnavailable(f"{asked}: the API server does not know it")
         self._stream = WatchStream(response, asked, IDLE)
         self._began = asyncio.get_running_loop().time()
         self._checked = False

@@ -11,6 +11,7 @@ Source: kubernetes.io, "Leases"; API reference coordination.k8s.io/v1.
 
 import asyncio
 import datetime as dt
+import math
 import time
 from collections.abc import Callable, Mapping
 
@@ -26,6 +27,10 @@ RETRY = 0.5
 """Seconds between attempts while the server is away."""
 BEATS = 3
 """Renewals in the time of a lease: two may be lost."""
+UNPROVEN = 9
+"""Times its own time after which a lease lapses although nothing else was heard either."""
+GRACE = 1.0
+"""Seconds after its time in which a lease may still be heard of: what came while we were stopped ourselves."""
 
 
 class Metadata(msgspec.Struct, rename="camel", kw_only=True, frozen=True):
@@ -96,60 +101,84 @@ def now() -> str:
     return dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+class _Held:
+    """A lease that was heard of."""
+
+    def __init__(self, renewed: tuple[str, str | None], ttl: int) -> None:
+        self.renewed = renewed
+        self.ttl = ttl
+        self.since = 0.0
+        """When it was renewed, or heard of again, by our clock."""
+        self.doubted: float | None = None
+        """Since when its time has passed."""
+        self.alive = False
+
+
 class Liveness:
     """Whose leases are kept, by our own clock; fed with the news of an informer of leases.
 
     Call `interrupted` at every report of an outage and at its end: what could not be heard proves nothing.
+    Nor does silence: a lease lapses after its time if anything else was heard in the second half of it,
+    and after `UNPROVEN` times its time if nothing was, for then we may be the one who is deaf. `lapse`
+    is to be asked twice, for the first time may be before what came meanwhile was heard.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._renewed: dict[ObjectName, tuple[str | None, str | None]] = {}
-        self._until: dict[ObjectName, float] = {}
-        self._ttl: dict[ObjectName, int] = {}
-        self._alive: set[ObjectName] = set()
+        self._held: dict[ObjectName, _Held] = {}
+        self._heard = 0.0
 
     def alive(self, name: ObjectName) -> bool:
         """Tell whether a lease was held when `take` or `lapse` last told."""
-        return name in self._alive
+        return name in self._held and self._held[name].alive
 
     def take(self, changed: Mapping[ObjectName, Lease | None]) -> frozenset[ObjectName]:
         """Hear of leases; return those that are held now and were not, or the other way round.
 
         One heard of for the first time counts as held: it may have been renewed just before.
         """
+        if changed:
+            self._heard = self._clock()
         return frozenset(name for name, lease in changed.items() if self._take(name, lease))
 
     def interrupted(self) -> None:
         """Begin the time of every lease anew."""
-        for name in self._alive:
-            self._until[name] = self._clock() + self._ttl[name]
+        for held in self._held.values():
+            held.since, held.doubted = self._clock(), None
 
     def lapse(self) -> frozenset[ObjectName]:
         """Return the leases whose time has passed since this was last asked; they are held no more."""
         at = self._clock()
-        lapsed = frozenset(name for name in self._alive if self._until[name] <= at)
-        self._alive -= lapsed
-        return lapsed
+        lapsed = set()
+        for name, held in self._held.items():
+            if not held.alive or self._due(held) > at:
+                continue
+            if held.doubted is None:
+                held.doubted = at
+            else:
+                held.alive = False
+                lapsed.add(name)
+        return frozenset(lapsed)
 
     def wait(self) -> float | None:
-        """Return the seconds until `lapse` may return some; None: only if something is heard before."""
-        earliest = min((self._until[name] for name in self._alive), default=None)
-        return None if earliest is None else max(0.0, earliest - self._clock())
+        """Return the seconds until `lapse` is to be asked; None: only when something was heard before."""
+        due = min((self._due(held) for held in self._held.values() if held.alive), default=math.inf)
+        return None if due == math.inf else max(0.0, due - self._clock())
+
+    def _due(self, held: _Held) -> float:
+        proven = self._heard >= held.since + held.ttl / 2
+        due = held.since + (held.ttl if proven else UNPROVEN * held.ttl)
+        return due if held.doubted is None else max(due, held.doubted + GRACE)
 
     def _take(self, name: ObjectName, lease: Lease | None) -> bool:
-        was = name in self._alive
+        was = self.alive(name)
         if lease is None or not lease.spec.holder_identity or not lease.spec.lease_duration_seconds:
-            for known in (self._renewed, self._until, self._ttl):
-                known.pop(name, None)
-            self._alive.discard(name)
+            self._held.pop(name, None)
             return was
         renewed = lease.spec.holder_identity, lease.spec.renew_time
-        if self._renewed.get(name) == renewed:
-            # somebody else wrote to it, a label say
-            return False
-        self._renewed[name] = renewed
-        self._ttl[name] = lease.spec.lease_duration_seconds
-        self._until[name] = self._clock() + self._ttl[name]
-        self._alive.add(name)
-        return not was
+        known = self._held.get(name)
+        if known is None or known.renewed != renewed:
+            # else somebody wrote something else to it, a label say
+            self._held[name] = known = _Held(renewed, lease.spec.lease_duration_seconds)
+            known.since, known.alive = self._clock(), True
+        return known.alive is not was

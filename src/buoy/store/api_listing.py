@@ -22,6 +22,8 @@ PAGE = 1000
 """Objects in one answer: bounds memory on both sides, and each page is a round trip."""
 PATIENCE = 20.0
 """Seconds one page may take; everything at once may be a hundred megabytes."""
+QUICK = 5.0
+"""Seconds one object may take."""
 
 Call: TypeAlias = Callable[[Request, str, float], Awaitable[bytes | None]]
 """`ApiServer.call`."""
@@ -77,7 +79,9 @@ async def page(
     if more:
         query["continue"] = more
     asked = f"list {resource}" + (f" in {selection.namespace}" if selection.namespace else "")
-    answer = await call(Request("GET", resource.path(selection.namespace), query), asked, PATIENCE)
+    answer = await call(
+        Request("GET", resource.path(selection.namespace), query), asked, QUICK if limit == 1 else PATIENCE
+    )
     if answer is None:
         return None
     try:

@@ -23,7 +23,8 @@ class News(msgspec.Struct, Generic[T], frozen=True):
 
     A name in `changed` is broken no more: it holds the object as it is now, or None if it is gone; that
     it was deleted and made anew in between shows in its uid alone. A name in `broken` has a version
-    that cannot be read, and why; what was told of it before stays in force.
+    that cannot be read, and why; what was told of it before stays in force. A name in both had a readable
+    version first, and then one that is not.
     """
 
     complete: bool

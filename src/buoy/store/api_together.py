@@ -54,10 +54,13 @@ def merged(before: News[Any] | None, after: News[Any]) -> News[Any]:
     """Return two news that follow each other as one."""
     if before is None:
         return after
+    changed = {**before.changed, **after.changed}
+    if before.complete:
+        changed = {name: item for name, item in changed.items() if item is not None}
     kept = {name: error for name, error in before.broken.items() if name not in after.changed}
     return News(
         complete=before.complete,
-        changed={**before.changed, **after.changed},
+        changed=changed,
         broken={**kept, **after.broken},
         revision=after.revision,
         listed=before.listed or after.listed,

@@ -28,6 +28,8 @@ from buoy.store.api_errors import Answer
 
 KEEP_ALIVE = 30.0
 """Seconds an unused connection is kept: a lease's renewal every 5 s, say, needs no new one."""
+CONNECT = 3.0
+"""Seconds a connection may take to be made: TCP itself would wait ever longer before it tries again."""
 READ_BUFFER = 1 << 20
 """Bytes of a stream that wait for us before the server does: a burst is taken in few pieces."""
 _PROBES: Mapping[int, int] = {
@@ -79,7 +81,7 @@ class Transport:
         """Return an answer whose body is yet to be read, and to be closed; raise like `exchange`."""
         try:
             async with asyncio.timeout(seconds):
-                response = await self._send(request, self._token(), aiohttp.ClientTimeout())
+                response = await self._send(request, self._token(), aiohttp.ClientTimeout(sock_connect=CONNECT))
         except (aiohttp.ClientError, OSError) as error:
             raise self._failure(error) from error
         return response
@@ -92,7 +94,9 @@ class Transport:
 
     async def _exchange(self, request: Request, token: str, seconds: float) -> Answer:
         try:
-            async with await self._send(request, token, aiohttp.ClientTimeout(total=seconds)) as response:
+            async with await self._send(
+                request, token, aiohttp.ClientTimeout(total=seconds, sock_connect=CONNECT)
+            ) as response:
                 return Answer(response.status, response.headers, await response.read())
         except (aiohttp.ClientError, OSError) as error:
             raise self._failure(error) from error
@@ -149,6 +153,8 @@ def _context(settings: ApiSettings) -> ssl.SSLContext:
     except ssl.SSLError as error:
         remedy = f"let it hold certificates in PEM ({error.reason or error})"
         raise InvalidInput("certificate-authority", settings.ca.file or "(set)", remedy) from error
+    # as Go is: many a cluster's own authority leaves out what newer Pythons insist on
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     if settings.cert:
         with ExitStack() as stack:
             cert, key = (

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who is taken as alive by whoever watches leases."""
 
-from buoy.store.api_lease import Lease, LeaseSpec, Liveness, Metadata
+from buoy.store.api_lease import GRACE, UNPROVEN, Lease, LeaseSpec, Liveness, Metadata
 from buoy.store.api_names import ObjectName
 
 NODE, OTHER = ObjectName("buoy-system", "node-1"), ObjectName("buoy-system", "node-2")
@@ -20,85 +20,104 @@ def lease(renewed: str = "one", holder: str = "agent", ttl: int = 15, version: s
     return Lease(metadata=Metadata(name=NODE.name, namespace=NODE.namespace, resource_version=version), spec=spec)
 
 
+def heard_of(*names: ObjectName, ttl: int = 15) -> tuple[Liveness, Clock]:
+    clock = Clock()
+    liveness = Liveness(clock)
+    assert frozenset(names) == liveness.take({name: lease(ttl=ttl) for name in names})
+    return liveness, clock
+
+
+def pass_time(liveness: Liveness, clock: Clock, seconds: int, *beating: ObjectName) -> frozenset[ObjectName]:
+    """Let seconds pass in which some leases are renewed, and return those that lapsed."""
+    lapsed: frozenset[ObjectName] = frozenset()
+    for _ in range(seconds):
+        clock.now += GRACE
+        liveness.take({name: lease(str(clock.now)) for name in beating})
+        lapsed |= liveness.lapse()
+    return lapsed
+
+
 def test_lease_is_held_when_first_heard_of_and_lapses_if_not_renewed() -> None:
-    clock = Clock()
-    liveness = Liveness(clock)
-    assert frozenset({NODE}) == liveness.take({NODE: lease()})
-    clock.now += 14
-    assert (frozenset(), True, 1.0) == (liveness.lapse(), liveness.alive(NODE), liveness.wait())
-    clock.now += 1
-    assert (frozenset({NODE}), False, None) == (liveness.lapse(), liveness.alive(NODE), liveness.wait())
-    assert frozenset() == liveness.lapse(), "it is told once"
+    liveness, clock = heard_of(NODE, OTHER)
+    assert frozenset() == pass_time(liveness, clock, 15, OTHER)
+    assert (True, GRACE) == (liveness.alive(NODE), liveness.wait())
+    assert frozenset({NODE}) == pass_time(liveness, clock, 1, OTHER)
+    assert (False, True) == (liveness.alive(NODE), liveness.alive(OTHER))
+    assert frozenset() == pass_time(liveness, clock, 20, OTHER), "it is told once"
 
 
-def test_renewal_begins_its_time_anew_by_our_clock() -> None:
-    clock = Clock()
-    liveness = Liveness(clock)
+def test_two_clocks_are_not_compared() -> None:
+    liveness, clock = heard_of(OTHER)
     liveness.take({NODE: lease("1999-01-01T00:00:00.000000Z")})
-    clock.now += 14
+    assert frozenset() == pass_time(liveness, clock, 14, OTHER)
     assert frozenset() == liveness.take({NODE: lease("1999-01-01T00:00:10.000000Z")})
-    clock.now += 14
-    assert frozenset() == liveness.lapse()
+    assert frozenset() == pass_time(liveness, clock, 14, OTHER)
 
 
 def test_another_write_is_no_renewal() -> None:
-    clock = Clock()
-    liveness = Liveness(clock)
-    liveness.take({NODE: lease(version="1")})
-    clock.now += 14
-    liveness.take({NODE: lease(version="2")})
-    clock.now += 1
-    assert frozenset({NODE}) == liveness.lapse()
+    liveness, clock = heard_of(NODE)
+    pass_time(liveness, clock, 14)
+    assert frozenset() == liveness.take({NODE: lease(version="2")})
+    assert frozenset({NODE}) == pass_time(liveness, clock, 2)
     assert frozenset() == liveness.take({NODE: lease(version="3")})
     assert not liveness.alive(NODE)
 
 
 def test_lapsed_lease_that_is_renewed_is_held_again() -> None:
-    clock = Clock()
-    liveness = Liveness(clock)
-    liveness.take({NODE: lease("one")})
-    clock.now += 15
-    liveness.lapse()
+    liveness, clock = heard_of(NODE, OTHER)
+    pass_time(liveness, clock, 16, OTHER)
     assert frozenset({NODE}) == liveness.take({NODE: lease("two")})
     assert liveness.alive(NODE)
 
 
 def test_outage_proves_nobody_dead() -> None:
-    clock = Clock()
-    liveness = Liveness(clock)
-    liveness.take({NODE: lease()})
-    clock.now += 60
+    liveness, clock = heard_of(NODE, OTHER)
+    pass_time(liveness, clock, 15, OTHER)
     liveness.interrupted()
-    assert frozenset() == liveness.lapse()
-    clock.now += 15
-    assert frozenset({NODE}) == liveness.lapse()
+    assert frozenset() == pass_time(liveness, clock, 15, OTHER)
+    assert frozenset({NODE}) == pass_time(liveness, clock, 1, OTHER)
 
 
 def test_outage_brings_nobody_back() -> None:
-    clock = Clock()
-    liveness = Liveness(clock)
-    liveness.take({NODE: lease()})
-    clock.now += 15
-    liveness.lapse()
+    liveness, clock = heard_of(NODE, OTHER)
+    pass_time(liveness, clock, 16, OTHER)
     liveness.interrupted()
     assert not liveness.alive(NODE)
 
 
+def test_silence_of_all_proves_nobody_dead_for_long() -> None:
+    liveness, clock = heard_of(NODE, OTHER)
+    pass_time(liveness, clock, 3, OTHER)
+    assert frozenset() == pass_time(liveness, clock, 60)
+    assert frozenset() == pass_time(liveness, clock, 10, NODE, OTHER), "who was silent as all were is heard again"
+    assert frozenset({NODE, OTHER}) == pass_time(liveness, clock, 15 * UNPROVEN + 1)
+
+
+def test_who_was_stopped_itself_hears_first_what_came_meanwhile() -> None:
+    liveness, clock = heard_of(NODE, OTHER)
+    clock.now += 100
+    liveness.take({OTHER: lease("later")})
+    assert frozenset() == liveness.lapse()
+    liveness.take({NODE: lease("later")})
+    assert frozenset() == pass_time(liveness, clock, 14, OTHER)
+
+
 def test_deleted_and_released_leases_are_not_held() -> None:
-    liveness = Liveness(Clock())
-    liveness.take({NODE: lease(), OTHER: lease()})
+    liveness, _ = heard_of(NODE, OTHER)
     assert frozenset({NODE, OTHER}) == liveness.take({NODE: None, OTHER: lease(holder="")})
     assert frozenset() == liveness.take({NODE: None})
-    assert (False, False) == (liveness.alive(NODE), liveness.alive(OTHER))
+    assert (False, False, None) == (liveness.alive(NODE), liveness.alive(OTHER), liveness.wait())
 
 
 def test_wait_is_for_the_first_that_may_lapse() -> None:
-    clock = Clock()
-    liveness = Liveness(clock)
-    liveness.take({NODE: lease(ttl=15)})
-    clock.now += 2
-    liveness.take({OTHER: lease(ttl=10)})
-    assert 10.0 == liveness.wait()
-    clock.now += 11
+    liveness, clock = heard_of(NODE, ttl=10)
+    assert 10.0 * UNPROVEN == liveness.wait()
+    clock.now += 6
+    liveness.take({OTHER: lease(ttl=15)})
+    assert 4.0 == liveness.wait()
+    clock.now += 5
     assert 0.0 == liveness.wait()
-    assert frozenset({OTHER}) == liveness.lapse()
+    assert frozenset() == liveness.lapse()
+    assert GRACE == liveness.wait()
+    clock.now += GRACE
+    assert frozenset({NODE}) == liveness.lapse()

@@ -15,6 +15,7 @@ from tests.store.api.scripted import (
     THINGS,
     ScriptedServer,
     Thing,
+    answering,
     named,
 )
 from tests.store.watching import Reports
@@ -121,6 +122,17 @@ async def test_optional_resource_that_goes_takes_its_objects_once_that_is_certai
         assert {"a": None} == told(await following.next())
         assert api_informer.ABSENT == server.count("list") - 1
         assert 2 == sum("does not know it" in str(report) for report in reports.all)
+
+
+async def test_resource_unknown_to_a_watch_alone_is_listed_again(
+    server: ScriptedServer, following: Following, reports: Reports
+) -> None:
+    server.next("watch", answering(404, "404 page not found"))
+    await following.next()
+    server.put("a", 1)
+    assert {"a": 1} == told(await following.next())
+    assert ["watch things.example.org: the API server does not know it"] == [str(each) for each in reports.all]
+    assert 2 == server.count("list")
 
 
 async def test_resource_that_must_be_there_is_waited_for(

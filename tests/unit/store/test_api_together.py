@@ -118,6 +118,12 @@ def news(changed: dict[str, int | None], broken: tuple[str, ...] = (), revision:
     )
 
 
+def test_complete_list_does_not_hold_what_is_gone_again() -> None:
+    first = News(complete=True, changed={named("a"): 1, named("b"): 2}, broken={}, revision=1, listed=True)
+    both = merged(first, news({"a": None}))
+    assert (True, True, {named("b"): 2}) == (both.complete, both.listed, both.changed)
+
+
 def test_readable_version_ends_a_broken_one() -> None:
     both = merged(news({}, ("a", "b")), news({"a": 1, "b": None}, revision=2))
     assert ({named("a"): 1, named("b"): None}, {}, 2) == (both.changed, both.broken, both.revision)
