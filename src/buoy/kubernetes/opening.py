@@ -10,6 +10,9 @@ from buoy.store.store import Reporter, Store
 CLUSTER_IPS = "CALICO_ADVERTISE_CLUSTER_IPS"
 """The environment variable that Calico takes before a BGPConfiguration's serviceClusterIPs; we too."""
 
+CLUSTER_IPS_VARIABLE = "CALICO_ADVERTISE_CLUSTER_IPS"
+"""Takes precedence over serviceClusterIPs of BGPConfiguration, as Calico documents it."""
+
 
 def open_any(settings: StoreSettings, reporter: Reporter = lambda _: None, *, node: str = "") -> Store:
     """Return the store the settings name, not yet connected; raise `InvalidInput` if they cannot work.

@@ -23,8 +23,8 @@ PROXY_MODES = ("nftables", "iptables")
 MANIFESTS = Path(__file__).resolve().parents[3] / "packaging" / "kubernetes"
 BUOY_PORT = 9706
 # as Docker and systemd read such a file: a value is the rest of its line, quotes and all
-_EXPORT = 'while read -r line; do case $line in [A-Z]*=*) export "$line";; esac; done < /etc/buoy/controller.env'
-_CONTROLLER_ENVIRONMENT = "# What `buoy controller` is told; then: buoy lab service stop controller buoy; … start …\n"
+_EXPORT = 'while read -r line; do case $line in [A-Z]*=*) export "$line";; esac; done < /etc/buoy/{name}.env'
+_ENVIRONMENT = "# NAME=VALUE, a line each; then: buoy lab service stop {node} {service}; buoy lab service start …\n"
 _OUTSIDE, _GATEWAYS = "outside", ("198.51.100.1", "2001:db8:51::1")
 _ADMIN = "/etc/kubernetes/admin.kubeconfig"
 _BIRD = ("bird", "-f", "-c", "/etc/buoy/bird.conf", "-s", "/run/buoy/bird.ctl")
@@ -139,15 +139,15 @@ def _controller(kit: _Kit) -> Node:
         control_plane.SCHEDULER_CONFIG: kit.kubeconfig("scheduler"),
         "/etc/kubernetes/kcm.kubeconfig": kit.kubeconfig("kcm"),
         "/etc/buoy/kubeconfig": kit.kubeconfig(),
-        "/etc/buoy/controller.env": _CONTROLLER_ENVIRONMENT,
+        "/etc/buoy/controller.env": _ENVIRONMENT.format(node=CONTROLLER, service="buoy"),
         kube_aggregation.KUBECONFIG: kit.kubeconfig(kube_aggregation.CREDENTIAL),
     }
     command = ("{python}", "-m", "buoy.lab.kube_seed", _ADMIN, _address4(1), str(MANIFESTS))
     seed = Service(name="seed", command=command, after=(_API,), quick=True)
     plane = control_plane.services(CONTROLLER, _address4(2), kit.programs)
-    run = "exec {python} -m buoy.cli.main controller run --kubeconfig /etc/buoy/kubeconfig"
+    run = f"controller run --kubeconfig /etc/buoy/kubeconfig --listen 0.0.0.0:{BUOY_PORT}"
     allocating = Service(
-        name="buoy", command=("sh", "-c", f"{_EXPORT}; {run} --listen 0.0.0.0:{BUOY_PORT}"),
+        name="buoy", command=_buoy("controller", run),
         after=(f"{CONTROLLER}/seed",), needs=(kube_credential.FILE,), ready=Probe(port=BUOY_PORT, http="/readyz"),
     )  # fmt: skip
     server = ("{python}", "-m", "buoy.lab.kube_aggregation", _ADMIN, _address4(2), str(MANIFESTS))
@@ -158,11 +158,18 @@ def _controller(kit: _Kit) -> Node:
     return _machine(CONTROLLER, 2, files, (*plane, seed, allocating, aggregation))
 
 
+def _buoy(name: str, arguments: str) -> tuple[str, ...]:
+    """Return a command of ours that is told the environment in ``/etc/buoy/NAME.env``."""
+    export = _EXPORT.replace("{name}", name)
+    return ("sh", "-c", f"{export}; exec {{python}} -m buoy.cli.main {arguments}")
+
+
 def _node(kit: _Kit, number: int) -> Node:
     name, addresses = f"node-{number}", node_addresses(number)
     cidrs = kube_files.pod_cidrs(number)
     files = {
         "/etc/buoy/agent.toml": kube_files.agent(name, addresses),
+        "/etc/buoy/agent.env": _ENVIRONMENT.format(node=name, service="agent"),
         "/etc/buoy/kubeconfig": kit.kubeconfig(),
         "/etc/kubernetes/kubelet.kubeconfig": kit.kubeconfig(name),
         "/etc/kubernetes/kube-proxy.kubeconfig": kit.kubeconfig("kube-proxy"),
@@ -174,7 +181,7 @@ def _node(kit: _Kit, number: int) -> Node:
         Service(name="kubelet", command=kubelet, after=(_API,), ready=Probe(file="/run/kubelet/registered")),
         Service(name="kube-proxy", command=proxy, after=(_API,),
                 ready=Probe(port=kube_files.PROXY_HEALTH_PORT, http="/healthz")),
-        Service(name="agent", command=("{python}", "-m", "buoy.cli.main", "agent", "run"),
+        Service(name="agent", command=_buoy("agent", "agent run"),
                 after=(f"{CONTROLLER}/seed",), needs=(kube_credential.FILE,),
                 ready=Probe(file="/run/buoy/agent.sock")),
         Service(name="bird", command=(*_BIRD, "-R"), needs=("/etc/buoy/bird.conf",), ready=_BIRD_READY),

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Calico's BGPConfiguration, BGPPeer and BGPFilter, as its documents use them: what each makes the ToR hear."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from tests.e2e.cloud import eventually
+from tests.e2e.kubernetes.cluster import BGP, Cluster, RefusedError, service
+
+BOTH = ("node-1", "node-2")
+EXACT = "projectcalico.org/AdvertiseClusterIP"
+
+
+def patch(cluster: Cluster, **spec: Any) -> str:  # noqa: ANN401  whatever a field takes
+    """Patch the default BGPConfiguration."""
+    body = json.dumps({"spec": spec})
+    return cluster.kubectl("patch", "bgpconfiguration.projectcalico.org", "default", "--type", "merge", "-p", body)
+
+
+def cidrs(*prefixes: str) -> list[dict[str, str]]:
+    return [{"cidr": prefix} for prefix in prefixes]
+
+
+def cluster_ip(cluster: Cluster, name: str) -> str:
+    return str(cluster.get("service", name)["spec"]["clusterIP"])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def pods(cluster: Cluster) -> None:
+    for number, node in enumerate(BOTH, 1):
+        cluster.pod(f"web-{number}", node, {"app": "web"})
+
+
+@pytest.fixture(autouse=True)
+def plain(cluster: Cluster) -> None:
+    patch(cluster, serviceClusterIPs=None, serviceExternalIPs=None, serviceLoadBalancerIPs=None,
+          serviceLoadBalancerAggregation=None, prefixAdvertisements=None, communities=None)  # fmt: skip
+
+
+def test_cluster_ip_ranges_of_both_families_come_from_every_node_and_answer(cluster: Cluster) -> None:
+    cluster.apply(service("web", type="ClusterIP"))
+    patch(cluster, serviceClusterIPs=cidrs("10.96.0.0/16", "fd00:10:96::/112"))
+    cluster.announced("10.96.0.0/16", *BOTH)
+    cluster.announced("fd00:10:96::/112", *BOTH)
+    assert cluster.http(cluster_ip(cluster, "web")).startswith("web-")
+    patch(cluster, serviceClusterIPs=[])
+    cluster.announced("10.96.0.0/16")
+
+
+def test_a_packet_to_an_unused_address_of_a_range_does_not_go_round(cluster: Cluster) -> None:
+    patch(cluster, serviceExternalIPs=cidrs("192.0.2.0/24"))
+    cluster.announced("192.0.2.0/24", *BOTH)
+    before = received(cluster)
+    cluster.on("client", "ping", "-c", "3", "-i", "0.2", "-W", "1", "192.0.2.200", check=False)
+    assert received(cluster) - before < 40, "each request would come 64 times"
+
+
+def received(cluster: Cluster) -> int:
+    """Return how many packets the nodes' uplinks have taken in."""
+    shown = [cluster.on(node, "cat", "/sys/class/net/eth0/statistics/rx_packets", check=False) for node in BOTH]
+    return sum(map(int, shown))
+
+
+def test_an_exact_route_of_a_cluster_ip_is_announced_where_it_is_asked_for_and_only_there(cluster: Cluster) -> None:
+    cluster.apply(service("web", type="ClusterIP"))
+    address = cluster_ip(cluster, "web")
+    patch(cluster, serviceClusterIPs=cidrs("10.96.0.0/16"))
+    cluster.announced("10.96.0.0/16", *BOTH)
+    assert set() == cluster.hops(f"{address}/32")
+    cluster.kubectl("annotate", "service", "web", f"{EXACT}=true")
+    cluster.announced(f"{address}/32", *BOTH)
+    cluster.kubectl("annotate", "service", "web", f"{EXACT}-")
+    cluster.announced(f"{address}/32")
+
+
+def test_a_cluster_ip_of_a_local_service_has_an_exact_route_from_the_nodes_with_a_pod(cluster: Cluster) -> None:
+    patch(cluster, serviceClusterIPs=cidrs("10.96.0.0/16"))
+    cluster.apply(service("local", type="NodePort", externalTrafficPolicy="Local"))
+    cluster.pod("local-1", "node-2", {"app": "local"})
+    cluster.announced(f"{cluster_ip(cluster, 'local')}/32", "node-2")
+
+
+def test_external_ips_are_announced_by_range_or_one_by_one(cluster: Cluster) -> None:
+    cluster.apply(service("web", type="ClusterIP", externalIPs=["192.0.2.80", "198.18.5.5", "198.18.77.7"]))
+    patch(cluster, serviceExternalIPs=cidrs("192.0.2.0/24", "198.18.5.5/32"))
+    cluster.announced("192.0.2.0/24", *BOTH)
+    cluster.announced("198.18.5.5/32", *BOTH)
+    assert set() == cluster.hops("198.18.77.7/32"), "in no range"
+    assert cluster.http("192.0.2.80").startswith("web-")
+    assert cluster.http("198.18.5.5").startswith("web-")
+    reasons = [line.get("reason") for line in cluster.why("198.18.77.7", "node-1")]
+    assert "not-advertised" in reasons
+
+
+def test_load_balancer_ranges_as_a_whole_or_with_aggregation_off_address_by_address(cluster: Cluster) -> None:
+    cluster.apply(service("wide"))
+    cluster.pod("wide-1", "node-1", {"app": "wide"})
+    [address] = eventually(lambda: cluster.external("wide"))
+    patch(cluster, serviceLoadBalancerIPs=cidrs("203.0.113.0/26"))
+    cluster.announced("203.0.113.0/26", *BOTH)
+    cluster.announced(f"{address}/32")
+    assert "wide-1" == cluster.http(address).split()[0]
+    patch(cluster, serviceLoadBalancerAggregation="Disabled")
+    cluster.announced(f"{address}/32", *BOTH)
+    cluster.announced("203.0.113.0/26")
+
+
+def test_the_environment_of_an_agent_takes_precedence_over_cluster_ip_ranges(cluster: Cluster) -> None:
+    patch(cluster, serviceClusterIPs=cidrs("10.96.0.0/16"))
+    cluster.announced("10.96.0.0/16", *BOTH)
+    cluster.on("node-1", "sh", "-c", "echo CALICO_ADVERTISE_CLUSTER_IPS=10.96.128.0/17 > /etc/buoy/agent.env")
+    for action in ("stop", "start"):
+        cluster.lab.service(action, "node-1", "agent")
+    cluster.announced("10.96.128.0/17", "node-1")
+    cluster.announced("10.96.0.0/16", "node-2")
+    cluster.on("node-1", "sh", "-c", "> /etc/buoy/agent.env")
+    for action in ("stop", "start"):
+        cluster.lab.service(action, "node-1", "agent")
+    cluster.announced("10.96.0.0/16", *BOTH)
+
+
+@pytest.mark.parametrize(
+    ("spec", "named"),
+    [
+        ({"serviceClusterIPs": cidrs("10.0.0.0/33")}, "serviceClusterIPs[0].cidr"),
+        ({"serviceExternalIPs": cidrs("x.x.x.x")}, "serviceExternalIPs[0].cidr"),
+        ({"asNumber": 0}, "asNumber"),
+        ({"serviceLoadBalancerAggregation": "Sometimes"}, "serviceLoadBalancerAggregation"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_its_field(cluster: Cluster, spec: dict[str, Any], named: str) -> None:
+    with pytest.raises(RefusedError, match=re.escape(named)):
+        patch(cluster, **spec)
+
+
+def test_a_field_that_is_not_honoured_is_named(cluster: Cluster) -> None:
+    patch(cluster, serviceClusterIPs=cidrs("10.96.0.0/16"), ignoredInterfaces=["dummy0"])
+    message = eventually(lambda: in_force(cluster, "message"))
+    assert "ignoredInterfaces" in message
+    patch(cluster, ignoredInterfaces=None)
+    eventually(lambda: in_force(cluster, "status"), lambda seen: seen == "True")
+
+
+def in_force(cluster: Cluster, field: str) -> str:
+    """Return what the condition of the default BGPConfiguration says."""
+    conditions = cluster.get(BGP, "default").get("status", {}).get("conditions", [])
+    return next((str(one.get(field, "")) for one in conditions), "")
+
+
+def test_a_filter_of_a_peer_keeps_what_it_rejects_from_it(cluster: Cluster) -> None:
+    cluster.apply(service("filtered"))
+    cluster.pod("filtered-1", "node-1", {"app": "filtered"})
+    [address] = eventually(lambda: cluster.external("filtered"))
+    cluster.announced(f"{address}/32", *BOTH)
+    rule = {"action": "Reject", "matchOperator": "In", "cidr": f"{address}/32"}
+    cluster.apply(
+        {"apiVersion": "projectcalico.org/v3", "kind": "BGPFilter", "metadata": {"name": "no-filtered"},
+         "spec": {"exportV4": [rule]}}
+    )  # fmt: skip
+    cluster.kubectl("patch", "bgppeer", "tor", "--type", "merge", "-p", '{"spec": {"filters": ["no-filtered"]}}')
+    cluster.announced(f"{address}/32")
+    assert "filtered-by-export" in [line.get("reason") for line in cluster.why(address, "node-1")]
+    cluster.kubectl("patch", "bgppeer", "tor", "--type", "merge", "-p", '{"spec": {"filters": null}}')
+    cluster.announced(f"{address}/32", *BOTH)
