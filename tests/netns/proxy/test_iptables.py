@@ -4,7 +4,6 @@
 import os
 import select
 import socket
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -109,11 +108,14 @@ def test_looking_changes_nothing(node: Node, newer: Rules) -> None:
     assert before == node.place.exec("nft", "list", "ruleset")
 
 
-def test_what_others_do_in_the_same_tables_is_no_reason_to_read(node: Node, newer: Rules) -> None:
+def test_what_others_do_in_the_same_tables_is_no_reason_to_read(
+    node: Node, newer: Rules, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for pause in ("_SHORTEST", "_REST", "_LONG_REST", "_SELDOM"):
+        monkeypatch.setattr(proxy_iptables, pause, 0)
     newer.write(forwarded=(WEB,))
     mirror = node.mirror()
     sent = mirror.channel.sent
-    time.sleep(1)
     node.place.exec("iptables-nft", "-t", "nat", "-A", "POSTROUTING", "-s", "10.0.0.0/8", "-j", "MASQUERADE")
     node.place.exec("iptables-nft", "-t", "filter", "-N", "KUBE-SERVICES-OF-MINE")
     assert (told(), sent) == (node.inside(mirror.disturbances), mirror.channel.sent)
@@ -168,8 +170,9 @@ def test_while_nftables_maps_are_there_no_rules_are_read(node: Node, newer: Rule
 
 def test_rules_are_read_again_when_nftables_maps_go_though_nobody_touched_them(node: Node, newer: Rules) -> None:
     newer.write(forwarded=(WEB,))
-    node.nft(IPV4)
     mirror = node.mirror()
+    node.nft(IPV4)
+    assert told(WEB, mode=True) == node.inside(mirror.disturbances)
     node.nft("delete table ip kube-proxy")
     assert told(mode=True) == node.inside(mirror.disturbances)
     assert (told(WEB, mode=True), {WEB: HTTP}) == (next_told(node, mirror), dict(mirror.proxying()))
