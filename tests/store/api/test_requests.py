@@ -176,6 +176,18 @@ async def test_server_of_another_authority_is_not_spoken_to(kube: KubeServer, tm
     assert ("certificate-authority", str(other.ca)) == (refused.value.field, refused.value.value)
 
 
+async def test_server_of_another_name_is_not_spoken_to_unless_it_is_given(kube: KubeServer) -> None:
+    url = f"https://localhost:{kube.port}"
+    api = ApiServer(kube.settings(server=url))
+    with pytest.raises(InvalidInput, match="tls-server-name") as refused:
+        await api.list(MAPS, Map)
+    await api.close()
+    assert ("server", url) == (refused.value.field, refused.value.value)
+    named = ApiServer(msgspec.structs.replace(kube.settings(server=url), server_name="127.0.0.1"))
+    assert await named.get(NAMESPACES.at(ObjectName("", "default")), msgspec.Raw)
+    await named.close()
+
+
 async def test_server_that_does_not_answer_is_given_up(kube: KubeServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ApiServer.call, "__defaults__", (0.3,))
     async with Relay(kube.port) as relay:

@@ -2,19 +2,23 @@
 """Requests to an API server that is busy, silent, odd or about to exchange tokens."""
 
 import asyncio
+import socket
 from pathlib import Path
+from typing import TypeAlias
 
 import msgspec
 import pytest
 from aiohttp import web
 
 from buoy.model.errors import InvalidInput, StoreUnavailable
+from buoy.store import api_transport
 from buoy.store.api_client import PLACES, ApiServer
 from buoy.store.api_config import ApiSettings, Secret
 from buoy.store.api_errors import Throttled
 from buoy.store.api_names import ObjectName, Resource, Selection
 from tests.store.api.scripted import PATIENCE, THINGS, ScriptedServer, Thing, abort, answering, named
 
+Info: TypeAlias = tuple[int | socket.AddressFamily, int | socket.SocketKind, int, str, tuple[object, ...]]
 THING = '{"metadata":{"name":"a","namespace":"default"},"spec":{"size":1}}'
 
 
@@ -171,3 +175,20 @@ async def test_certificate_that_is_none_is_named(field: str) -> None:
         await api.get(THINGS.at(named("a")), Thing)
     await api.close()
     assert field == error.value.field
+
+
+async def test_connections_are_probed_for_a_peer_that_vanished(
+    server: ScriptedServer, api: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[socket.socket] = []
+    probed = api_transport._probed
+
+    def remember(info: Info) -> socket.socket:
+        made.append(probed(info))
+        return made[-1]
+
+    monkeypatch.setattr(api_transport, "_probed", remember)
+    await api.list(THINGS, Thing)
+    seconds = [made[0].getsockopt(socket.IPPROTO_TCP, option) for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL)]
+    assert [1, 6, 2] == [made[0].getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE), *seconds]
+    assert 12_000 == made[0].getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
