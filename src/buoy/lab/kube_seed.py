@@ -87,7 +87,9 @@ def first_objects(tor: str) -> Iterator[tuple[str, Object]]:
 
 def _read(directory: Path) -> Iterator[Object]:
     for file in sorted(directory.glob("*.yaml")):
-        yield from filter(None, yaml.safe_load_all(file.read_text()))
+        # libyaml, where it is: half of the seed's time is reading this
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        yield from filter(None, yaml.load_all(file.read_text(), Loader=loader))
 
 
 def _await_established(api: KubeApi, kinds: list[Object]) -> None:

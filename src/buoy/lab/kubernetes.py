@@ -10,7 +10,16 @@ from pathlib import Path
 
 import msgspec
 
-from buoy.lab import configuration, control_plane, kube_aggregation, kube_credential, kube_files, kube_pki, place
+from buoy.lab import (
+    configuration,
+    control_plane,
+    kube_aggregation,
+    kube_credential,
+    kube_files,
+    kube_pki,
+    launch,
+    place,
+)
 from buoy.lab.control_plane import API_PORT
 from buoy.lab.kube_pki import Secrets
 from buoy.lab.topology import Node, Probe, Service, Topology, Uplink, leave_out
@@ -20,6 +29,8 @@ MOST_NODES = 200
 TOR, CLIENT, CONTROLLER = "tor", "client", "controller"
 CLIENT_ADDRESSES = ("198.51.100.10", "2001:db8:51::10")
 PROXY_MODES = ("nftables", "iptables")
+PROGRAMS = {"nftables": {"nft": "nftables"}, "iptables": {"iptables-restore": "iptables"}}
+"""What kube-proxy runs, by its mode, and the Debian package each is in."""
 MANIFESTS = Path(__file__).resolve().parents[3] / "packaging" / "kubernetes"
 BUOY_PORT = 9706
 # as Docker and systemd read such a file: a value is the rest of its line, quotes and all
@@ -57,12 +68,14 @@ class _Kit(msgspec.Struct, frozen=True):
 def topology(name: str, plan: Plan, programs: Mapping[str, Path]) -> Topology:
     """Return the lab of that name, with secrets of its own; `programs` as `kube_binaries.provide` gives them.
 
-    Raises `InvalidInput` for an impossible number of nodes, a mode or a service to leave out that there is not.
+    Raises `InvalidInput` for an impossible number of nodes, a mode or a service to leave out that there is not,
+    `LabError` if the host lacks a program.
     """
     if not 1 <= plan.nodes <= MOST_NODES:
         raise InvalidInput("--nodes", plan.nodes, f"give 1 to {MOST_NODES}")
     if plan.proxy not in PROXY_MODES:
         raise InvalidInput("--proxy", plan.proxy, f"give one of {', '.join(PROXY_MODES)}")
+    launch.check_programs({"openssl": "openssl", **PROGRAMS[plan.proxy]})
     numbers = range(1, plan.nodes + 1)
     kit = _Kit(plan, kube_pki.make([f"node-{number}" for number in numbers], _server_names()), programs)
     nodes = (_tor(), _client(), _controller(kit), *(_node(kit, number) for number in numbers))

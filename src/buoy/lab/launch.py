@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -139,16 +139,21 @@ def needs_user_namespace() -> bool:
 
 def check_host() -> None:
     """Raise `LabError` naming what the host lacks for a lab."""
-    path = search_path()
-    missing = {program: package for program, package in PROGRAMS.items() if shutil.which(program, path=path) is None}
-    if missing:
-        packages = " ".join(sorted(set(missing.values())))
-        raise LabError(f"{', '.join(missing)} not found: apt-get install {packages}")
+    check_programs(PROGRAMS)
     if needs_user_namespace() and not _can_unshare(*_AS_ROOT):
         raise LabError(
             "this system lets only root make namespaces: run it with sudo, or allow user namespaces "
             "(sysctl kernel.unprivileged_userns_clone=1, kernel.apparmor_restrict_unprivileged_userns=0)"
         )
+
+
+def check_programs(packages: Mapping[str, str]) -> None:
+    """Raise `LabError` naming the programs that are missing and the Debian packages they are in."""
+    path = search_path()
+    missing = [program for program in packages if shutil.which(program, path=path) is None]
+    if missing:
+        wanted = " ".join(sorted({packages[program] for program in missing}))
+        raise LabError(f"{', '.join(missing)} not found: apt-get install {wanted}")
 
 
 def user_namespace() -> tuple[str, ...]:
