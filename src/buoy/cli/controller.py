@@ -14,33 +14,38 @@ def _group() -> None:
     """Allocate service IPs in a Kubernetes cluster."""
 
 
+KubeconfigOption = Annotated[
+    str, typer.Option(help="Default: $KUBECONFIG, else the account of the pod it runs in, else ~/.kube/config.")
+]
+ContextOption = Annotated[str, typer.Option(help="A context of the kubeconfig. Default: its current one.")]
+NamespaceOption = Annotated[str, typer.Option(help="Where the lease of the leader stands.")]
+ClusterOption = Annotated[
+    str, typer.Option(envvar="BUOY_CLUSTER", help="This cluster's name, where several draw from one pool.")
+]
+ClassOption = Annotated[str, typer.Option(help="Services of this loadBalancerClass are ours.")]
+OnlyClassOption = Annotated[
+    bool, typer.Option("--only-class", help="Leave Services alone that name no loadBalancerClass.")
+]
+FipPoolOption = Annotated[
+    str,
+    typer.Option(
+        envvar="KUBERNETES_PUBLIC_FIP_POOL",
+        help="The pool of whoever names none, nor does its namespace; a dictionary, as Contrail has it.",
+    ),
+]
+ListenOption = Annotated[str, typer.Option(help="host:port of /metrics, /healthz and /readyz; '' for none.")]
+
+
 @app.command()
 def run(
-    kubeconfig: Annotated[
-        str, typer.Option(help="Default: $KUBECONFIG, else the account of the pod it runs in, else ~/.kube/config.")
-    ] = "",
-    context: Annotated[str, typer.Option(help="A context of the kubeconfig. Default: its current one.")] = "",
-    namespace: Annotated[str, typer.Option(help="Where the lease of the leader stands.")] = "buoy-system",
-    cluster: Annotated[
-        str,
-        typer.Option(envvar="BUOY_CLUSTER", help="This cluster's name, where several draw from one pool."),
-    ] = "",
-    load_balancer_class: Annotated[
-        str, typer.Option(help="Services of this loadBalancerClass are ours. Default: buoy.dev/load-balancer.")
-    ] = "",
-    only_class: Annotated[
-        bool, typer.Option("--only-class", help="Leave Services alone that name no loadBalancerClass.")
-    ] = False,
-    fip_pool: Annotated[
-        str,
-        typer.Option(
-            envvar="KUBERNETES_PUBLIC_FIP_POOL",
-            help="The pool of whoever names none, nor does its namespace; a dictionary, as Contrail has it.",
-        ),
-    ] = "",
-    listen: Annotated[
-        str, typer.Option(help="host:port of /metrics, /healthz and /readyz; '' for none.")
-    ] = "127.0.0.1:9706",
+    kubeconfig: KubeconfigOption = "",
+    context: ContextOption = "",
+    namespace: NamespaceOption = "buoy-system",
+    cluster: ClusterOption = "",
+    load_balancer_class: ClassOption = "buoy.dev/load-balancer",
+    only_class: OnlyClassOption = False,
+    fip_pool: FipPoolOption = "",
+    listen: ListenOption = "127.0.0.1:9706",
 ) -> None:
     """Run the controller until it is told to stop.
 
@@ -48,11 +53,9 @@ def run(
     Service's status, condition and Events, and takes them back. Several may run: one
     leads, another takes over seconds after it ended. SIGTERM changes nothing.
     """
-    from buoy.controller.reading import CLASS, Ours
+    from buoy.controller.reading import Ours
     from buoy.controller.run import ControllerSettings, run_controller
 
-    ours = Ours(
-        load_balancer_class=load_balancer_class or CLASS, unset=not only_class, cluster=cluster, public_pool=fip_pool
-    )
-    settings = ControllerSettings(kubeconfig=kubeconfig, context=context, namespace=namespace, listen=listen, ours=ours)
-    asyncio.run(run_controller(settings))
+    ours = Ours(load_balancer_class=load_balancer_class, unset=not only_class, cluster=cluster, public_pool=fip_pool)
+    found = ControllerSettings(kubeconfig=kubeconfig, context=context, namespace=namespace, listen=listen, ours=ours)
+    asyncio.run(run_controller(found))

@@ -20,12 +20,14 @@ import msgspec
 
 from buoy.controller.events import Events
 from buoy.controller.metrics import Metrics
+from buoy.controller.notices import RESOURCES, Notices
 from buoy.controller.observe import Observer, informers
 from buoy.controller.pool_status import PoolReports
 from buoy.controller.reading import Ours
 from buoy.controller.work import Tools, Work
 from buoy.controller.world import World
 from buoy.controller.writes import Writes
+from buoy.kubernetes.feed import Feed
 from buoy.kubernetes.resources import NAMESPACE
 from buoy.model.errors import StoreUnavailable
 from buoy.runtime.health import Pulse, serve
@@ -120,12 +122,19 @@ class Process:
                 self._set_leading(leading=True)
                 self._metrics.log.info("leads", holder=self._holder)
                 self._world.everything()
+                works = (self._loop.run(), self._events.run(), self._reports.run(), self._notices().run())
                 try:
-                    await _first(leadership.lost(), self._loop.run(), self._events.run(), self._reports.run())
+                    await _first(leadership.lost(), *works)
                 finally:
                     await self._work.stop()
                     self._set_leading(leading=False)
                 self._metrics.log.warning("leads no more", leader=str(leadership.leader))
+
+    def _notices(self) -> Notices:
+        def complain(why: str) -> None:
+            self._metrics.log.warning("a condition waits", why=why)
+
+        return Notices(self._api, Feed(self._api, RESOURCES, self._report), _now, complain)
 
     def _set_leading(self, *, leading: bool) -> None:
         self._leading = leading

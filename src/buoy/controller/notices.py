@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What of Calico's and MetalLB's objects is in force, said in a condition of each.
+
+Promises that a field which is read and not honoured is named where `kubectl get` and `kubectl describe` show it,
+and that nothing is written while nothing differs. Agents translate by the same functions, so it is what they do.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from typing import Any, Protocol
+
+import msgspec
+
+from buoy.controller.writes import Api
+from buoy.kubernetes.resources import ADDRESS_POOLS, BGP_CONFIGURATIONS, BGP_FILTERS, BGP_PEERS
+from buoy.kubernetes.structs import needed
+from buoy.kubernetes.translate import Translation
+from buoy.model.errors import BuoyError
+from buoy.model.writer import Moment
+from buoy.store.api_names import ObjectName, Resource
+from buoy.store.api_objects import News
+
+CONDITION = "buoy.dev/InForce"
+PAUSE = 5.0
+"""Seconds until conditions that could not be written are tried again."""
+
+RESOURCES = needed(("settings/", "peers/", "filters/", "pools/"))
+"""What has a say in how foreign objects are read."""
+
+_JUDGED = (BGP_CONFIGURATIONS, BGP_PEERS, BGP_FILTERS, ADDRESS_POOLS)
+
+
+class Feed(Protocol):
+    """What is used of `kubernetes.feed.Feed`."""
+
+    def news(self, patience: Callable[[], float | None]) -> AsyncIterator[Mapping[Resource, News[Any]]]:
+        """Yield what is new by resource; nothing of any after `patience()` seconds without."""
+
+    def at(self, resource: Resource) -> Resource:
+        """Return the version by which a resource is followed."""
+
+
+class _Status(msgspec.Struct, frozen=True):
+    conditions: tuple[dict[str, Any], ...] | None = None
+
+
+class _Judged(msgspec.Struct, frozen=True):
+    status: _Status = _Status()
+
+
+class Notices:
+    """The conditions of foreign objects on their way to the API server; `complain` hears why they wait."""
+
+    def __init__(self, api: Api, feed: Feed, clock: Callable[[], Moment], complain: Callable[[str], None]) -> None:
+        self._api = api
+        self._feed = feed
+        self._clock = clock
+        self._complain = complain
+        self._translation = Translation()
+        self._said: dict[tuple[Resource, ObjectName], str | None] = {}
+        """Of each object that is there, what is known to stand in its condition."""
+        self._waits = False
+
+    async def run(self) -> None:
+        """Follow and write until cancelled."""
+        async for told in self._feed.news(lambda: PAUSE if self._waits else None):
+            self._take(told)
+            self._waits = False
+            for resource, name in tuple(self._said):
+                await self._tell(resource, name)
+
+    def _take(self, told: Mapping[Resource, News[Any]]) -> None:
+        for resource in RESOURCES:
+            if (news := told.get(resource)) is None:
+                continue
+            self._translation.take(resource, news.changed, news.broken)
+            for name, found in news.changed.items() if resource in _JUDGED else ():
+                if found is None:
+                    self._said.pop((resource, name), None)
+                else:
+                    self._said.setdefault((resource, name), None)
+
+    async def _tell(self, resource: Resource, name: ObjectName) -> None:
+        message = "; ".join(self._translation.notices.get(f"{resource}/{name}", ()))
+        if self._said[resource, name] == message:
+            return
+        at = self._feed.at(resource).at(name, "status")
+        try:
+            found = await self._api.get(at, _Judged)
+            conditions = (found.status.conditions if found else None) or ()
+            if found is not None and not _stands(conditions, message):
+                said = _condition(message, self._clock())
+                others = [each for each in conditions if each.get("type") != CONDITION]
+                await self._api.patch(at, {"status": {"conditions": [*others, said]}}, _Judged)
+            self._said[resource, name] = message
+        except BuoyError as error:
+            self._waits = True
+            self._complain(f"{resource}/{name}: {error}")
+        # a condition is worth no haste: Services wait for the same API server
+        await asyncio.sleep(0)
+
+
+def _stands(conditions: Iterable[Mapping[str, Any]], message: str) -> bool:
+    ours = [each for each in conditions if each.get("type") == CONDITION]
+    wanted = _condition(message, None)
+    return bool(ours) and all(ours[0].get(field) == wanted[field] for field in ("status", "reason", "message"))
+
+
+def _condition(message: str, now: Moment | None) -> dict[str, Any]:
+    return {
+        "type": CONDITION,
+        "status": "False" if message else "True",
+        "reason": "PartlyHonoured" if message else "Honoured",
+        "message": message,
+        "lastTransitionTime": now.strftime("%Y-%m-%dT%H:%M:%SZ") if now else "",
+    }
