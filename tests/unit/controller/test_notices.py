@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is said of foreign objects: each field that is not honoured, in a condition, written only if it differs."""
+
+import datetime as dt
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any, TypeAlias
+
+import msgspec
+import pytest
+
+from buoy.controller.notices import CONDITION, RESOURCES, Notices
+from buoy.kubernetes.resources import BGP_CONFIGURATIONS, BGP_PEERS
+from buoy.kubernetes.structs import STRUCTS
+from buoy.model.errors import StoreUnavailable
+from buoy.store.api_names import ObjectName, Resource, Target
+from buoy.store.api_objects import News
+
+NOW = dt.datetime(2026, 11, 21, 12, 0, 0, tzinfo=dt.UTC)
+DEFAULT = ObjectName("", "default")
+Thing: TypeAlias = Any
+"""Structs made at run time, and JSON."""
+
+OTHERS = {"type": "example.net/Seen", "status": "True"}
+
+
+def found(resource: Resource, name: str, **spec: Thing) -> Thing:
+    return msgspec.convert({"metadata": {"name": name}, "spec": spec}, STRUCTS[resource])
+
+
+def news(changed: Mapping[ObjectName, Any]) -> News[Any]:
+    return News(True, changed, {}, 1, True)
+
+
+class Server:
+    """An API server of statuses; `away` lets the next calls fail."""
+
+    def __init__(self) -> None:
+        self.conditions: dict[str, list[dict[str, Any]]] = {}
+        self.patches: list[str] = []
+        self.away = 0
+
+    async def get(self, target: Target, into: Thing) -> Thing:
+        if self.away:
+            self.away -= 1
+            raise StoreUnavailable("refused")
+        return msgspec.convert({"status": {"conditions": self.conditions.get(target.name.name)}}, into)
+
+    async def patch(self, target: Target, body: Thing, into: Thing, kind: str = "merge") -> Thing:
+        self.patches.append(target.name.name)
+        self.conditions[target.name.name] = body["status"]["conditions"]
+
+    async def create(self, resource: Resource, namespace: str, body: object, into: Thing) -> Thing:
+        raise NotImplementedError
+
+    async def delete(self, target: Target, uid: str = "", revision: str = "") -> bool:
+        raise NotImplementedError
+
+
+class Told:
+    """A feed that tells what a test lists, one thing after the other."""
+
+    def __init__(self, *told: Mapping[Resource, News[Any]]) -> None:
+        self._told = told
+        self.patience: list[float | None] = []
+
+    async def news(self, patience: Callable[[], float | None]) -> AsyncIterator[Mapping[Resource, News[Any]]]:
+        for each in self._told:
+            yield each
+            self.patience.append(patience())
+
+    def at(self, resource: Resource) -> Resource:
+        return resource
+
+
+@pytest.fixture
+def server() -> Server:
+    return Server()
+
+
+async def tell(server: Server, *told: Mapping[Resource, News[Any]]) -> list[str]:
+    complaints: list[str] = []
+    await Notices(server, Told({resource: news({}) for resource in RESOURCES}, *told), lambda: NOW,
+                  complaints.append).run()  # fmt: skip
+    return complaints
+
+
+def said(server: Server, name: str = "default") -> tuple[str, str]:
+    [ours] = [each for each in server.conditions[name] if each["type"] == CONDITION]
+    return ours["status"], ours["message"]
+
+
+async def test_what_is_wholly_honoured_is_in_force(server: Server) -> None:
+    await tell(server, {BGP_CONFIGURATIONS: news({DEFAULT: found(BGP_CONFIGURATIONS, "default", asNumber=64512)})})
+    assert ("True", "") == said(server)
+
+
+async def test_a_field_that_is_not_honoured_is_named_and_conditions_of_others_stay(server: Server) -> None:
+    server.conditions["default"] = [OTHERS]
+    mine = found(BGP_CONFIGURATIONS, "default", ignoredInterfaces=["dummy0"])
+    await tell(server, {BGP_CONFIGURATIONS: news({DEFAULT: mine})})
+    status, message = said(server)
+    assert ("False", True) == (status, "ignoredInterfaces" in message)
+    assert OTHERS in server.conditions["default"]
+
+
+async def test_a_peer_is_told_like_the_configuration(server: Server) -> None:
+    peer = found(BGP_PEERS, "tor", peerIP="192.0.2.1", asNumber=64511, ttlSecurity=1)
+    await tell(server, {BGP_PEERS: news({ObjectName("", "tor"): peer})})
+    assert "ttlSecurity" in said(server, "tor")[1]
+
+
+async def test_nothing_is_written_that_stands_already(server: Server) -> None:
+    told = {BGP_CONFIGURATIONS: news({DEFAULT: found(BGP_CONFIGURATIONS, "default")})}
+    await tell(server, told, told)
+    await tell(server, told)
+    assert ["default"] == server.patches
+
+
+async def test_what_could_not_be_written_is_tried_again(server: Server) -> None:
+    server.away = 1
+    told = {BGP_CONFIGURATIONS: news({DEFAULT: found(BGP_CONFIGURATIONS, "default")})}
+    assert ["refused" in each for each in await tell(server, told, {})] == [True]
+    assert ("True", "") == said(server)
+
+
+async def test_an_object_that_is_gone_is_not_written(server: Server) -> None:
+    told = {BGP_CONFIGURATIONS: news({DEFAULT: found(BGP_CONFIGURATIONS, "default")})}
+    gone: dict[Resource, News[Any]] = {BGP_CONFIGURATIONS: News(False, {DEFAULT: None}, {}, 2, False)}
+    await tell(server, told, gone, gone)
+    assert ["default"] == server.patches
