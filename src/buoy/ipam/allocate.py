@@ -75,10 +75,9 @@ def _found(desk: Desk, of_family: int, kept: Given | None) -> Given | Causes:
 
 
 def _kept(request: Request, of_family: int, spare: Iterable[ServiceIP]) -> Given | None:
-    """Return what an object has of a family: the address asked for, else the one in use, else the lowest."""
+    """Return what an object has of a family: the address in use, else the lowest."""
     mine = [claim for claim in spare if family(claim.address) == of_family]
-    wanted = request.wanted.get(of_family)
-    mine.sort(key=lambda claim: (claim.address != wanted, claim.address not in request.shown))
+    mine.sort(key=lambda claim: claim.address not in request.shown)
     return Given(mine[0].address, mine[0].pool, Way.KEPT) if mine else None
 
 

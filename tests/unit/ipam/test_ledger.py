@@ -17,6 +17,9 @@ def ranging(first: str, last: str) -> Range:
     return Range(first=Address(first), last=Address(last))
 
 
+_HOST = {last: Prefix(f"198.51.100.{last}/32") for last in (6, 7, 9, 10)}
+
+
 class TestAddressesOfAPool:
     @pytest.mark.parametrize(
         ("given", "size"),
@@ -29,6 +32,9 @@ class TestAddressesOfAPool:
             (pool(exclude=(Prefix("198.51.100.0/25"), Prefix("198.51.100.128/26"), Prefix("192.0.2.0/24"))), 64),
             (pool(exclude=(Prefix("198.51.100.64/26"), Prefix("2001:db8::/32"))), 192),
             (pool(exclude=(Prefix("198.51.0.0/16"),)), 0),
+            (pool(prefixes=(), ranges=(ranging("198.51.100.7", "198.51.100.9"),), exclude=(_HOST[7],)), 2),
+            (pool(prefixes=(), ranges=(ranging("198.51.100.7", "198.51.100.9"),), exclude=(_HOST[9],)), 2),
+            (pool(prefixes=(), ranges=(ranging("198.51.100.7", "198.51.100.9"),), exclude=(_HOST[6], _HOST[10])), 3),
             (pool(avoid_end_addresses=True), 254),
             (pool(avoid_end_addresses=True, prefixes=(Prefix("10.0.0.0/8"),)), 2**24 - 2 * 2**16),
             (pool(avoid_end_addresses=True, prefixes=(), ranges=(ranging("198.51.100.255", "198.51.101.0"),)), 0),

@@ -147,8 +147,10 @@ class TestWhoChangesWhileItShares:
 
     def test_has_its_new_ports_written_where_nobody_has_them(self) -> None:
         ledger = self.both()
-        written = claimed(sharer("two", ProxyPort("tcp", 8443)), Given(A0, "a", Way.KEPT), ledger.claim(A0))
-        assert [("tcp/80",), ("tcp/8443",)] == [owner.ports for owner in written.owners]
+        wider = sharer("two", *HTTPS, ProxyPort("tcp", 8443))
+        assert [] == lacking(allocate(wider, ledger, NOW))
+        written = claimed(wider, Given(A0, "a", Way.KEPT), ledger.claim(A0))
+        assert [("tcp/80",), ("tcp/443", "tcp/8443")] == [owner.ports for owner in written.owners]
 
     def test_cannot_take_the_key_away_from_the_others(self) -> None:
         ledger = self.both()

@@ -66,6 +66,7 @@ class TestWantedAddresses:
         [
             ("203.0.113.1", "203.0.113.1: not in any pool"),
             ("198.51.100.9", "198.51.100.9: left out of a, which excludes it or avoids such ends"),
+            ("198.51.100.0", "198.51.100.0: left out of a, which excludes it or avoids such ends"),
             ("198.51.100.255", "198.51.100.255: left out of a, which excludes it or avoids such ends"),
         ],
     )
