@@ -159,11 +159,11 @@ def way(state: Mapping[Key, Entry], prefix: Prefix) -> str:
         return "mapped " + "".join(sorted({_mapped(state, address, entry) for entry in mapped}))
     if Key(Table.DISCARD, (prefix,)) in state:
         return "discarded"
-    if Key(Table.STRAY, (prefix,)) in state or prefix == PODS:
-        return "proxied"
     route = state.get(Key(Table.ROUTE, (prefix,)))
     if isinstance(route, Route) and Key(Table.NEIGHBOUR, (route.interface, address)) in state:
         return f"routed {_local(state, address)}"
+    if Key(Table.STRAY, (prefix,)) in state or prefix == PODS:
+        return "proxied"
     sources = [key.name[0] for key, entry in state.items() if isinstance(entry, Egress) and entry.address == address]
     outward = "".join(sorted({_local(state, Address(source)) for source in sources})) if sources else " no way;"
     return f"outward{outward} {bool(route)}"

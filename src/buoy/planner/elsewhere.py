@@ -63,12 +63,9 @@ class Elsewhere:
 
 def _enter(book: dict[Address, set[str]], said: Word, *, listed: bool) -> bool:
     """Enter or strike out a node; tell whether that changed anything."""
-    if listed == (said.node in book.get(said.address, ())):
-        return False
-    if listed:
-        book.setdefault(said.address, set()).add(said.node)
-        return True
-    book[said.address].remove(said.node)
-    if not book[said.address]:
+    nodes = book.setdefault(said.address, set())
+    changed = listed != (said.node in nodes)
+    (nodes.add if listed else nodes.discard)(said.node)
+    if not nodes:
         del book[said.address]
-    return True
+    return changed
