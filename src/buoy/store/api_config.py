@@ -75,8 +75,7 @@ def find(file: str = "", context: str = "", environment: Mapping[str, str] = os.
     `context` is one of the kubeconfig's; "" is its current one. Raises `InvalidInput`.
     """
     named = file or environment.get("KUBECONFIG", "")
-    if named:
-        files = [Path(part) for part in named.split(os.pathsep) if part]
+    if files := [Path(part) for part in named.split(os.pathsep) if part]:
         return kubeconfig([part for part in files if part.exists()] or files, context)
     if environment.get("KUBERNETES_SERVICE_HOST"):
         return in_cluster(environment)

@@ -4,13 +4,14 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from typing import cast
 
 import pytest
 
 from buoy.store.api_client import ApiServer
 from buoy.store.api_leadership import Leadership
-from buoy.store.api_lease import LEASES, Lease, keep
-from buoy.store.api_names import ObjectName
+from buoy.store.api_lease import LEASES, Lease, keep, renew
+from buoy.store.api_names import ObjectName, Target
 from tests.store.api.kube import KubeServer
 from tests.store.api.relay import Relay
 from tests.store.watching import PATIENCE, Reports
@@ -153,3 +154,38 @@ async def test_lease_deleted_under_a_leader_is_made_by_it_alone(
             assert await api.delete(LEASES.at(name))
             assert "leader" == (await renewed(api, name)).spec.holder_identity
             assert (True, False) == (leader.leading, other.leading)
+
+
+class Overtaken:
+    """An API server at which somebody else is faster: it writes the lease right after we read it."""
+
+    def __init__(self, api: ApiServer, name: ObjectName) -> None:
+        self._api = api
+        self._name = name
+        self.times = 0
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._api, name)
+
+    async def get(self, target: Target, into: type[Lease]) -> Lease | None:
+        read = await self._api.get(target, into)
+        await renew(self._api, self._name, "faster", TTL)
+        self.times += 1
+        return read
+
+
+async def test_who_was_overtaken_between_reading_and_writing_does_not_lead(
+    api: ApiServer, namespace: str, reports: Reports
+) -> None:
+    name = ObjectName(namespace, "controller")
+    async with Leadership(api, name, "first", reports, TTL) as first:
+        await within(first.acquired())
+    overtaken = Overtaken(api, name)
+    async with Leadership(cast("ApiServer", overtaken), name, "slower", reports, TTL) as slower:
+        async with asyncio.timeout(PATIENCE):
+            while slower.leader != "faster":
+                assert not slower.leading
+                await asyncio.sleep(0.01)
+        assert ("faster", False) == ((await held(api, name)).spec.holder_identity, slower.leading)
+    assert overtaken.times >= 2
+    assert [] == reports.all

@@ -178,6 +178,7 @@ def test_order_of_places(tmp_path: Path) -> None:
     assert "https://192.0.2.1:1" == find(str(named), "", surroundings).server
     assert "https://192.0.2.1:2" == find("", "", surroundings).server
     assert "https://192.0.2.1:3" == find("", "", {"HOME": str(tmp_path)}).server
+    assert "https://192.0.2.1:3" == find("", "", {"HOME": str(tmp_path), "KUBECONFIG": ":"}).server
     with pytest.raises(InvalidInput, match="service"):
         # in a pod its own account goes before a file that happens to lie about
         find("", "", {"HOME": str(tmp_path), "KUBERNETES_SERVICE_HOST": "192.0.2.1"})
