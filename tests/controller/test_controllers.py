@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Controllers on a real API server, under the rights the manifests give them: what kubectl shows, and what survives."""
+
+import signal
+import time
+
+from tests.controller.conftest import Controllers, addresses, apply, eventually, objects, pool, service
+from tests.store.api.kube import KubeServer
+
+FINALIZER = "service.kubernetes.io/load-balancer-cleanup"
+
+
+def owners(kube: KubeServer) -> dict[str, str]:
+    """Return who has each address that somebody has."""
+    claims = objects(kube, "serviceips").values()
+    return {
+        each["spec"]["address"]: each["spec"]["owners"][0]["name"] for each in claims if "released" not in each["spec"]
+    }
+
+
+def test_a_service_gets_an_address_and_another_life_of_it_the_same(kube: KubeServer, controllers: Controllers) -> None:
+    controllers.start(1)
+    apply(kube, pool("public", "192.0.2.8/29"), service("other"), service("web"))
+    eventually(lambda: all(addresses(kube).values()), expected=True)
+    before = addresses(kube)
+    assert [FINALIZER] == objects(kube, "services", "-n", "default")["web"]["metadata"]["finalizers"]
+    kube.kubectl("delete", "service", "web")
+    assert {"other"} == set(owners(kube).values())
+    apply(kube, service("third"), service("web"))
+    eventually(lambda: addresses(kube).get("web"), before["web"])
+    eventually(lambda: sorted(owners(kube).values()), ["other", "third", "web"])
+
+
+def test_describe_and_get_pools_say_why_a_service_waits(kube: KubeServer, controllers: Controllers) -> None:
+    controllers.start(1)
+    apply(kube, pool("public", "192.0.2.8/32"), service("web"))
+    eventually(lambda: addresses(kube), {"web": ["192.0.2.8"]})
+    apply(kube, service("waits"))
+    eventually(lambda: "PoolFull" in kube.kubectl("describe", "service", "waits"), expected=True)
+    eventually(lambda: kube.kubectl("get", "pools", "--no-headers").split()[2:6], ["1", "0", "1", "full"])
+    conditions = objects(kube, "services", "-n", "default")["waits"]["status"]["conditions"]
+    assert [("buoy.dev/AddressAllocated", "False", "PoolFull")] == [
+        (each["type"], each["status"], each["reason"]) for each in conditions
+    ]
+    assert "Allocated" in kube.kubectl("describe", "service", "web")
+
+
+def test_services_that_change_type_and_class_are_left_clean(kube: KubeServer, controllers: Controllers) -> None:
+    controllers.start(1)
+    apply(kube, pool("public", "192.0.2.8/29"), service("web"))
+    eventually(lambda: bool(addresses(kube)["web"]), expected=True)
+    kube.kubectl("patch", "service", "web", "-p", '{"spec":{"type":"ClusterIP"}}')
+    eventually(lambda: owners(kube), {})
+
+    def left() -> tuple[object, object]:
+        found = objects(kube, "services", "-n", "default")["web"]
+        return found["metadata"].get("finalizers"), found["status"].get("conditions")
+
+    eventually(left, (None, None))
+    kube.kubectl(
+        "patch", "service", "web", "-p", '{"spec":{"type":"LoadBalancer","loadBalancerClass":"example.net/x"}}'
+    )
+    time.sleep(1)
+    assert (None, None) == left()
+    assert {"web": []} == addresses(kube)
+
+
+def test_what_others_write_into_a_status_stays_and_ours_comes_back(kube: KubeServer, controllers: Controllers) -> None:
+    controllers.start(1)
+    apply(kube, pool("public", "192.0.2.8/29"), service("web"))
+    eventually(lambda: bool(addresses(kube)["web"]), expected=True)
+    ours = addresses(kube)["web"]
+    theirs = (
+        '{"status":{"loadBalancer":{"ingress":[{"ip":"198.51.100.1","ipMode":"Proxy"},{"hostname":"lb.example.net"}]}}}'
+    )
+    kube.kubectl("patch", "service", "web", "--subresource=status", "--type=merge", "-p", theirs)
+    eventually(lambda: addresses(kube)["web"], [*ours, "198.51.100.1"])
+    ingress = objects(kube, "services", "-n", "default")["web"]["status"]["loadBalancer"]["ingress"]
+    assert ["VIP", "Proxy", None] == [entry.get("ipMode") for entry in ingress]
+    assert "lb.example.net" == ingress[2]["hostname"]
+
+
+def test_a_service_deleted_while_no_controller_ran_is_let_go_by_the_next(
+    kube: KubeServer, controllers: Controllers
+) -> None:
+    controllers.start(1)
+    apply(kube, pool("public", "192.0.2.8/29"), service("web"))
+    eventually(lambda: bool(addresses(kube)["web"]), expected=True)
+    assert 0 == controllers.end(1)
+    kube.kubectl("delete", "service", "web", "--wait=false")
+    assert "web" in addresses(kube)
+    controllers.start(2)
+    eventually(lambda: addresses(kube), {})
+    assert {} == owners(kube)
+
+
+def test_nothing_is_written_by_a_controller_that_starts_over_services_that_are_well(
+    kube: KubeServer, controllers: Controllers
+) -> None:
+    controllers.start(1)
+    apply(kube, pool("public", "192.0.2.0/26"), *(service(f"web-{number}") for number in range(20)))
+    eventually(lambda: all(addresses(kube).values()), expected=True)
+    controllers.end(1, signal.SIGKILL)
+
+    def versions() -> dict[str, str]:
+        found = {**objects(kube, "services", "-n", "default"), **objects(kube, "serviceips")}
+        return {name: each["metadata"]["resourceVersion"] for name, each in found.items()}
+
+    before = versions()
+    controllers.start(2)
+    apply(kube, service("new"))
+    eventually(lambda: bool(addresses(kube)["new"]), expected=True)
+    after = versions()
+    assert before == {name: after[name] for name in before}
+
+
+def test_two_controllers_killed_again_and_again_give_no_address_twice_and_lose_none(
+    kube: KubeServer, controllers: Controllers
+) -> None:
+    apply(kube, pool("public", "192.0.2.0/25"))
+    wave = 0
+    for number in range(6):
+        controllers.start(number)
+        apply(kube, *(service(f"web-{wave + each}") for each in range(15)))
+        wave += 15
+        if number:
+            kube.kubectl("delete", "service", f"web-{wave - 20}", "--wait=false")
+            controllers.end(number - 1, signal.SIGKILL)
+        # somewhere in the middle of what it does
+        time.sleep(0.05 * number)
+    # the one killed last holds the lease for its fifteen seconds
+    eventually(lambda: all(addresses(kube).values()), expected=True, seconds=60)
+    shown = [address for each in addresses(kube).values() for address in each]
+    assert (90 - 5, len(shown)) == (len(set(shown)), len(shown))
+    eventually(lambda: set(owners(kube)) == set(shown), expected=True)
+
+
+def test_an_api_server_that_was_away_finds_what_was_asked_for_meanwhile(
+    kube: KubeServer, controllers: Controllers
+) -> None:
+    controllers.start(1)
+    apply(kube, pool("public", "192.0.2.8/29"), service("web"))
+    eventually(lambda: bool(addresses(kube)["web"]), expected=True)
+    before = addresses(kube)
+    kube.kill_server()
+    time.sleep(3)
+    kube.start_server()
+    apply(kube, service("new"))
+    eventually(lambda: all(addresses(kube).values()), expected=True, seconds=60)
+    assert before["web"] == addresses(kube)["web"]
