@@ -15,10 +15,11 @@ from typing import Any
 
 import yaml
 
+from buoy.kubernetes.resources import CALICO, CALICO_TWIN
 from buoy.model.errors import InvalidInput
 
-GROUP = "projectcalico.org"
-VERSION, TWIN = "v3", "v3crd"
+GROUP = CALICO
+VERSION, TWIN = "v3", CALICO_TWIN
 SERVED, BEHIND = f"{GROUP}/{VERSION}", f"{GROUP}/{TWIN}"
 """What clients write as `apiVersion`, and what the CRD serves beside it."""
 

@@ -18,15 +18,13 @@ import yaml
 from buoy.kubernetes import descriptions, own
 from buoy.kubernetes.definitions import LOOKS, Look
 from buoy.kubernetes.foreign_definitions import FOREIGN
-from buoy.kubernetes.resources import KINDS, Kind
+from buoy.kubernetes.resources import CALICO, CALICO_TWIN, KINDS, Kind
 from buoy.kubernetes.schema import Schema, struct_schema
 from buoy.store.api_names import Resource
 
 _HEAD = (
     "# SPDX-License-Identifier: Apache-2.0\n# Written by python -m buoy.kubernetes.crds: change the structs instead.\n"
 )
-_TWINS = {"projectcalico.org": "v3crd"}
-"""By group, a second name of its one version: what stays if a server is put in front of the first (docs/adr/0009)."""
 
 
 def definitions() -> dict[str, dict[str, Any]]:
@@ -56,8 +54,9 @@ def definition(resource: Resource, kind: str, look: Look, schema: Schema) -> dic
     if look.status:
         version["subresources"] = {"status": {}}
     versions = [version]
-    if twin := _TWINS.get(resource.group):
-        versions.append({**version, "name": twin, "storage": False})
+    if resource.group == CALICO:
+        # what stays the API server's own if another server is put before the first (docs/adr/0009)
+        versions.append({**version, "name": CALICO_TWIN, "storage": False})
     names = {"kind": kind, "listKind": f"{kind}List", "plural": resource.plural, "singular": look.singular}
     return {
         "apiVersion": "apiextensions.k8s.io/v1",

@@ -45,6 +45,7 @@ def test_a_server_that_is_gone_is_replaced_by_the_crds_when_its_apiservice_is_de
         wait_for("kube-apiserver to notice", lambda: 503 == cluster.ask("GET", f"{CALICO}/v3/bgppeers")[0])
         # what agents watch is not the server's
         assert 200 == cluster.ask("GET", f"{CALICO}/v3crd/bgppeers")[0]
+        assert "v3crd" in {version["version"] for version in cluster.ask("GET", CALICO)[1]["versions"]}
         said(cluster.kubectl("kubectl delete apiservice v3.projectcalico.org"))
         leave(cluster)
         assert 64513 == cluster.ask("GET", f"{CALICO}/v3/bgppeers/tor")[1]["spec"]["asNumber"]
