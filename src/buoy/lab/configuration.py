@@ -15,8 +15,11 @@ NEUTRON_DIRECTORY = "/var/lib/neutron"
 FABRIC4, FABRIC6 = "192.168.8.0/24", "fd00:8::/64"
 
 
-def access_bird(address: str) -> str:
-    """Return bird.conf of the access node: any node may be its neighbour, equal paths are used at once."""
+def access_bird(address: str, hold_time: int = 90) -> str:
+    """Return bird.conf of the access node: any node may be its neighbour, equal paths are used at once.
+
+    `hold_time` is how many seconds a silent neighbour without BFD is believed in.
+    """
     return f"""# The lab's router: not Buoy's, and told nothing of it.
 log stderr all;
 router id {address};
@@ -33,7 +36,7 @@ protocol kernel kernel6 {{
 }}
 template bgp node {{
   local {address} as {ACCESS_AS};
-  bfd graceful; graceful restart on; connect retry time 1; error wait time 1, 5; hold time 90; passive on;
+  bfd graceful; graceful restart on; connect retry time 1; error wait time 1, 5; hold time {hold_time}; passive on;
   ipv4 {{ import all; export none; }};
   ipv6 {{ import all; export none; }};
 }}

@@ -38,6 +38,7 @@ _EXPORT = 'while read -r line; do case $line in [A-Z]*=*) export "$line";; esac;
 _ENVIRONMENT = "# NAME=VALUE, a line each; then: buoy lab service stop {node} {service}; buoy lab service start …\n"
 _OUTSIDE, _GATEWAYS = "outside", ("198.51.100.1", "2001:db8:51::1")
 _ADMIN = "/etc/kubernetes/admin.kubeconfig"
+_HOLD_SECONDS = 9
 _BIRD = ("bird", "-f", "-c", "/etc/buoy/bird.conf", "-s", "/run/buoy/bird.ctl")
 _BIRD_READY = Probe(file="/run/buoy/bird.ctl")
 _API = f"{CONTROLLER}/apiserver"
@@ -127,7 +128,9 @@ def _machine(name: str, number: int, files: dict[str, str], services: tuple[Serv
 
 def _tor() -> Node:
     bird = Service(name="bird", command=_BIRD, ready=_BIRD_READY)
-    made = _machine(TOR, 1, {"/etc/buoy/bird.conf": configuration.access_bird(_address4(1))}, (bird,))
+    # Calico's BGPPeer knows no BFD: without it a dead node would be believed in for a minute and a half
+    files = {"/etc/buoy/bird.conf": configuration.access_bird(_address4(1), hold_time=_HOLD_SECONDS)}
+    made = _machine(TOR, 1, files, (bird,))
     gateway4, gateway6 = _GATEWAYS
     uplink = Uplink(segment=_OUTSIDE, address4=f"{gateway4}/24", address6=f"{gateway6}/64")
     return msgspec.structs.replace(made, uplinks=(uplink,))
