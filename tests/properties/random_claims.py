@@ -2,11 +2,13 @@
 """A cluster whose objects, pools and clock change by chance, and controllers that are slow, two, and killed.
 
 The store is a dictionary that creates what is absent and replaces what is unchanged.
-A controller sees it as it was when it last listened, and may end between any two writes.
+A controller sees it as it was when it last listened, which is not longer ago than a
+hold-down lasts, and may end between any two writes.
 """
 
 import datetime as dt
 import random
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -20,7 +22,7 @@ from buoy.ipam.request import Allocation, Choice, Request, Scope
 from buoy.model.address import Address, Prefix
 from buoy.model.errors import Conflict
 from buoy.model.pool import Pool
-from buoy.model.proxied import ProxyPort
+from buoy.model.proxied import Backing, Kind, ProxyPort
 from buoy.model.refusal import Refusal
 from buoy.model.service_ip import Identity, Owner, ServiceIP
 
@@ -144,20 +146,30 @@ class Controller:
         self.ledger = Ledger()
         self.claims: dict[Address, tuple[ServiceIP, int]] = {}
         self.things: dict[Identity, Thing] = {}
+        self.heard = cluster.now
         self.listen()
 
     def listen(self) -> None:
-        """See the cluster as it is."""
-        for name in self.ledger.pools.keys() - self.cluster.pools.keys():
-            self.ledger.remove_pool(name)
+        """See the cluster as it is: what a status shows stands in the ledger, too, whoever claims it."""
+        self.claims, self.things, self.heard = dict(self.cluster.claims), dict(self.cluster.things), self.cluster.now
         for pool in self.cluster.pools.values():
             self.ledger.put_pool(pool)
-        for address in self.claims.keys() - self.cluster.claims.keys():
+        shown: defaultdict[Address, list[Backing]] = defaultdict(list)
+        for (_, _, namespace, name), thing in sorted(self.things.items()):
+            for address in thing.shown:
+                shown[address].append(Backing(service=f"{namespace}/{name}", kind=Kind.LOAD_BALANCER))
+        standing = {address: claim for address, (claim, _) in self.claims.items()}
+        documents = {address: standing.get(address, ServiceIP(address=address)) for address in (*standing, *shown)}
+        for address in self.ledger.holdings.claims.keys() - documents.keys():
             self.ledger.remove(address)
-        for address, standing in self.cluster.claims.items():
-            if standing != self.claims.get(address):
-                self.ledger.put(standing[0])
-        self.claims, self.things = dict(self.cluster.claims), dict(self.cluster.things)
+        for address, document in documents.items():
+            seen = msgspec.structs.replace(document, backings=tuple(shown[address]))
+            if seen != self.ledger.claim(address):
+                self.ledger.put(seen)
+
+    def is_behind(self) -> bool:
+        """Tell whether it has heard nothing for so long that it would not lead any more."""
+        return (self.cluster.now - self.heard).total_seconds() > HOLD_DOWN / 2
 
     def decide(self, thing: Thing) -> Allocation | Refusal:
         """Return what an object is to have, as far as this controller knows."""
@@ -192,7 +204,7 @@ class Controller:
         }
         found = care(self.ledger, Census("", frozenset({"Service"}), living), self.cluster.now)
         for before, after in found.writes:
-            yield from self._write(after, self.claims[before.address][1])
+            yield from self._write(msgspec.structs.replace(after, backings=()), self.claims[before.address][1])
         for claim in found.purges:
             self.cluster.purge(claim.address, self.claims[claim.address][1])
             yield "purge"
@@ -200,7 +212,8 @@ class Controller:
     def _write(self, after: ServiceIP, version: int) -> Iterator[str]:
         self.cluster.write(after, version)
         self.claims[after.address] = self.cluster.claims[after.address]
-        self.ledger.put(after)
+        known = self.ledger.claim(after.address)
+        self.ledger.put(msgspec.structs.replace(after, backings=known.backings if known else ()))
         yield "write"
 
     def _held(self, thing: Thing) -> tuple[ServiceIP, ...]:
