@@ -2,7 +2,7 @@
 """Write the lab's first objects: Buoy's kinds and accounts, and the ToR as every node's BGP neighbour.
 
 ``python -m buoy.lab.kube_seed KUBECONFIG TOR-ADDRESS MANIFESTS``. Promises that running it again changes
-nothing. What is not in MANIFESTS, Buoy's own directory of manifests, is left out, so that a lab shows what there is.
+nothing. MANIFESTS is Buoy's own directory of manifests, of which kinds, accounts and their rights are taken.
 """
 
 import sys
@@ -18,7 +18,6 @@ from buoy.lab.configuration import ACCESS_AS, NODES_AS
 from buoy.lab.kube_api import KubeApi, Object
 from buoy.lab.kube_credential import AGENT, CONTROLLER, NAMESPACE
 
-_ACCOUNTS = (AGENT, CONTROLLER)
 _RBAC = "rbac.authorization.k8s.io"
 _ESTABLISHED_SECONDS = 20.0
 
@@ -27,8 +26,11 @@ def main() -> None:
     """Write everything that is missing."""
     kubeconfig, tor, manifests = sys.argv[1:]
     api = KubeApi(kubeconfig)
-    kinds = list(_read(Path(manifests) / "crds"))
-    for each in (*accounts(), *rights(), *rights_of_kubelets(), *kinds):
+    directory = Path(manifests)
+    kinds = [each for file in sorted((directory / "crds").glob("*.yaml")) for each in _read(file)]
+    # the rights are those of an installed Buoy: what they lack, a lab is to show
+    accounts = (*_read(directory / "namespace.yaml"), *_read(directory / "accounts.yaml"))
+    for each in (*accounts, *rights_of_kubelets(), *kinds):
         api.apply(each)
     # what a kubelet would do for the controller's pod
     kube_credential.put(api.create(kube_credential.path(CONTROLLER), kube_credential.REQUEST))
@@ -37,27 +39,6 @@ def main() -> None:
     for plural, each in first_objects(tor):
         if plural in known and api.find(api.path_of(each)) is None:
             api.create(api.path_of(each).rpartition("/")[0], each)
-
-
-def accounts() -> Iterator[Object]:
-    """Yield the namespace of Buoy's programs and the accounts they use."""
-    yield {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
-    for name in _ACCOUNTS:
-        yield {
-            "apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": NAMESPACE},
-        }  # fmt: skip
-
-
-def rights() -> Iterator[Object]:
-    """Yield what gives these accounts their rights: all of them, until Buoy's own manifests say what is needed."""
-    for name in _ACCOUNTS:
-        yield {
-            "apiVersion": f"{_RBAC}/v1",
-            "kind": "ClusterRoleBinding",
-            "metadata": {"name": f"lab-{name}"},
-            "roleRef": {"apiGroup": _RBAC, "kind": "ClusterRole", "name": "cluster-admin"},
-            "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": NAMESPACE}],
-        }
 
 
 def rights_of_kubelets() -> Iterator[Object]:
@@ -85,11 +66,10 @@ def first_objects(tor: str) -> Iterator[tuple[str, Object]]:
     }  # fmt: skip
 
 
-def _read(directory: Path) -> Iterator[Object]:
-    for file in sorted(directory.glob("*.yaml")):
-        # libyaml, where it is: half of the seed's time is reading this
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        yield from filter(None, yaml.load_all(file.read_text(), Loader=loader))
+def _read(file: Path) -> Iterator[Object]:
+    # libyaml, where it is: half of the seed's time is reading
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    yield from filter(None, yaml.load_all(file.read_text(), Loader=loader))
 
 
 def _await_established(api: KubeApi, kinds: list[Object]) -> None:
