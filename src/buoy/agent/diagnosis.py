@@ -4,6 +4,7 @@
 Reads only, and needs neither the store nor an agent.
 """
 
+import contextlib
 import shutil
 import socket
 import subprocess
@@ -14,8 +15,10 @@ import msgspec
 
 from buoy.agent.dhcp import unanswered
 from buoy.dataplane.bird import BirdSpeaker
+from buoy.dataplane.proxy_mirror import KubeProxy
 from buoy.model import ownership
 from buoy.model.errors import DataplaneError
+from buoy.model.proxied import ProxyMode
 from buoy.runtime.settings import Settings
 
 
@@ -43,7 +46,7 @@ def diagnose(settings: Settings) -> list[Finding]:
         *_forward_policy(),
         _networkd(),
         _agent(),
-        _dhcp(),
+        _service_proxy() if settings.store.kubeconfig else _dhcp(),
     ]
 
 
@@ -161,6 +164,18 @@ def _networkd() -> Finding:
 def _dhcp() -> Finding:
     silence = unanswered()
     return Finding("DHCP", silence or "a responder answers", "systemctl start buoy-dhcp" if silence else "")
+
+
+def _service_proxy() -> Finding:
+    try:
+        with contextlib.closing(KubeProxy()) as proxy:
+            mode, trouble = proxy.mode(), proxy.trouble
+    except DataplaneError as error:
+        return Finding("kube-proxy", str(error), "run as root")
+    if mode is ProxyMode.NONE:
+        remedy = "start kube-proxy in mode nftables or iptables: no Service is announced without it"
+        return Finding("kube-proxy", trouble or "no rules of it were seen", remedy)
+    return Finding("kube-proxy", f"mode {mode}", f"its rules cannot be read: {trouble}" if trouble else "")
 
 
 def _agent() -> Finding:

@@ -19,7 +19,7 @@ from buoy.model.snapshot import Snapshot
 from buoy.model.status import AddressStatus
 from buoy.model.workload import Workload
 from buoy.planner.peering_rules import HIDDEN
-from buoy.planner.placement import serving, unbound
+from buoy.planner.unserved import unserved
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
@@ -51,17 +51,15 @@ def _status_of(address: str, node: str, snapshot: Snapshot) -> AddressStatus | N
 @app.command()
 def addresses(output: OutputOption = Output.TABLE, node: NodeOption = "") -> None:
     """Every address Buoy serves: service IPs and the workloads' own, with what their node observed."""
-
-    def row(document: Document, snapshot: Snapshot) -> Row | None:
-        match document:
-            case AddressStatus() as status if not node or status.node == node:
-                return _address_row(status, snapshot)
-            case ServiceIP() as claim if not serving(claim) and not node:
-                return {"address": claim.address, "mode": claim.mode, "state": "down", "reason": unbound(claim).reason}
-        return None
-
-    columns = ["address", "mode", "target", "node", "state", "announced", "reason"]
-    show(_rows(("status/", "service-ips/"), row), output, columns)
+    snapshot = with_store(lambda store: listing(store, "status/", "service-ips/", "settings/", "pools/"))
+    found = (document for _, document in sorted(snapshot.documents.items()) if isinstance(document, AddressStatus))
+    rows = [_address_row(status, snapshot) for status in found if node in {"", status.node}]
+    if not node:
+        rows += [
+            {"address": claim.address, "mode": claim.mode, "state": "down", "reason": withheld.reason}
+            for claim, withheld in unserved(snapshot)
+        ]
+    show(rows, output, ["address", "mode", "target", "node", "state", "announced", "reason"])
 
 
 def _address_row(status: AddressStatus, snapshot: Snapshot) -> Row:
@@ -70,7 +68,7 @@ def _address_row(status: AddressStatus, snapshot: Snapshot) -> Row:
     return {
         "address": status.address,
         "mode": claim.mode if isinstance(claim, ServiceIP) else "routed",
-        "target": [endpoint.target for endpoint in endpoints],
+        "target": [endpoint.target for endpoint in endpoints] or _services(claim),
         "node": status.node,
         "state": status.state,
         "programmed": status.programmed,
@@ -78,6 +76,10 @@ def _address_row(status: AddressStatus, snapshot: Snapshot) -> Row:
         "reason": status.reason,
         "revision": status.revision,
     }
+
+
+def _services(claim: Document | None) -> list[str]:
+    return [backing.service for backing in claim.backings] if isinstance(claim, ServiceIP) else []
 
 
 @app.command("service-ips")

@@ -11,15 +11,17 @@ from buoy.cli import status_writers
 from buoy.cli.context import Output, OutputOption, show, with_store
 from buoy.cli.reading import listing
 from buoy.model.node import Node
-from buoy.model.service_ip import ServiceIP
+from buoy.model.reason import Reason
 from buoy.model.snapshot import Snapshot
 from buoy.model.status import AddressStatus, State
 from buoy.model.workload import Workload
-from buoy.planner.placement import serving
+from buoy.planner.unserved import unserved
 
 MetricsOption = Annotated[
     bool, typer.Option("--metrics", help="Print what is known of Neutron as Prometheus reads it, and end with 0.")
 ]
+
+_UNBOUND = (Reason.UNBOUND, Reason.PORT_UNBOUND, Reason.OTHER_DRIVER)
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -63,8 +65,11 @@ def _nodes(snapshot: Snapshot) -> list[dict[str, Any]]:
 def _addresses(snapshot: Snapshot) -> list[dict[str, Any]]:
     found = [document for document in snapshot.documents.values() if isinstance(document, AddressStatus)]
     counts = Counter(str(document.state) for document in found)
-    unbound = sum(isinstance(claim, ServiceIP) and not serving(claim) for claim in snapshot.documents.values())
-    rows = [_row("addresses", f"{counts[State.ACTIVE]} active, {counts[State.DOWN]} down, {unbound} unbound")]
+    reasons = Counter(withheld.reason for _, withheld in unserved(snapshot))
+    unbound = sum(reasons.pop(reason, 0) for reason in _UNBOUND)
+    others = "".join(f", {count} {reason}" for reason, count in sorted(reasons.items()))
+    text = f"{counts[State.ACTIVE]} active, {counts[State.DOWN]} down, {unbound} unbound{others}"
+    rows = [_row("addresses", text)]
     rows += [
         _row(f"address {wrong.address}", wrong.state, f"{wrong.reason} on {wrong.node}: buoy why {wrong.address}")
         for wrong in found
