@@ -73,6 +73,18 @@ async def test_server_set_back_to_a_backup_is_listed_anew(server: ScriptedServer
     assert ({"a": 1, "b": 1, "c": None}, True, 102) == (told(news), news.listed, news.revision)
 
 
+async def test_deletion_that_a_backup_takes_back_is_noticed(server: ScriptedServer, following: Following) -> None:
+    server.put("a", 1)
+    server.put("b", 1)
+    await following.next()
+    backup = server.revision, copy.deepcopy(server.objects)
+    server.remove("b")
+    await following.next()
+    server.set_back(*backup)
+    news = await following.next()
+    assert ({"a": 1, "b": 1}, True) == (told(news), news.listed)
+
+
 async def test_server_set_back_and_then_pushed_past_what_was_told_is_noticed(
     server: ScriptedServer, following: Following
 ) -> None:
