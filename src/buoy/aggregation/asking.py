@@ -26,6 +26,8 @@ _YAML = ("application/apply-patch+yaml", "application/yaml")
 ROOT = f"/apis/{SERVED}/"
 LARGEST = 3 << 20
 """Bytes of a body: what kube-apiserver takes."""
+LARGEST_YAML = 256 << 10
+"""Of a body in YAML, which is read in a second, during which nobody else is answered; clients send JSON."""
 
 # the default name of a field's manager is taken from the first, and audit logs are joined by the second
 _PASSED = ("User-Agent", "Audit-Id", "Traceparent", "Tracestate")
@@ -98,4 +100,6 @@ def _yaml(raw: bytes) -> bytes:
             return msgspec.json.encode(inward(msgspec.json.decode(raw)))
         except msgspec.DecodeError:
             pass  # a mapping of YAML can begin so, too
+    if len(raw) > LARGEST_YAML:
+        raise Unserved(413, "RequestEntityTooLarge", f"YAML of more than {LARGEST_YAML} bytes: send JSON")
     return inward_yaml(raw.decode()).encode()

@@ -10,6 +10,7 @@ Sources: kubernetes.io, "API discovery"; apimachinery's meta/v1 APIResourceList,
 
 from typing import Any
 
+from buoy.aggregation.answers import JSON
 from buoy.aggregation.versions import GROUP, SERVED, TWIN, VERSION
 
 Json = Any
@@ -21,10 +22,18 @@ OPENAPI = f"/openapi/v3/apis/{GROUP}"
 OPENAPI_INDEX = "/openapi/v3"
 
 
-def wants_aggregated(accept: str) -> bool:
-    """Tell whether a client's `Accept` prefers the aggregated form."""
-    first = accept.partition(",")[0].replace(" ", "")
-    return set(AGGREGATED.split(";")) <= set(first.split(";"))
+def form(accept: str) -> str:
+    """Return the media type of discovery that a client likes best of ours: `AGGREGATED`, plain JSON, or "" for none.
+
+    Older servers ask for v2beta1 of the aggregated form alone; told no, they ask for the legacy one.
+    """
+    for wanted in accept.replace(" ", "").split(","):
+        media, *parameters = wanted.split(";")
+        if {*AGGREGATED.split(";")} <= {media, *parameters}:
+            return AGGREGATED
+        if media in {"", JSON, "application/*", "*/*"} and not any(each.startswith("as=") for each in parameters):
+            return JSON
+    return ""
 
 
 def resources(behind: Json) -> Json:

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from buoy.aggregation.versions import GROUP, VERSION
-from buoy.model.errors import DataplaneError, InvalidInput, StoreUnavailable
+from buoy.model.errors import Conflict, DataplaneError, InvalidInput, StoreUnavailable
 from buoy.store.api_client import ApiServer
 from buoy.store.api_names import ObjectName, Resource, Selection
 
@@ -51,6 +51,19 @@ class Place(NamedTuple):
 
 class _Secret(msgspec.Struct):
     data: dict[str, str] | None = None
+
+
+class _Service(msgspec.Struct):
+    namespace: str = ""
+    name: str = ""
+
+
+class _RegistrationSpec(msgspec.Struct):
+    service: _Service | None = None
+
+
+class _Registration(msgspec.Struct):
+    spec: _RegistrationSpec = msgspec.field(default_factory=_RegistrationSpec)
 
 
 class _Conditions(msgspec.Struct):
@@ -91,11 +104,13 @@ def make_certificate(place: Place, days: int) -> tuple[str, str]:
 async def register(server: ApiServer, place: Place, days: int, tell: Tell) -> None:
     """Give the server a new certificate, and lead requests to it once a replica is ready.
 
-    Raises `StoreUnavailable` if none is within `ENOUGH`, and what `ApiServer` raises.
+    Raises `StoreUnavailable` if none is within `ENOUGH`, `Conflict` if requests are led to another's Service,
+    and what `ApiServer` raises.
     """
+    leads_here = await _leads_here(server, place)
     cert, key = make_certificate(place, days)
     trusted = "".join([cert, *await _shown(server, place)][:_KEPT])
-    if await is_registered(server):
+    if leads_here:
         # before any replica shows the new certificate
         await _lead(server, place, trusted)
     await _write_secret(server, place, {"tls.crt": cert, "tls.key": key, "ca.crt": trusted})
@@ -105,10 +120,18 @@ async def register(server: ApiServer, place: Place, days: int, tell: Tell) -> No
     tell(f"{GROUP}/{VERSION} is served by {place.namespace}/{place.service}")
 
 
-async def is_registered(server: ApiServer) -> bool:
-    """Tell whether requests are led to a Service, ours or another's."""
-    found = await server.get(_REGISTRATION, dict[str, Any])
-    return bool(found and found["spec"].get("service"))
+async def _leads_here(server: ApiServer, place: Place) -> bool:
+    """Tell whether requests are led to our Service; raise `Conflict` if they are to another's."""
+    found = await server.get(_REGISTRATION, _Registration)
+    service = found.spec.service if found else None
+    if service is None:
+        return False
+    if service != _Service(place.namespace, place.service):
+        told = f"{GROUP}/{VERSION} is served by {service.namespace}/{service.name}, perhaps Calico's own API server"
+        raise Conflict(
+            f"{told}: remove that first (kubectl delete apiservice {VERSION}.{GROUP}), or do without this one"
+        )
+    return True
 
 
 def api_service(place: Place, trusted: str, port: int = PORT) -> dict[str, Any]:

@@ -18,13 +18,14 @@ from aiohttp import web
 from buoy.aggregation.door import Door
 from buoy.aggregation.front_proxy import Certificate, Trust, read_trust
 from buoy.aggregation.serving import Front
+from buoy.aggregation.versions import BEHIND
 from buoy.model.errors import BuoyError, InvalidInput, StoreUnavailable
 from buoy.runtime.telemetry import logger
 from buoy.store.api_client import ApiServer
 from buoy.store.api_config import find
-from buoy.store.api_transport import Transport
+from buoy.store.api_transport import Request, Transport
 
-_PATIENCE = 2.0
+_PATIENCE = 0.5
 _LAST_PORT = 65535
 
 
@@ -61,17 +62,19 @@ async def run(serving: Serving) -> None:
     ready = asyncio.Event()
     health = await _serve_health(serving.health, ready)
     try:
-        trust = await _first_trust(server, stop, log)
+        trust = await first_trust(server, stop, log)
         if trust is None:
             return
         door = Door(trust, serving.certificate)
-        runner = await _serve(Front(behind, door, impersonate=serving.impersonate), door, serving.listen)
+        front = Front(behind, door, impersonate=serving.impersonate)
+        runner = await _serve(front, door, serving.listen)
         ready.set()
         log.info("serving", listen="{}:{}".format(*serving.listen), behind=settings.server)
         while not stop.is_set():
             await _pause(stop, serving.renewal)
             await _renew(door, server, log)
         ready.clear()
+        front.ends = True
         await asyncio.sleep(serving.farewell)
         await runner.cleanup()
     finally:
@@ -81,8 +84,15 @@ async def run(serving: Serving) -> None:
 
 
 async def _serve(front: Front, door: Door, listen: tuple[str, int]) -> web.AppRunner:
-    # a client that leaves ends its watch behind us at once, not with the next event
-    runner = web.AppRunner(front.application(), handler_cancellation=True, shutdown_timeout=1.0, access_log=None)
+    runner = web.AppRunner(
+        front.application(),
+        # a client that leaves ends its watch behind us at once, not with the next event
+        handler_cancellation=True,
+        # kube-apiserver closes an idle connection after 90 s: who closes first must not be us, or a write is lost
+        keepalive_timeout=180.0,
+        shutdown_timeout=1.0,
+        access_log=None,
+    )
     await runner.setup()
     await _listen(runner, "--listen", listen, door)
     return runner
@@ -112,14 +122,17 @@ async def _listen(runner: web.AppRunner, field: str, listen: tuple[str, int], do
         raise InvalidInput(field, text, f"give an address of this host and a free port ({error.strerror})") from error
 
 
-async def _first_trust(server: ApiServer, stop: asyncio.Event, log: structlog.stdlib.BoundLogger) -> Trust | None:
-    """Return whom to trust once the API server says so; None if we are told to end before."""
+async def first_trust(server: ApiServer, stop: asyncio.Event, log: structlog.stdlib.BoundLogger) -> Trust | None:
+    """Return whom to trust, once the API server says so and has our CRDs; None if we are told to end before."""
     while not stop.is_set():
         try:
-            return await read_trust(server)
+            trust = await read_trust(server)
+            if await server.call(Request("GET", f"/apis/{BEHIND}"), f"find {BEHIND}") is not None:
+                return trust
+            log.warning("waiting for CRDs that serve it: apply Buoy's own", version=BEHIND)
         except StoreUnavailable as error:
             log.warning("waiting for the API server", error=str(error))
-            await _pause(stop, _PATIENCE)
+        await _pause(stop, _PATIENCE)
     return None
 
 

@@ -31,6 +31,8 @@ class Front:
         self._behind = behind
         self._door = door
         self._impersonate = impersonate
+        self.ends = False
+        """Whether clients shall use other replicas: each connection is closed with its next answer."""
 
     def application(self) -> web.Application:
         """Return what a site serves."""
@@ -44,11 +46,14 @@ class Front:
             transport = request.transport
             if transport is None or not self._door.admits(transport.get_extra_info("peercert")):
                 raise Unserved(403, "Forbidden", "only the front proxy of kube-apiserver is served")
-            return await self._answer(request)
+            response = await self._answer(request)
+            if self.ends and not response.prepared:
+                response.force_close()
         except RecursionError:
             return failure(Unserved(400, "BadRequest", "the body is nested too deeply"), may_repeat=False)
         except BuoyError as error:
             return failure(error, may_repeat=request.method in _READING)
+        return response
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         path = request.rel_url.raw_path.rstrip("/")
@@ -70,9 +75,12 @@ class Front:
         raise Unserved(404, "NotFound", f"there is no {path}")
 
     async def _groups(self, accept: str) -> web.Response:
-        if not discovery.wants_aggregated(accept):
-            return in_json(discovery.groups())
-        return await self._translated(f"/apis/{BEHIND}", discovery.aggregated, discovery.AGGREGATED)
+        match discovery.form(accept):
+            case discovery.AGGREGATED:
+                return await self._translated(f"/apis/{BEHIND}", discovery.aggregated, discovery.AGGREGATED)
+            case "":
+                raise Unserved(406, "NotAcceptable", f"discovery is served as {discovery.AGGREGATED} and {JSON}")
+        return in_json(discovery.groups())
 
     async def _translated(self, path: str, translate: Callable[[Json], Json], content_type: str = JSON) -> web.Response:
         found = await exchange(self._behind, Request("GET", path))

@@ -37,7 +37,9 @@ class Server(NamedTuple):
 
 
 @contextmanager
-def serving(cluster: Cluster, *options: str, name: str = "one", account: str = NAME) -> Iterator[Server]:
+def serving(
+    cluster: Cluster, *options: str, name: str = "one", account: str = NAME, ready: bool = True
+) -> Iterator[Server]:
     """Run a server with the rights that the packaging gives it, unless by another account."""
     cert, key, log = (cluster.directory / f"{name}.{part}" for part in ("crt", "key", "log"))
     if not cert.exists():
@@ -52,7 +54,8 @@ def serving(cluster: Cluster, *options: str, name: str = "one", account: str = N
     ]  # fmt: skip
     with daemon(command, log) as process:
         server = Server(process, port, health, cert, key, token, log)
-        wait_for("the server", server.is_ready)
+        if ready:
+            wait_for("the server", server.is_ready)
         yield server
 
 

@@ -92,7 +92,9 @@ def test_with_impersonation_the_crds_server_judges_the_client_itself(cluster: Cl
         lead(cluster, server)
         # the account itself has no right on the kinds: what is done is the administrator's doing
         create = "kubectl create -f -"
-        peer = "{apiVersion: projectcalico.org/v3, kind: BGPPeer, metadata: {name: tor}, spec: {peerSelector: has(rack)}}"
+        peer = (
+            "{apiVersion: projectcalico.org/v3, kind: BGPPeer, metadata: {name: tor}, spec: {peerSelector: has(rack)}}"
+        )
         said(cluster.kubectl(create, peer))
         said(
             cluster.kubectl(

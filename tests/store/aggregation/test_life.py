@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Servers come and go: what clients notice, and what is served by the CRDs themselves."""
 
+import http.client
 import json
 import signal
+import ssl
 import subprocess
 import sys
 import threading
@@ -12,7 +14,7 @@ import pytest
 
 from buoy.aggregation.registration import Place, api_service
 from tests.store.aggregation.cluster import CALICO, NAME, NAMESPACE, Cluster, free_port, said, wait_for
-from tests.store.aggregation.server import lead, leave, renew, serving
+from tests.store.aggregation.server import Server, lead, leave, renew, serving
 
 CREATE = "kubectl create -f -"
 PEER = json.dumps(
@@ -26,6 +28,19 @@ PATCH = """kubectl patch bgppeer.projectcalico.org tor -p '{"spec":{"asNumber":6
 
 def delete(cluster: Cluster) -> None:
     said(cluster.kubectl("kubectl delete bgppeers.v3crd.projectcalico.org --all"))
+
+
+def through(cluster: Cluster, server: Server) -> list[object]:
+    """Ask the server itself as the front proxy; return status and what becomes of the connection."""
+    trust = ssl.create_default_context(cafile=str(server.cert))
+    trust.check_hostname = False
+    shown = cluster.directory / "front-proxy-client.crt"
+    trust.load_cert_chain(shown, shown.with_suffix(".key"))
+    connection = http.client.HTTPSConnection("127.0.0.1", server.port, timeout=10, context=trust)
+    connection.request("GET", f"{CALICO}/v3/bgppeers", headers={"X-Remote-User": "ann"})
+    response = connection.getresponse()
+    connection.close()
+    return [response.status, response.headers.get("Connection")]
 
 
 def test_without_the_server_the_crds_serve_v3_and_a_patch_needs_its_type_named(cluster: Cluster) -> None:
@@ -102,12 +117,25 @@ def test_a_certificate_is_exchanged_without_a_request_that_fails(cluster: Cluste
 def test_a_server_told_to_end_says_so_where_readiness_is_asked_and_serves_on_for_a_while(cluster: Cluster) -> None:
     with serving(cluster, "--farewell=2", name="ending") as server:
         lead(cluster, server)
+        assert [200, None] == through(cluster, server)
         server.process.send_signal(signal.SIGTERM)
         wait_for("readiness to end", lambda: not server.is_ready())
         assert 200 == cluster.ask("GET", f"{CALICO}/v3/bgppeers")[0]
+        assert [200, "close"] == through(cluster, server)
         assert 0 == server.process.wait(10)
         assert "Traceback" not in server.log.read_text()
         leave(cluster)
+
+
+def test_a_server_waits_for_an_api_server_that_is_away_until_it_is_told_to_end(cluster: Cluster) -> None:
+    away = cluster.directory / "away.kubeconfig"
+    away.write_text(cluster.config("admin").read_text().replace(f":{cluster.port}", f":{free_port()}"))
+    with serving(cluster, f"--kubeconfig={away}", name="waiting", ready=False) as server:
+        wait_for("the server to wait", lambda: "waiting for the API server" in server.log.read_text())
+        assert not server.is_ready()
+        server.process.send_signal(signal.SIGTERM)
+        assert 0 == server.process.wait(10)
+        assert "Traceback" not in server.log.read_text()
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
-from buoy.aggregation.registration import MANAGER
+from buoy.aggregation.registration import MANAGER, Place, api_service
 from buoy.aggregation.versions import Json
 from tests.store.aggregation.cluster import CALICO, MANIFESTS, NAME, NAMESPACE, Cluster, packaged, said, wait_for
 from tests.store.aggregation.server import REGISTRATION, is_own, leave
@@ -103,6 +103,16 @@ def test_another_certificate_is_trusted_beside_the_one_before(installed: Cluster
         shown.insert(0, secret(installed)["tls.crt"])
     trusted = base64.b64decode(spec(installed)["caBundle"]).decode()
     assert "".join(shown[:3]) == trusted == secret(installed)["ca.crt"]
+
+
+def test_requests_that_are_led_to_anothers_server_are_left_to_it(installed: Cluster) -> None:
+    endpoint(installed, ready=True)
+    calicos = api_service(Place("calico-system", "calico-api"), "")
+    installed.api.apply(calicos)
+    with certificate(installed) as command:
+        told, _ = command.communicate(timeout=60)
+    assert (4, True) == (command.returncode, "served by calico-system/calico-api" in told)
+    assert ({}, "calico-api") == (secret(installed), spec(installed)["service"]["name"])
 
 
 def test_killed_at_any_moment_it_is_run_again(installed: Cluster) -> None:

@@ -13,7 +13,7 @@ from aiohttp.test_utils import make_mocked_request
 from multidict import CIMultiDict
 
 from buoy.aggregation.answers import Unserved, failure
-from buoy.aggregation.asking import LARGEST, asked, is_watch
+from buoy.aggregation.asking import LARGEST, LARGEST_YAML, asked, is_watch
 from buoy.aggregation.forwarding import ATTEMPTS, patch
 from buoy.aggregation.versions import Json
 from buoy.model.errors import InvalidInput, StoreUnavailable
@@ -137,6 +137,8 @@ async def test_yaml_is_passed_on_as_yaml(content_type: str, body: bytes, behind:
         (JSON, b"[" * 100_000, 400),
         (JSON, b" " * (LARGEST + 1), 413),
         ("application/apply-patch+yaml", b"spec: [", 400),
+        ("application/apply-patch+yaml", b"[" * 10_000, 400),
+        ("application/apply-patch+yaml", b"#" * (LARGEST_YAML + 1), 413),
         ("application/apply-patch+yaml", b"\xff\xfe\xfd", 400),
         ("application/cbor", b"\xa0", 415),
         ("application/vnd.kubernetes.protobuf", b"k8s\x00", 415),

@@ -8,6 +8,7 @@ import pytest
 from buoy.aggregation import discovery
 from buoy.aggregation.versions import Json
 
+OLD = "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList"
 VERBS = ["get", "list", "patch"]
 BEHIND: Json = {
     "kind": "APIResourceList",
@@ -35,18 +36,21 @@ BEHIND: Json = {
 
 
 @pytest.mark.parametrize(
-    ("accept", "aggregated"),
+    ("accept", "form"),
     [
-        (discovery.AGGREGATED, True),
-        ("application/json; g=apidiscovery.k8s.io; v=v2; as=APIGroupDiscoveryList, application/json", True),
-        ("application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList", False),
-        ("application/json,application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList", False),
-        ("application/json", False),
-        ("", False),
+        (discovery.AGGREGATED, discovery.AGGREGATED),
+        (f"{OLD},{discovery.AGGREGATED}", discovery.AGGREGATED),
+        ("application/json; g=apidiscovery.k8s.io; v=v2; as=APIGroupDiscoveryList, */*", discovery.AGGREGATED),
+        (OLD, ""),
+        (f"{OLD},application/json", "application/json"),
+        (f"application/json;q=0.9,{discovery.AGGREGATED}", "application/json"),
+        ("application/vnd.kubernetes.protobuf", ""),
+        ("*/*", "application/json"),
+        ("", "application/json"),
     ],
 )
-def test_the_aggregated_form_is_for_who_prefers_it(accept: str, aggregated: bool) -> None:
-    assert aggregated == discovery.wants_aggregated(accept)
+def test_discovery_has_the_form_that_the_client_likes_best(accept: str, form: str) -> None:
+    assert form == discovery.form(accept)
 
 
 def test_the_legacy_form_is_the_crds_in_our_version() -> None:
