@@ -18,7 +18,6 @@ from buoy.controller.subject import (
     Answer,
     Claim,
     Condition,
-    Entry,
     Granted,
     Refused,
     Subject,
@@ -43,7 +42,7 @@ def decide(subject: Subject, claims: Sequence[Claim], answer: Answer | None, now
     wanted = {document.address: document for document in (*answer.claims, *answer.externals)}
     surplus = (claim for claim in claims if claim.document.address not in wanted)
     return (
-        *_guarded(subject, needed=bool(wanted)),
+        *_guarded(subject, needed=bool(wanted or subject.extras)),
         *_takes(wanted.values(), claims),
         *_published(subject, answer, now),
         *releases(subject.owner.identity, surplus, now),
@@ -84,7 +83,7 @@ def _leave(subject: Subject, claims: Sequence[Claim], now: dt.datetime) -> tuple
 
 
 def _guarded(subject: Subject, *, needed: bool) -> tuple[Step, ...]:
-    if not needed or FINALIZER in subject.finalizers:
+    if not needed or not subject.is_service or FINALIZER in subject.finalizers:
         return ()
     return (Finalize((*subject.finalizers, FINALIZER)),)
 
@@ -100,27 +99,36 @@ def _takes(wanted: Iterable[ServiceIP], claims: Sequence[Claim]) -> tuple[Take, 
 
 
 def _published(subject: Subject, answer: Granted, now: dt.datetime) -> tuple[Step, ...]:
-    ingress = _ingress(subject.ingress, [document.address for document in answer.claims]) if subject.writable else None
+    addresses = (*(document.address for document in answer.claims), *subject.extras)
+    ingress = _ingress(subject, tuple(dict.fromkeys(addresses))) if subject.writable else None
+    if not subject.is_service:
+        return () if ingress is None else (Publish(ingress, None), *_told(subject, answer))
     before, told = subject.condition, answer.said
     news = not told.says(before)
     if ingress is None and not news:
         return ()
     since = before.since if before and before.status == told.status else now.strftime("%Y-%m-%dT%H:%M:%SZ")
     said = told if news or before is None else before
-    steps: list[Step] = [Publish(ingress, said._replace(since=since))]
-    if news:
-        steps.append(Tell(answer.warning, told.reason, told.message))
-    return tuple(steps)
+    return (Publish(ingress, said._replace(since=since)), *(_told(subject, answer) if news else ()))
 
 
-def _ingress(entries: Sequence[Entry], addresses: Sequence[Address]) -> tuple[dict[str, Any], ...] | None:
+def _told(subject: Subject, answer: Granted) -> tuple[Tell, ...]:
+    # of what an Ingress is refused its Event stands, as it has no condition to tell whether it was told
+    if answer.warning and not subject.is_service:
+        return ()
+    return (Tell(answer.warning, answer.said.reason, answer.said.message),)
+
+
+def _ingress(subject: Subject, addresses: Sequence[Address]) -> tuple[dict[str, Any], ...] | None:
     """Return the entries a status should have, None if it has them."""
+    entries = subject.ingress
+    mode = {"ipMode": "VIP"} if subject.is_service else {}
     ours = [entry for entry in entries if entry.ours or entry.address in addresses]
     said = [(entry.address, entry.said.get("ipMode", "VIP")) for entry in ours]
     if said == [(address, "VIP") for address in addresses]:
         return None
     others = [entry.said for entry in entries if entry not in ours]
-    return (*({"ip": str(address), "ipMode": "VIP"} for address in addresses), *others)
+    return (*({"ip": str(address), **mode} for address in addresses), *others)
 
 
 def _listed(addresses: Iterable[Address]) -> str:

@@ -72,12 +72,14 @@ class Events:
             self._waiting[owner, tell] = None
             self._woken.set()
 
-    def stand(self, owner: Owner, tell: Tell) -> None:
-        """Say something of an object again and again, until `fall` or until something else stands."""
+    def stand(self, owner: Owner, tell: Tell) -> bool:
+        """Say something of an object again and again, until `fall` or something else stands; tell whether it is new."""
         before = self._standing.get(owner.identity)
         if before is None or before[:2] != (owner, tell):
             # the first one is told by the step that wrote the condition; after a restart that was long ago, perhaps
             self._standing[owner.identity] = Standing(owner, tell, self._clock() + REPEAT / 10)
+            return True
+        return False
 
     def fall(self, identity: Identity) -> None:
         """Say no more of an object."""

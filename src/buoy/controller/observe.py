@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from buoy.controller.claims import CLAIM_OBJECT, CLAIMS, claim_of
+from buoy.controller.fronts import CLASSES, INGRESSES, Ingress, IngressClass
 from buoy.controller.objects import Service
 from buoy.controller.subject import Claim
 from buoy.controller.world import World
@@ -59,6 +60,8 @@ def informers(api: ApiServer, reporter: Reporter) -> list[Informer[Any]]:
     """Return what is followed; MetalLB's pools and networks of cluster IPs are, where the server knows such kinds."""
     structs: dict[Resource, Any] = {
         SERVICES: Service,
+        INGRESSES: Ingress,
+        CLASSES: IngressClass,
         NAMESPACES: Namespace,
         NODES: Node,
         POOLS: STRUCTS[POOLS],
@@ -81,7 +84,7 @@ class Observer:
 
     def take(self, told: Mapping[Resource, News[Any]]) -> None:
         """Hear of everything that came at once; pools and claims first, so that Services are judged by them."""
-        for resource in (NODES, SERVICE_CIDRS, POOLS, ADDRESS_POOLS, NAMESPACES, CLAIMS, SERVICES):
+        for resource in (NODES, SERVICE_CIDRS, POOLS, ADDRESS_POOLS, NAMESPACES, CLAIMS, CLASSES, INGRESSES, SERVICES):
             news = told.get(resource)
             if news is not None:
                 self._take(resource, news)
@@ -93,6 +96,10 @@ class Observer:
             self._tell(resource, name, why)
         if resource == SERVICES:
             self._world.hear_services(news)
+        elif resource == INGRESSES:
+            self._world.hear_ingresses(news)
+        elif resource == CLASSES:
+            self._world.hear_classes(news)
         elif resource == NAMESPACES:
             self._world.hear_namespaces(news)
         elif resource == CLAIMS:

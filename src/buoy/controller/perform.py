@@ -10,30 +10,30 @@ object still is what was decided on, so it is read once more.
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-from buoy.controller.objects import Service
+from buoy.controller.reading import Holder
 from buoy.controller.step import Finalize, Publish, Release, Step, Take
 from buoy.controller.subject import Claim
 from buoy.controller.writes import Writes
 from buoy.model.service_ip import Owner
 
-Did: TypeAlias = Callable[[Step, Service | Claim | None, Owner], None]
+Did: TypeAlias = Callable[[Step, Holder | Claim | None, Owner], None]
 """Hears each step that was done, what the object it wrote is after it, and whose it is."""
 
 
-async def perform(owner: Owner, service: Service | None, steps: Sequence[Step], writes: Writes, did: Did) -> None:
-    """Do what was decided of a Service, None if it is gone; raise `Conflict`, `InvalidInput`, `StoreUnavailable`."""
+async def perform(owner: Owner, holder: Holder | None, steps: Sequence[Step], writes: Writes, did: Did) -> None:
+    """Do what was decided of an object, None if it is gone; raise `Conflict`, `InvalidInput`, `StoreUnavailable`."""
     proved = False
     for step in steps:
-        outcome: Service | Claim | None = None
+        outcome: Holder | Claim | None = None
         match step:
             case Take(document, version):
                 outcome = await writes.claim(Claim(document, version))
             case Release(document, version):
                 if not proved:
-                    await writes.prove(owner, service)
+                    await writes.prove(owner, holder)
                     proved = True
                 outcome = await writes.claim(Claim(document, version))
-            case Finalize() | Publish() if service is not None:
-                outcome = service = await writes.service(service, step)
+            case Finalize() | Publish() if holder is not None:
+                outcome = holder = await writes.holder(holder, step)
                 proved = True
         did(step, outcome, owner)

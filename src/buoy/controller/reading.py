@@ -7,9 +7,11 @@ known only where Services without a class are ours.
 """
 
 from collections.abc import Callable, Mapping
+from typing import TypeAlias
 
 import msgspec
 
+from buoy.controller.fronts import Ingress
 from buoy.controller.objects import Service, condition_of
 from buoy.controller.subject import Entry, Subject
 from buoy.kubernetes.addresses import LOAD_BALANCER_CLASS
@@ -21,6 +23,9 @@ CLASS = LOAD_BALANCER_CLASS
 """The `loadBalancerClass` that is ours unless another is named."""
 
 _HEADLESS = "None"
+
+Holder: TypeAlias = Service | Ingress
+"""What may have addresses."""
 
 
 class Ours(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,14 +58,20 @@ class Ours(msgspec.Struct, frozen=True, kw_only=True):
         return self.unset if named is None else named == self.load_balancer_class
 
 
-def owner_of(service: Service, cluster: str) -> Owner:
-    """Return a Service as an owner of addresses."""
-    said = service.metadata
-    return Owner(kind="Service", namespace=said.namespace, name=said.name, uid=said.uid, cluster=cluster)
+def owner_of(holder: Holder, cluster: str) -> Owner:
+    """Return an object as an owner of addresses."""
+    said = holder.metadata
+    return Owner(kind=type(holder).__name__, namespace=said.namespace, name=said.name, uid=said.uid, cluster=cluster)
 
 
-def subject_of(service: Service, ours: Ours, owned: Callable[[Address], bool]) -> Subject:
-    """Return the subject; `owned` tells whether an address is of a pool of ours, or claimed for this Service."""
+def subject_of(
+    service: Service, ours: Ours, owned: Callable[[Address], bool], extras: tuple[Address, ...] = ()
+) -> Subject:
+    """Return a Service as the subject of a decision.
+
+    `owned` tells whether an address is of a pool of ours or claimed for it, `extras` are those of Ingresses it serves.
+    """
+    balances = ours.balances(service) and service.metadata.deletion_timestamp is None
     return Subject(
         owner=owner_of(service, ours.cluster),
         version=service.metadata.resource_version,
@@ -68,9 +79,24 @@ def subject_of(service: Service, ours: Ours, owned: Callable[[Address], bool]) -
         foreign=ours.is_foreign(service),
         writable=service.spec.type == "LoadBalancer",
         finalizers=service.metadata.finalizers or (),
-        ingress=tuple(Entry(said, _is_ours(said, owned)) for said in service.status.load_balancer.ingress or ()),
+        ingress=_entries(service, owned),
         condition=condition_of(service.status),
+        extras=extras if balances else (),
     )
+
+
+def subject_of_ingress(ingress: Ingress, ours: Ours, owned: Callable[[Address], bool], *, served: bool) -> Subject:
+    """Return an Ingress as the subject of a decision; `served`: its class says by which Service."""
+    return Subject(
+        owner=owner_of(ingress, ours.cluster),
+        version=ingress.metadata.resource_version,
+        wants=served and ingress.metadata.deletion_timestamp is None,
+        ingress=_entries(ingress, owned),
+    )
+
+
+def _entries(holder: Holder, owned: Callable[[Address], bool]) -> tuple[Entry, ...]:
+    return tuple(Entry(said, _is_ours(said, owned)) for said in holder.status.load_balancer.ingress or ())
 
 
 def shown(service: Service) -> tuple[Address, ...]:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 
+from buoy.model.address import Address
 from buoy.model.service_ip import Owner, ServiceIP
 
 FINALIZER = "service.kubernetes.io/load-balancer-cleanup"
@@ -70,6 +71,13 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     finalizers: tuple[str, ...] = ()
     ingress: tuple[Entry, ...] = ()
     condition: Condition | None = None
+    extras: tuple[Address, ...] = ()
+    """Addresses of others that it shows besides its own: those of the Ingresses it serves."""
+
+    @property
+    def is_service(self) -> bool:
+        """Whether it has a finalizer, conditions, and entries with a mode; an Ingress has none of these."""
+        return self.owner.kind == "Service"
 
 
 class Claim(NamedTuple):

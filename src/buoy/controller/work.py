@@ -13,30 +13,31 @@ from collections.abc import Callable, Coroutine
 from typing import Any, NamedTuple
 
 from buoy.controller.answer import answer, causes
-from buoy.controller.asking import request_of
+from buoy.controller.asking import request_of, request_of_ingress
 from buoy.controller.decide import decide, releases
 from buoy.controller.events import Events
 from buoy.controller.metrics import Metrics
 from buoy.controller.objects import Service
 from buoy.controller.perform import perform
-from buoy.controller.reading import owned
+from buoy.controller.reading import Holder
 from buoy.controller.retry import Retry
 from buoy.controller.step import Step, Take, Tell
-from buoy.controller.subject import Answer, Claim, Granted, Subject
+from buoy.controller.subject import Answer, Claim, Granted, Refused, Subject
 from buoy.controller.world import MEMORY, World, remembered
 from buoy.controller.writes import Writes
 from buoy.ipam.allocate import allocate
-from buoy.ipam.request import Allocation
+from buoy.ipam.request import Allocation, Request
 from buoy.model.address import Address
 from buoy.model.errors import BuoyError, StoreUnavailable
 from buoy.model.service_ip import Identity, Owner
-from buoy.store.api_names import ObjectName
 
 UNDER_WAY = 12
 """Objects written at once: fewer than the calls a client makes at once, so that none waits for its place."""
 AT_ONCE = 500
 """Objects looked at before others of the process have their turn."""
 
+NOT_SERVED = "ClassNotServed"
+"""The reason of an Ingress whose class leads to no Service that can have its address."""
 _LONGEST = 30.0
 
 
@@ -59,10 +60,14 @@ class Work:
         self._wake = wake
         self._under_way: dict[Identity, asyncio.Task[None]] = {}
         self._looking: Identity | None = None
+        self._failures: list[tuple[Identity, Exception]] = []
 
     def run_pass(self) -> float | None:
         """Look at what changed; return in how many seconds something will be due."""
         now = self._tools.clock()
+        if self._failures:
+            self._looking, error = self._failures.pop()
+            raise error
         world = self.world
         world.expire(now)
         world.touch(self.retry.due(now))
@@ -111,33 +116,37 @@ class Work:
         if identity.kind == MEMORY:
             self._look_at_memory(identity, now)
             return
-        subject = self.world.subject(identity)
+        holder = self.world.found(identity)
         claims = self.world.books.of(identity)
-        owner = Owner(kind=identity.kind, namespace=identity.namespace, name=identity.name, cluster=identity.cluster)
-        if subject is None:
-            self.world.waiting.stop(identity)
-            self._tools.events.fall(identity)
-            self._begin(identity, owner, None, releases(identity, claims, now))
+        if holder is None:
+            self._rest(identity)
+            owner = Owner(
+                kind=identity.kind, namespace=identity.namespace, name=identity.name, cluster=identity.cluster
+            )
+            self._begin(owner, None, releases(identity, claims, now))
             return
-        service = self.world.services[ObjectName(identity.namespace, identity.name)]
-        found = self._ask(identity, subject, service, now)
+        subject = self.world.subject(identity, holder)
+        found = self._ask(subject, holder, now)
         if isinstance(found, Granted):
             # an address that somebody else had, or has too: its claim is written over as it stands
             given = (document.address for document in (*found.claims, *found.externals))
             known = {claim.document.address: claim for claim in claims}
             others = (self.world.books.claims.get(at) for at in given if at not in known)
             claims = (*claims, *(claim for claim in others if claim is not None))
-        self._begin(identity, subject.owner, service, decide(subject, claims, found, now))
+        self._begin(subject.owner, holder, decide(subject, claims, found, now))
 
-    def _ask(self, identity: Identity, subject: Subject, service: Service, now: dt.datetime) -> Answer | None:
-        """Return what a Service is to have, None if nothing; note what it lacks."""
+    def _ask(self, subject: Subject, holder: Holder, now: dt.datetime) -> Answer | None:
+        """Return what an object is to have, None if nothing; note what it lacks."""
+        identity, books = subject.owner.identity, self.world.books
         if not subject.wants:
-            self.world.waiting.stop(identity)
-            self._tools.events.fall(identity)
+            self._rest(identity)
             return None
-        namespace = self.world.namespaces.get(identity.namespace)
-        books = self.world.books
-        request = request_of(service, namespace, self.world.ours, owned(subject))
+        request = self._request(subject, holder)
+        if isinstance(request, Refused):
+            # who serves it is looked at with it, whenever that changes
+            self.world.waiting.stop(identity)
+            self._stand(subject, request)
+            return request
         allocation = allocate(request, books.ledger, now)
         self.world.waiting.wait(identity, causes(allocation))
         if isinstance(allocation, Allocation) and not (
@@ -146,22 +155,61 @@ class Work:
             # what it names itself is of no pool of ours
             return None
         found = answer(request, allocation, books.ledger, books.claims)
-        if isinstance(found, Granted) and not found.warning:
-            self._tools.events.fall(identity)
-        else:
-            said = found.said if isinstance(found, Granted) else found
-            self._tools.events.stand(subject.owner, Tell(True, said.reason, said.message))
+        self._stand(subject, found)
         return found
 
-    def _begin(self, identity: Identity, owner: Owner, service: Service | None, steps: tuple[Step, ...]) -> None:
+    def _request(self, subject: Subject, holder: Holder) -> Request | Refused:
+        world = self.world
+        namespace = world.namespaces.get(holder.metadata.namespace)
+        if isinstance(holder, Service):
+            return request_of(holder, namespace, world.ours, world.shows(subject))
+        name = world.fronts.service(holder)
+        service = world.services.get(name) if name else None
+        if service is None:
+            return Refused(NOT_SERVED, f"its class is served by Service {name}, which does not exist; make it")
+        if not world.ours.balances(service):
+            said = f"its class is served by Service {name}, which has no addresses of ours"
+            return Refused(NOT_SERVED, f"{said}; make it of type LoadBalancer, without a loadBalancerClass or of ours")
+        return request_of_ingress(holder, service, namespace, world.ours)
+
+    def _rest(self, identity: Identity) -> None:
+        """Note that an object wants nothing."""
+        self.world.waiting.stop(identity)
+        self._tools.events.fall(identity)
+
+    def _stand(self, subject: Subject, found: Answer) -> None:
+        """Have a *no* said for as long as it stands."""
+        if isinstance(found, Granted) and not found.warning:
+            self._tools.events.fall(subject.owner.identity)
+            return
+        said = found.said if isinstance(found, Granted) else found
+        tell = Tell(True, said.reason, said.message)
+        if self._tools.events.stand(subject.owner, tell) and not subject.is_service:
+            # an Ingress has no condition that tells whether it was told
+            self.did(tell, None, subject.owner)
+
+    def _begin(self, owner: Owner, holder: Holder | None, steps: tuple[Step, ...]) -> None:
+        identity = owner.identity
         if not steps:
             self.retry.done(identity)
             return
         takes = [step for step in steps if isinstance(step, Take)]
         for take in takes:
             self.world.books.assume(take.document)
-        work = self._write(identity, perform(owner, service, steps, self._tools.writes, self.did), takes)
-        self._under_way[identity] = asyncio.create_task(work, name=str(identity))
+        work = self._write(identity, perform(owner, holder, steps, self._tools.writes, self.did), takes)
+        self._spawn(identity, work)
+
+    def _spawn(self, identity: Identity, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work, name=str(identity))
+        self._under_way[identity] = task
+        task.add_done_callback(lambda ended: self._ended(identity, ended))
+
+    def _ended(self, identity: Identity, task: asyncio.Task[None]) -> None:
+        self._under_way.pop(identity, None)
+        if not task.cancelled() and isinstance(error := task.exception(), Exception):
+            # what nobody expected is the loop's to tell
+            self._failures.append((identity, error))
+        self._wake()
 
     async def _write(self, identity: Identity, work: Coroutine[Any, Any, None], takes: list[Take]) -> None:
         try:
@@ -178,8 +226,6 @@ class Work:
         finally:
             for take in takes:
                 self.world.give_up(take.document.address)
-            del self._under_way[identity]
-            self._wake()
 
     def _look_at_memory(self, identity: Identity, now: dt.datetime) -> None:
         """Delete a claim that nobody had for so long that its last owner is not expected back."""
@@ -187,19 +233,19 @@ class Work:
         if claim is None or claim.document.released is None:
             return
         if remembered(claim.document, self.world.books.ledger) <= now:
-            self._under_way[identity] = asyncio.create_task(self._write(identity, self._forget(claim), []))
+            self._spawn(identity, self._write(identity, self._forget(claim), []))
 
     async def _forget(self, claim: Claim) -> None:
         await self._tools.writes.forget(claim)
         self.world.forgot(claim.document.address)
 
-    def did(self, step: Step, outcome: Service | Claim | None, owner: Owner) -> None:
+    def did(self, step: Step, outcome: Holder | Claim | None, owner: Owner) -> None:
         """Hear of a step that was done, and of what the object is after it."""
         self._tools.metrics.wrote(step)
         if isinstance(outcome, Claim):
             self.world.claim(outcome)
         elif outcome is not None:
-            self.world.service(outcome)
+            self.world.holder(outcome)
         if isinstance(step, Tell):
             self._tools.metrics.told(owner.identity, step)
             self._tools.events.tell(owner, step)

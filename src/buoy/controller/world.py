@@ -13,9 +13,10 @@ from collections.abc import Iterable
 from buoy.controller.books import Books
 from buoy.controller.claims import address_of, name_of
 from buoy.controller.endings import Endings
+from buoy.controller.fronts import Fronts, Ingress, IngressClass
 from buoy.controller.objects import Service
 from buoy.controller.pools import Pools
-from buoy.controller.reading import Ours, reached, subject_of
+from buoy.controller.reading import Holder, Ours, owned, reached, subject_of, subject_of_ingress
 from buoy.controller.subject import Claim, Subject
 from buoy.controller.versions import Versions
 from buoy.controller.waiting import Waiting
@@ -27,6 +28,7 @@ from buoy.model.service_ip import Identity, ServiceIP
 from buoy.store.api_names import ObjectName
 from buoy.store.api_objects import News
 
+SERVICE, INGRESS = "Service", "Ingress"
 MEMORY = "released claim"
 """The kind of what is to be looked at when a released claim may be forgotten; its name is the address."""
 
@@ -44,23 +46,26 @@ class World:
         self.memories: Endings[Address] = Endings()
         """When released claims may be forgotten."""
         self.services: dict[ObjectName, Service] = {}
+        self.fronts = Fronts()
         self.namespaces: dict[str, Namespace] = {}
         self.changed: dict[Identity, None] = {}
         self._of_namespace: defaultdict[str, set[ObjectName]] = defaultdict(set)
         self._service_versions: Versions[Service] = Versions(lambda service: service.metadata.resource_version)
+        self._ingress_versions: Versions[Ingress] = Versions(lambda ingress: ingress.metadata.resource_version)
         self._claim_versions: Versions[Claim] = Versions(lambda claim: claim.version)
 
-    def identity(self, name: ObjectName) -> Identity:
-        """Return a Service as an owner of addresses, in whichever of its lives."""
-        return Identity(self.ours.cluster, "Service", name.namespace, name.name)
+    def identity(self, name: ObjectName, kind: str = SERVICE) -> Identity:
+        """Return a Service, or an Ingress, as an owner of addresses, in whichever of its lives."""
+        return Identity(self.ours.cluster, kind, name.namespace, name.name)
 
     def touch(self, identities: Iterable[Identity]) -> None:
         """Have objects looked at."""
         self.changed.update(dict.fromkeys(identities))
 
     def everything(self) -> None:
-        """Have every Service and every owner of a claim looked at."""
+        """Have every Service, every Ingress and every owner of a claim looked at."""
         self.touch(map(self.identity, self.services))
+        self.touch(self.identity(name, INGRESS) for name in self.fronts.ingresses)
         for claim in self.books.claims.values():
             self.touch(self._owners(claim.document))
 
@@ -70,6 +75,24 @@ class World:
             if service != self.services.get(name):
                 self._put_service(name, service)
                 self.touch([self.identity(name)])
+                self.touch(self.identity(each, INGRESS) for each in self.fronts.of_service(name))
+
+    def hear_ingresses(self, news: News[Ingress]) -> None:
+        """Hear of Ingresses: each has an address of its own, which the Service that serves its class shows."""
+        for name, ingress in self._ingress_versions.news(news).items():
+            before = self.fronts.ingresses.get(name)
+            if ingress != before:
+                self.fronts.put(name, ingress)
+                self.touch([self.identity(name, INGRESS)])
+                services = (self.fronts.service(each) for each in (before, ingress) if each is not None)
+                self.touch(self.identity(each) for each in services if each is not None)
+
+    def hear_classes(self, news: News[IngressClass]) -> None:
+        """Hear of classes of Ingresses."""
+        for name, found in news.changed.items():
+            if self.fronts.put_class(name.name, found):
+                self.touch(self.identity(each, INGRESS) for each in self.fronts.of_class(name.name))
+                self.touch(map(self.identity, self.services))
 
     def hear_claims(self, news: News[Claim]) -> None:
         """Hear of claims, by their objects' names; one that cannot be read takes its address all the same."""
@@ -90,6 +113,8 @@ class World:
                 self.namespaces[name.name] = namespace
             if _says(before) != _says(namespace):
                 self.touch(map(self.identity, self._of_namespace.get(name.name, ())))
+                ingresses = (each for each in self.fronts.ingresses if each.namespace == name.name)
+                self.touch(self.identity(each, INGRESS) for each in ingresses)
 
     def hear_pool(self, name: str, pool: Pool | None) -> None:
         """Hear of a pool: who waits looks again, and who has an address of it may have to be told."""
@@ -107,11 +132,15 @@ class World:
                 self.touch(self._owners(claim.document))
                 self._note_ending(claim.document)
 
-    def service(self, service: Service) -> None:
-        """Hear of a Service that we have just written."""
-        name = ObjectName(service.metadata.namespace, service.metadata.name)
-        self._service_versions.wrote(name, service.metadata.resource_version)
-        self._put_service(name, service)
+    def holder(self, holder: Holder) -> None:
+        """Hear of an object that we have just written."""
+        name = ObjectName(holder.metadata.namespace, holder.metadata.name)
+        if isinstance(holder, Service):
+            self._service_versions.wrote(name, holder.metadata.resource_version)
+            self._put_service(name, holder)
+        else:
+            self._ingress_versions.wrote(name, holder.metadata.resource_version)
+            self.fronts.put(name, holder)
 
     def claim(self, claim: Claim) -> None:
         """Hear of a claim that we have just written."""
@@ -119,6 +148,7 @@ class World:
         self._claim_versions.wrote(name_of(at), claim.version)
         self.books.settle(at)
         self._put_claim(at, claim)
+        self.touch(one for one in self._owners(claim.document) if one.kind == SERVICE and one not in _named(claim))
 
     def forgot(self, at: Address) -> None:
         """Hear that we have just deleted a claim."""
@@ -129,13 +159,41 @@ class World:
         if self.books.settle(at):
             self._freed(at)
 
-    def subject(self, identity: Identity) -> Subject | None:
-        """Return what is to be decided on, None if it is gone."""
-        service = self.services.get(ObjectName(identity.namespace, identity.name))
-        if service is None:
-            return None
+    def found(self, identity: Identity) -> Holder | None:
+        """Return an object as it was last heard of, None if it is gone."""
+        name = ObjectName(identity.namespace, identity.name)
+        return self.services.get(name) if identity.kind == SERVICE else self.fronts.ingresses.get(name)
+
+    def subject(self, identity: Identity, holder: Holder) -> Subject:
+        """Return what is to be decided on."""
         claimed = {claim.document.address for claim in self.books.of(identity)}
-        return subject_of(service, self.ours, lambda at: at in claimed or bool(self.books.ledger.pools_with(at)))
+        if not isinstance(holder, Service):
+            served = self.fronts.service(holder) is not None
+            return subject_of_ingress(holder, self.ours, lambda at: at in claimed, served=served)
+        pools_with = self.books.ledger.pools_with
+        name = ObjectName(identity.namespace, identity.name)
+        return subject_of(
+            holder, self.ours, lambda at: at in claimed or bool(pools_with(at)), tuple(self._extras(name))
+        )
+
+    def shows(self, subject: Subject) -> tuple[Address, ...]:
+        """Return the addresses a status shows that are its object's own, or could be."""
+        return tuple(at for at in owned(subject) if not self._is_anothers(at, subject.owner.identity))
+
+    def _is_anothers(self, at: Address, identity: Identity) -> bool:
+        claim = self.books.claims.get(at)
+        return claim is not None and claim.document.released is None and identity not in _named(claim)
+
+    def _extras(self, service: ObjectName) -> list[Address]:
+        """Return the addresses of the Ingresses whose traffic is to go to a Service."""
+        names = sorted(self.fronts.of_service(service))
+        claims = (claim for name in names for claim in self.books.of(self.identity(name, INGRESS)))
+        return [
+            claim.document.address
+            for claim in claims
+            if claim.document.released is None
+            and any(ObjectName(one.namespace, one.name) in self.fronts.ingresses for one in _named(claim))
+        ]
 
     def stir(self, pools: Iterable[str]) -> None:
         """Note that pools may be used otherwise than before."""
@@ -191,8 +249,17 @@ class World:
             self.memories.add(remembered(document, self.books.ledger), document.address)
 
     def _owners(self, document: ServiceIP) -> list[Identity]:
-        kinds = (owner.identity for owner in document.owners)
-        return [one for one in kinds if one.kind == "Service" and one.cluster == self.ours.cluster]
+        """Return who is to be looked at when a claim changes: who has it, and the Service that shows it for them."""
+        found = [owner.identity for owner in document.owners if owner.cluster == self.ours.cluster]
+        for one in [each for each in found if each.kind == INGRESS]:
+            ingress = self.fronts.ingresses.get(ObjectName(one.namespace, one.name))
+            service = self.fronts.service(ingress) if ingress else None
+            found += [self.identity(service)] if service else []
+        return [one for one in found if one.kind in {SERVICE, INGRESS}]
+
+
+def _named(claim: Claim) -> set[Identity]:
+    return {owner.identity for owner in claim.document.owners}
 
 
 def remembered(document: ServiceIP, ledger: Ledger) -> dt.datetime:

@@ -8,10 +8,15 @@ goes with the version it was read in.
 
 from typing import Any, Literal, Protocol, TypeVar
 
+import msgspec
+
 from buoy.controller.claims import CLAIM_OBJECT, CLAIMS, claim_of, object_of
+from buoy.controller.fronts import INGRESSES, Ingress
 from buoy.controller.objects import Service, conditions_with
+from buoy.controller.reading import Holder
 from buoy.controller.step import Finalize, Publish
 from buoy.controller.subject import Claim
+from buoy.kubernetes.objects import Metadata
 from buoy.kubernetes.resources import SERVICES
 from buoy.model.errors import Conflict
 from buoy.model.service_ip import Owner
@@ -38,30 +43,39 @@ class Api(Protocol):
         """Delete an object; raise `Conflict` if it is of another version."""
 
 
+class _Head(msgspec.Struct, frozen=True):
+    metadata: Metadata
+
+
 class Writes:
     """Writes on one API server; each raises `Conflict`, `InvalidInput` or `StoreUnavailable`."""
 
     def __init__(self, api: Api) -> None:
         self._api = api
 
-    async def service(self, service: Service, step: Finalize | Publish) -> Service:
-        """Write finalizers or status of a Service that is as it was read; return it as it then is."""
-        said = service.metadata
-        at = SERVICES.at(ObjectName(said.namespace, said.name), "status" if isinstance(step, Publish) else "")
+    async def holder(self, holder: Holder, step: Finalize | Publish) -> Holder:
+        """Write finalizers or status of an object that is as it was read; return it as it then is."""
+        said = holder.metadata
+        resource = SERVICES if isinstance(holder, Service) else INGRESSES
+        at = resource.at(ObjectName(said.namespace, said.name), "status" if isinstance(step, Publish) else "")
         body: dict[str, Any] = {"metadata": {"uid": said.uid, "resourceVersion": said.resource_version}}
         if isinstance(step, Finalize):
             body["metadata"]["finalizers"] = step.finalizers
         else:
-            body["status"] = {"conditions": conditions_with(service.status, step.condition)}
+            body["status"] = {}
+            if isinstance(holder, Service):
+                body["status"]["conditions"] = conditions_with(holder.status, step.condition)
             if step.ingress is not None:
                 body["status"]["loadBalancer"] = {"ingress": step.ingress}
-        return _there(await self._api.patch(at, body, Service), at)
+        if isinstance(holder, Service):
+            return _there(await self._api.patch(at, body, Service), at)
+        return _there(await self._api.patch(at, body, Ingress), at)
 
-    async def prove(self, owner: Owner, service: Service | None) -> None:
-        """Raise `Conflict` unless a Service is as it was read, or gone if it was (None)."""
-        at = SERVICES.at(ObjectName(owner.namespace, owner.name))
-        now = await self._api.get(at, Service)
-        read = service.metadata.resource_version if service else None
+    async def prove(self, owner: Owner, holder: Holder | None) -> None:
+        """Raise `Conflict` unless an object is as it was read, or gone if it was (None)."""
+        at = (SERVICES if owner.kind == "Service" else INGRESSES).at(ObjectName(owner.namespace, owner.name))
+        now = await self._api.get(at, _Head)
+        read = holder.metadata.resource_version if holder else None
         if read != (now.metadata.resource_version if now else None):
             raise Conflict(f"{at} is not as it was read")
 

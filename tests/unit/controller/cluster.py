@@ -12,6 +12,7 @@ import msgspec
 
 from buoy.controller.claims import CLAIM_OBJECT, CLAIMS
 from buoy.controller.events import EVENTS, Events
+from buoy.controller.fronts import CLASSES, INGRESSES, Ingress, IngressClass
 from buoy.controller.metrics import Metrics
 from buoy.controller.objects import Service
 from buoy.controller.observe import POOLS, Observer
@@ -33,6 +34,8 @@ T = TypeVar("T")
 START = dt.datetime(2026, 11, 21, 12, 0, 0, tzinfo=dt.UTC)
 STRUCT_OF: dict[Resource, Any] = {
     SERVICES: Service,
+    INGRESSES: Ingress,
+    CLASSES: IngressClass,
     NAMESPACES: Namespace,
     POOLS: STRUCTS[POOLS],
     CLAIMS: CLAIM_OBJECT,
