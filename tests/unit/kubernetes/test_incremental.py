@@ -32,17 +32,23 @@ from tests.unit.kubernetes import making, specification
 
 OWN = {kind.struct: kind.resource for kind in KINDS}
 NODE_NAMES = ("a", "b", "c")
-SERVICE_NAMES = tuple(ObjectName(namespace, name) for namespace in ("n", "m") for name in ("x", "y"))
+SERVICE_NAMES = (ObjectName("n", "x"), ObjectName("n", "x"), ObjectName("n", "y"), ObjectName("m", "x"))
 ADDRESSES = ("192.0.2.1", "192.0.2.2", "2001:db8::1", "2001:db8::2")
-CLUSTER_IPS: tuple[list[str], ...] = (["10.96.0.1"], ["10.96.0.1", "2001:db8:96::1"], ["None"], [])
+CLUSTER_IPS: tuple[list[str], ...] = (
+    ["10.96.0.1"],
+    ["10.96.0.2"],
+    ["10.96.0.1", "2001:db8:96::1"],
+    ["None"],
+)
 
 Change = tuple[Resource, ObjectName, Any]
 Objects = dict[tuple[Resource, ObjectName], Any]
 
-conditions = st.none() | st.fixed_dictionaries(
+LEAVING = {"ready": True, "terminating": True}
+conditions = st.sampled_from((None, making.READY, making.DRAINING, LEAVING)) | st.fixed_dictionaries(
     {}, optional={name: st.booleans() for name in ("ready", "serving", "terminating")}
 )
-endpoint = st.builds(making.endpoint, st.sampled_from((*NODE_NAMES, "gone", None)), conditions)
+endpoint = st.builds(making.endpoint, st.sampled_from(("a", "a", "a", *NODE_NAMES, "gone", None)), conditions)
 
 
 @st.composite
@@ -56,7 +62,7 @@ def services(draw: st.DrawFn) -> Change:
         name,
         draw(st.lists(entries, max_size=2)),
         draw(st.none() | st.just({"projectcalico.org/AdvertiseClusterIP": draw(st.sampled_from(("true", "True")))})),
-        type=draw(st.sampled_from(("ClusterIP", "NodePort", "LoadBalancer", "ExternalName"))),
+        type=draw(st.sampled_from(("LoadBalancer", "LoadBalancer", "ClusterIP", "NodePort", "ExternalName"))),
         clusterIPs=draw(st.sampled_from(CLUSTER_IPS)),
         externalIPs=draw(st.lists(st.sampled_from(ADDRESSES), max_size=2)),
         externalTrafficPolicy=draw(policy),
@@ -70,13 +76,13 @@ def services(draw: st.DrawFn) -> Change:
 
 @st.composite
 def slices(draw: st.DrawFn) -> Change:
-    name = ObjectName(draw(st.sampled_from(("n", "m"))), draw(st.sampled_from(("s1", "s2", "s3"))))
+    name = ObjectName(draw(st.sampled_from(("n", "n", "m"))), draw(st.sampled_from(("s1", "s2"))))
     made = making.endpoints(
         *draw(st.lists(endpoint, max_size=3)),
-        of=draw(st.sampled_from(("x", "y", ""))),
+        of=draw(st.sampled_from(("x", "x", "x", "y", ""))),
         name=name.name,
         namespace=name.namespace,
-        family=draw(st.sampled_from(("IPv4", "IPv6", "FQDN"))),
+        family=draw(st.sampled_from(("IPv4", "IPv4", "IPv6", "FQDN"))),
     )
     return SLICES, name, draw(st.sampled_from((made, made, None)))
 
@@ -122,11 +128,26 @@ OTHERS: tuple[tuple[Resource, ObjectName, Any], ...] = (
 )
 
 others = st.sampled_from(OTHERS).flatmap(lambda change: st.sampled_from((change, change, (change[0], change[1], None))))
-changes = st.lists(services() | slices() | nodes() | others, max_size=30)
+BEGINNING: list[Change] = [
+    *((NODES, ObjectName("", name), making.node(name)) for name in ("a", "b")),
+    (
+        SERVICES,
+        ObjectName("n", "x"),
+        making.service(ObjectName("n", "x"), [{"ip": "192.0.2.1"}], clusterIPs=["10.96.0.1"]),
+    ),
+    (SLICES, ObjectName("n", "s1"), making.endpoints(making.endpoint("a"), of="x", name="s1", namespace="n")),
+]
+claims = st.sampled_from(OTHERS[-2:])
+about_services = st.lists(services() | slices() | slices() | nodes() | claims, min_size=3, max_size=20).map(
+    lambda found: BEGINNING + found
+)
+about_all = st.lists(services() | slices() | nodes() | others | others, max_size=30)
+about_others = st.lists(nodes() | others | others | others, max_size=20)
+changes = about_services | about_others | about_all
 
 
 @given(changes, st.randoms(use_true_random=False))
-@settings(max_examples=150)
+@settings(max_examples=250)
 def test_incremental_equals_from_scratch_and_what_differs_is_told(history: list[Change], random: Random) -> None:
     incremental = Translation()
     told: dict[str, Document | None] = {}
@@ -149,18 +170,18 @@ def test_incremental_equals_from_scratch_and_what_differs_is_told(history: list[
         assert scratch.revisions == incremental.revisions
 
 
-@given(st.lists(services() | slices() | nodes() | others, max_size=30))
-@settings(max_examples=150)
-def test_service_ips_are_what_the_specification_says(history: list[Change]) -> None:
+@given(about_services | about_all)
+@settings(max_examples=250)
+def test_service_ips_are_what_the_specification_says_after_every_change(history: list[Change]) -> None:
     translation = Translation()
     objects: Objects = {}
     for resource, name, found in history:
         translation.take(resource, {name: found})
         objects[resource, name] = found
-    expected = specification.service_ips(
-        of(objects, SERVICES), of(objects, SLICES), of(objects, NODES), map(claim, of(objects, OWN[ServiceIP]))
-    )
-    assert expected == beneath("service-ips/", translation.documents)
+        expected = specification.service_ips(
+            of(objects, SERVICES), of(objects, SLICES), of(objects, NODES), map(claim, of(objects, OWN[ServiceIP]))
+        )
+        assert expected == beneath("service-ips/", translation.documents)
     assert sorted(f"eligibility/{node.metadata.name}" for node in of(objects, NODES)) == sorted(
         beneath("eligibility/", translation.documents)
     )
