@@ -20,6 +20,13 @@ def shown(cluster: Cluster) -> Json:
     return json.loads(said(cluster.kubectl(command)))
 
 
+def watches(cluster: Cluster) -> int:
+    """How many watches of the CRD's version kube-apiserver counts."""
+    metrics = said(cluster.kubectl("kubectl get --raw /metrics"))
+    lines = [line for line in metrics.splitlines() if line.startswith("apiserver_longrunning_requests{")]
+    return sum(int(line.split()[-1]) for line in lines if f'resource="{KIND}"' in line and 'version="v3crd"' in line)
+
+
 def test_kinds_are_found_in_v3_alone(served: Cluster) -> None:
     listed = said(served.kubectl("kubectl api-resources --api-group=projectcalico.org --no-headers"))
     assert {"bgpconfigurations", "bgpfilters", "bgppeers"} == {line.split()[0] for line in listed.splitlines()}
@@ -167,8 +174,10 @@ def test_a_watch_tells_what_happens_and_ends_with_its_client(served: Cluster) ->
         wait_for("the second", lambda: "64513" in log.read_text())
         said(served.kubectl("kubectl delete bgpconfiguration default"))
         wait_for("the third", lambda: '"DELETED"' in log.read_text())
+        assert 1 == watches(served)
         watch.terminate()
     assert "v3crd" not in log.read_text()
+    wait_for("the end of the watch behind the server", lambda: 0 == watches(served))
 
 
 def test_an_informer_is_told_where_the_first_objects_end(served: Cluster) -> None:
