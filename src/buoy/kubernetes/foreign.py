@@ -15,12 +15,6 @@ import msgspec
 from buoy.kubernetes.objects import Metadata, Texts
 
 
-class ForeignStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """What was said of an object; conditions as in JSON, for others write them too."""
-
-    conditions: tuple[dict[str, Any], ...] | None = None
-
-
 class Block(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """A block of addresses, ``{"cidr": "192.0.2.0/24"}``."""
 
@@ -57,7 +51,6 @@ class BGPConfiguration(msgspec.Struct, frozen=True, kw_only=True, rename="camel"
 
     metadata: Metadata
     spec: BGPConfigurationSpec = BGPConfigurationSpec()
-    status: ForeignStatus = ForeignStatus()
 
 
 class BGPPeerSpec(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -93,7 +86,6 @@ class BGPPeer(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     metadata: Metadata
     spec: BGPPeerSpec = BGPPeerSpec()
-    status: ForeignStatus = ForeignStatus()
 
 
 class PrefixLength(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -133,7 +125,6 @@ class BGPFilter(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     metadata: Metadata
     spec: BGPFilterSpec = BGPFilterSpec()
-    status: ForeignStatus = ForeignStatus()
 
 
 class MatchExpression(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -174,4 +165,3 @@ class IPAddressPool(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     metadata: Metadata
     spec: IPAddressPoolSpec = IPAddressPoolSpec()
-    status: ForeignStatus = ForeignStatus()

@@ -40,7 +40,6 @@ from buoy.kubernetes.resources import (
     SLICES,
 )
 from buoy.kubernetes.services import Services
-from buoy.kubernetes.structs import FOREIGN
 from buoy.model import documents, validate
 from buoy.model.address import Address
 from buoy.model.documents import Document
@@ -92,8 +91,6 @@ class Translation:
         self._cluster = ClusterSettings(settings.cluster_ips)
         self._alive: set[str] = set()
         self._unread: dict[Source, tuple[str, str]] = {}
-        self.foreign: dict[Source, tuple[Resource, Any]] = {}
-        """Objects of Calico and MetalLB as they are, each with its resource."""
         self._impossible: dict[str, str] = {}
         self._takers: dict[Resource, Callable[[Source, Any], Iterable[str]]] = {
             **{kind.resource: self._take_own for kind in KINDS},
@@ -131,11 +128,6 @@ class Translation:
         return self._settle(f"nodes/{node}" for node in lives)
 
     @property
-    def unread(self) -> Mapping[Source, str]:
-        """Why an object cannot be read, by object."""
-        return {source: why for source, (_, why) in self._unread.items()}
-
-    @property
     def notices(self) -> Mapping[str, tuple[str, ...]]:
         """What of an object is not in force, and why, by ``resource/namespace/name``."""
         told = dict(self._layers.shadowed)
@@ -146,16 +138,13 @@ class Translation:
                 told[f"{BGP_CONFIGURATIONS}/{name}"] = notices
         for source, found in self._calico.notices.items():
             told[str(source)] = (*told.get(str(source), ()), *found)
+        for source, (_, why) in self._unread.items():
+            told[str(source)] = (why,)
         return told
 
     def _take(self, resource: Resource, name: ObjectName, found: Any) -> Iterable[str]:  # noqa: ANN401  of any kind
         source = _source(resource, name)
         self._unread.pop(source, None)
-        if resource in FOREIGN:
-            if found is None:
-                self.foreign.pop(source, None)
-            else:
-                self.foreign[source] = resource, found
         try:
             return self._takers[resource](source, found) if resource in self._takers else ()
         except InvalidInput as error:

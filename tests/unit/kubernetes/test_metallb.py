@@ -78,4 +78,4 @@ def test_a_pool_of_addresses_that_can_be_nobodys_is_told_and_advertised_by_nobod
     translation = Translation()
     translation.take(ADDRESS_POOLS, {ObjectName("m", "public"): address_pool(addresses=["127.0.0.1-127.0.0.9"])})
     assert {} == translation.documents
-    assert ["ipaddresspools.metallb.io/m/public"] == list(translation.broken)
+    assert ["ipaddresspools.metallb.io/m/public"] == list(translation.broken) == list(translation.notices)
