@@ -85,6 +85,7 @@ def controllers(kube: KubeServer, tmp_path: Path) -> Iterator[Controllers]:
     kube.kubectl("delete", "pools,serviceips", "--all")
     kube.kubectl("-n", "buoy-system", "delete", "lease", "--all")
     assert "Traceback" not in found.said()
+    assert "give it a role" not in found.said()
 
 
 def objects(kube: KubeServer, *words: str) -> dict[str, Any]:

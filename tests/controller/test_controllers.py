@@ -148,3 +148,29 @@ def test_an_api_server_that_was_away_finds_what_was_asked_for_meanwhile(
     apply(kube, service("new"))
     eventually(lambda: all(addresses(kube).values()), expected=True, seconds=60)
     assert before["web"] == addresses(kube)["web"]
+
+
+def test_an_ingress_has_an_address_that_the_service_of_its_class_shows(
+    kube: KubeServer, controllers: Controllers
+) -> None:
+    controllers.start(1)
+    front = {"name": "web", "annotations": {"buoy.dev/service": "default/nginx"}}
+    of_class = {
+        "apiVersion": "networking.k8s.io/v1", "kind": "IngressClass", "metadata": front,
+        "spec": {"controller": "example.net/ingress"},
+    }  # fmt: skip
+    site = {
+        "apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "site", "namespace": "default"},
+        "spec": {
+            "ingressClassName": "web",
+            "defaultBackend": {"service": {"name": "site", "port": {"number": 80}}},
+        },
+    }  # fmt: skip
+    apply(kube, pool("public", "192.0.2.8/29"), service("nginx"))
+    eventually(lambda: addresses(kube), {"nginx": ["192.0.2.8"]})
+    apply(kube, of_class, site)
+    eventually(lambda: addresses(kube), {"nginx": ["192.0.2.8", "192.0.2.9"]})
+    eventually(lambda: kube.kubectl("get", "ingress", "site", "--no-headers").split()[3], "192.0.2.9")
+    kube.kubectl("delete", "ingress", "site")
+    eventually(lambda: addresses(kube), {"nginx": ["192.0.2.8"]})
+    kube.kubectl("delete", "ingressclass", "web")

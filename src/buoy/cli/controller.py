@@ -20,7 +20,7 @@ KubeconfigOption = Annotated[
 ContextOption = Annotated[str, typer.Option(help="A context of the kubeconfig. Default: its current one.")]
 NamespaceOption = Annotated[str, typer.Option(help="Where the lease of the leader stands.")]
 ClusterOption = Annotated[
-    str, typer.Option(envvar="BUOY_CLUSTER", help="This cluster's name, where several draw from one pool.")
+    str, typer.Option(envvar="BUOY_CLUSTER", help="This cluster's name, where several draw from one pool; for good.")
 ]
 ClassOption = Annotated[str, typer.Option(help="Services of this loadBalancerClass are ours.")]
 OnlyClassOption = Annotated[

@@ -19,7 +19,7 @@ import msgspec
 
 from buoy.controller.step import Tell
 from buoy.controller.writes import Api
-from buoy.model.errors import BuoyError, Conflict
+from buoy.model.errors import BuoyError, Conflict, StoreUnavailable
 from buoy.model.service_ip import Identity, Owner
 from buoy.store.api_names import ObjectName, Resource
 
@@ -102,14 +102,13 @@ class Events:
                 owner, tell = next(iter(self._waiting))
                 try:
                     await self._write(owner, tell)
-                except Conflict:
-                    # another controller counts the same series: once is enough
-                    pass
-                except BuoyError:
-                    # an outage, or a right our account lacks: the condition tells all the same
+                except StoreUnavailable:
                     await asyncio.sleep(_RETRY)
                     if len(self._waiting) < _MOST_WAITING // 2:
                         continue
+                except BuoyError:
+                    # another counts the same series, or the namespace is going, or our account lacks the right
+                    pass
                 self._waiting.pop((owner, tell), None)
 
     async def _write(self, owner: Owner, tell: Tell) -> None:

@@ -25,6 +25,9 @@ class Metrics:
         self.taken = self._counter("taken_total", "Claims written to give an address.")
         self.released = self._counter("released_total", "Claims written to take an address back.")
         self.statuses = self._counter("statuses_total", "Statuses written.")
+        self.contested = self._counter(
+            "contested_total", "Statuses left alone because somebody else keeps writing them."
+        )
         self.failures = Counter(
             "buoy_controller_failures_total", "Writes that failed, by what failed.", ["cause"], registry=self.registry
         )

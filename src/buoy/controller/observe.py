@@ -138,7 +138,11 @@ class Observer:
     def _take_networks(self, news: News[ServiceCIDR]) -> None:
         for name, network in news.changed.items():
             texts = (network.spec.cidrs or ()) if network is not None else ()
-            uses = [Occupied(parse_prefix(text), "for cluster IPs") for text in texts]
+            try:
+                uses = [Occupied(parse_prefix(text), "for cluster IPs") for text in texts]
+            except InvalidInput as error:
+                self._tell(SERVICE_CIDRS, name, str(error))
+                continue
             self._hear(self._world.pools.occupy(f"network {name}", uses))
 
     def _hear(self, pools: Mapping[str, Pool | None]) -> None:

@@ -32,6 +32,11 @@ class Retry:
         self._until[identity] = now + dt.timedelta(seconds=pause)
         self._endings.add(self._until[identity], identity)
 
+    def at(self, identity: Identity, until: dt.datetime) -> None:
+        """Begin a pause that ends at a moment."""
+        self._until[identity] = until
+        self._endings.add(until, identity)
+
     def away(self, now: dt.datetime) -> None:
         """Begin a pause of all."""
         self._away = now + dt.timedelta(seconds=AWAY)

@@ -83,9 +83,13 @@ class Process:
         self._loop = Loop(self)
         self._complete = asyncio.Event()
         self._leading = False
+        self._leadership: Leadership | None = None
 
     def run_pass(self) -> float | None:
         """Run a pass of the work, and note that the loop beats."""
+        if self._leadership is None or not self._leadership.leading:
+            # a process that was stopped for long leads no more, whatever its tasks still believe
+            return None
         with self._metrics.pass_seconds.time():
             delay = self._work.run_pass()
         self._pulse.beat()
@@ -116,6 +120,7 @@ class Process:
     async def _lead(self) -> None:
         name = ObjectName(self._settings.namespace, LEASE)
         async with Leadership(self._api, name, self._holder, self._report) as leadership:
+            self._leadership = leadership
             while True:
                 await leadership.acquired()
                 await self._complete.wait()

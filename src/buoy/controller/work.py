@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from buoy.controller.answer import answer, causes
 from buoy.controller.asking import request_of, request_of_ingress
+from buoy.controller.contest import MESSAGE, REASON, Contest
 from buoy.controller.decide import decide, releases
 from buoy.controller.events import Events
 from buoy.controller.metrics import Metrics
@@ -21,7 +22,7 @@ from buoy.controller.objects import Service
 from buoy.controller.perform import perform
 from buoy.controller.reading import Holder
 from buoy.controller.retry import Retry
-from buoy.controller.step import Step, Take, Tell
+from buoy.controller.step import Publish, Step, Take, Tell
 from buoy.controller.subject import Answer, Claim, Granted, Refused, Subject
 from buoy.controller.world import MEMORY, World, remembered
 from buoy.controller.writes import Writes
@@ -56,6 +57,7 @@ class Work:
     def __init__(self, world: World, tools: Tools, wake: Callable[[], None]) -> None:
         self.world = world
         self.retry = Retry()
+        self._contest = Contest()
         self._tools = tools
         self._wake = wake
         self._under_way: dict[Identity, asyncio.Task[None]] = {}
@@ -133,7 +135,24 @@ class Work:
             known = {claim.document.address: claim for claim in claims}
             others = (self.world.books.claims.get(at) for at in given if at not in known)
             claims = (*claims, *(claim for claim in others if claim is not None))
-        self._begin(subject.owner, holder, decide(subject, claims, found, now))
+        steps = decide(subject, claims, found, now)
+        if self._is_contested(subject, steps, now):
+            return
+        self._begin(subject.owner, holder, steps)
+
+    def _is_contested(self, subject: Subject, steps: tuple[Step, ...], now: dt.datetime) -> bool:
+        """Note that a status is to be put right and nothing else; tell whether that is to wait, for it was in vain."""
+        identity = subject.owner.identity
+        if not (len(steps) == 1 and isinstance(steps[0], Publish) and steps[0].ingress is not None):
+            return False
+        until = self._contest.until(identity, now)
+        if until is None:
+            self._contest.restored(identity, now)
+            return False
+        self._tools.metrics.contested.inc()
+        self.retry.at(identity, until)
+        self.did(Tell(True, REASON, MESSAGE), None, subject.owner)
+        return True
 
     def _ask(self, subject: Subject, holder: Holder, now: dt.datetime) -> Answer | None:
         """Return what an object is to have, None if nothing; note what it lacks."""
@@ -175,6 +194,7 @@ class Work:
     def _rest(self, identity: Identity) -> None:
         """Note that an object wants nothing."""
         self.world.waiting.stop(identity)
+        self._contest.forget(identity)
         self._tools.events.fall(identity)
 
     def _stand(self, subject: Subject, found: Answer) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from buoy.kubernetes.resources import SERVICES
 from buoy.store.api_names import ObjectName
-from tests.unit.controller.cluster import Cluster, at
+from tests.unit.controller.cluster import Cluster, at, events
 
 FINALIZER = "service.kubernetes.io/load-balancer-cleanup"
 VIP = {"ip": "192.0.2.1", "ipMode": "VIP"}
@@ -224,3 +224,21 @@ async def test_a_claim_that_cannot_be_read_takes_its_address() -> None:
     world.service("web")
     await world.settle()
     assert ["192.0.2.2"] == world.addresses("web")
+
+
+async def test_a_status_that_somebody_else_keeps_writing_is_left_alone_for_a_while_and_told() -> None:
+    world = await cluster()
+    world.controllers[0].telling()
+    world.service("web")
+    await world.settle()
+    theirs = {"status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.2"}]}}}
+    before = world.server.writes
+    for _ in range(20):
+        world.server.patch(at("web", "status"), theirs)
+        await world.settle()
+    # theirs, and ours a few times, and Events
+    assert world.server.writes - before < 20 + 5 + 20
+    assert "StatusContested" in {reason for _, reason, _ in events(world.server)}
+    world.wait(60)
+    await world.settle()
+    assert ["192.0.2.1"] == world.addresses("web")
