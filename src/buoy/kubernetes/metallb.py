@@ -39,6 +39,7 @@ def translate_pool(found: IPAddressPool) -> Pool:
         namespace_selectors=tuple(selector(each) for each in allocation.namespace_selectors or ()),
         services=tuple(selector(each) for each in allocation.service_selectors or ()),
         priority=_FIRST - allocation.priority if allocation.priority > 0 else 0,
+        share_across_namespaces=True,
     )
 
 

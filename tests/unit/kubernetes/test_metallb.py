@@ -19,6 +19,7 @@ def test_addresses_are_prefixes_and_ranges() -> None:
         name="public",
         prefixes=(Prefix("192.0.2.0/28"), Prefix("2001:db8::/120")),
         ranges=(Range(first=Address("198.51.100.1"), last=Address("198.51.100.9")),),
+        share_across_namespaces=True,
     )
     assert expected == translate_pool(made)
 
