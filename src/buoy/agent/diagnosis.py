@@ -19,7 +19,7 @@ from buoy.dataplane.proxy_mirror import KubeProxy
 from buoy.model import ownership
 from buoy.model.errors import DataplaneError
 from buoy.model.proxied import ProxyMode
-from buoy.runtime.settings import Settings
+from buoy.runtime.settings import ServiceProxy, Settings
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -46,7 +46,7 @@ def diagnose(settings: Settings) -> list[Finding]:
         *_forward_policy(),
         _networkd(),
         _agent(),
-        _service_proxy() if settings.store.kubeconfig else _dhcp(),
+        _service_proxy(settings) if settings.store.kubeconfig else _dhcp(),
     ]
 
 
@@ -166,7 +166,9 @@ def _dhcp() -> Finding:
     return Finding("DHCP", silence or "a responder answers", "systemctl start buoy-dhcp" if silence else "")
 
 
-def _service_proxy() -> Finding:
+def _service_proxy(settings: Settings) -> Finding:
+    if settings.service_proxy is ServiceProxy.UNCHECKED:
+        return Finding("kube-proxy", "not looked at, as the settings say")
     try:
         with contextlib.closing(KubeProxy()) as proxy:
             mode, trouble = proxy.mode(), proxy.trouble

@@ -13,10 +13,11 @@ from buoy.dataplane.host import LinuxHost
 from buoy.model import ownership
 from buoy.model.errors import DataplaneError, InvalidInput
 from buoy.model.nodestate import NodeState
+from buoy.model.proxied import ProxyMode
 from buoy.planner.plan import make_plan
 from buoy.planner.status import entry_name
 from buoy.render.nft import skeleton
-from buoy.runtime.settings import Settings
+from buoy.runtime.settings import ServiceProxy, Settings
 
 _MARKS = (
     f"table {ownership.NFT_FAMILY} {ownership.NFT_TABLE}",
@@ -42,8 +43,14 @@ def open_host(settings: Settings, *, prepared: bool = True) -> LinuxHost:
         metadata_port=settings.metadata.port,
         foreign=foreign,
         prepared=prepared,
-        service_proxy=bool(settings.store.kubeconfig),
+        service_proxy=_service_proxy(settings),
     )
+
+
+def _service_proxy(settings: Settings) -> ProxyMode:
+    if not settings.store.kubeconfig:
+        return ProxyMode.NONE
+    return ProxyMode.NFTABLES if settings.service_proxy is ServiceProxy.KUBE_PROXY else ProxyMode.UNCHECKED
 
 
 def load_skeleton(settings: Settings) -> None:

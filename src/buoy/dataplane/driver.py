@@ -92,6 +92,18 @@ class NoServiceProxy:
         return {}
 
 
+class UncheckedServiceProxy:
+    """A service proxy that the operator vouches for: a `ServiceProxy`."""
+
+    def mode(self) -> ProxyMode:
+        """Return that nobody is to look."""
+        return ProxyMode.UNCHECKED
+
+    def proxying(self) -> Mapping[Address, Proxying]:
+        """Return nothing."""
+        return {}
+
+
 class Host(Protocol):
     """All drivers of one node as one; whoever observes changes nothing by that."""
 

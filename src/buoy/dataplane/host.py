@@ -14,7 +14,15 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from buoy.dataplane import sysctls
 from buoy.dataplane.afresh import ReadAfresh
 from buoy.dataplane.conntrack import Conntrack
-from buoy.dataplane.driver import Afresh, Disturbance, Driver, Flows, NoServiceProxy, ServiceProxy
+from buoy.dataplane.driver import (
+    Afresh,
+    Disturbance,
+    Driver,
+    Flows,
+    NoServiceProxy,
+    ServiceProxy,
+    UncheckedServiceProxy,
+)
 from buoy.dataplane.kernel import Kernel
 from buoy.dataplane.nft import TABLES as NFT_TABLES
 from buoy.dataplane.nft import Nft
@@ -22,13 +30,20 @@ from buoy.dataplane.proxy_mirror import KubeProxy
 from buoy.dataplane.refused import Refused
 from buoy.dataplane.stale import StaleFlows
 from buoy.model.nodestate import Change, Entry, Failure, Flush, Key, Link, NodeState, Phase, Step, Table
+from buoy.model.proxied import ProxyMode
+
+_BLIND: Mapping[ProxyMode, ServiceProxy] = {
+    ProxyMode.NONE: NoServiceProxy(),
+    ProxyMode.UNCHECKED: UncheckedServiceProxy(),
+}
+"""What is said of a service proxy without looking."""
 
 
 class LinuxHost:
     """The host whose network namespace the calling thread is in.
 
     Made to be looked at or cleaned (not `prepared`), it is left as it is until something is applied to it.
-    Only on a node of Kubernetes is there a `service_proxy` to look at.
+    `service_proxy` NONE looks for none, UNCHECKED believes that there is one; with any other kube-proxy is looked at.
     """
 
     def __init__(
@@ -38,7 +53,7 @@ class LinuxHost:
         metadata_port: int = 8775,
         foreign: Iterable[str] = (),
         prepared: bool = True,
-        service_proxy: bool = False,
+        service_proxy: ProxyMode = ProxyMode.NONE,
     ) -> None:
         foreign = frozenset(foreign)
         self._nft = Nft(metadata_port, foreign, load=prepared)
@@ -46,8 +61,8 @@ class LinuxHost:
         self._conntrack = Conntrack()
         self._stale = StaleFlows(self._conntrack, self._nft.content)
         self.flows: Flows = self._stale
-        self._kube_proxy = KubeProxy() if service_proxy else None
-        self.proxy: ServiceProxy = self._kube_proxy or NoServiceProxy()
+        self._kube_proxy = KubeProxy() if service_proxy not in _BLIND else None
+        self.proxy: ServiceProxy = self._kube_proxy or _BLIND[service_proxy]
         self.afresh: Afresh = ReadAfresh(self._kernel, self._nft, dhcp, self._kube_proxy)
         if prepared:
             self._kernel.links.foundation.lay()

@@ -5,6 +5,7 @@ Every field has a default that suits a host whose name is its node name; what is
 wrong is refused with file, field, value and remedy before anything starts.
 """
 
+import enum
 import os
 import socket
 import tomllib
@@ -36,6 +37,13 @@ class Health(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``host:port``."""
 
 
+class ServiceProxy(enum.StrEnum):
+    """How it is known that Services are forwarded on this node."""
+
+    KUBE_PROXY = "kube-proxy"
+    UNCHECKED = "unchecked"
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An agent's settings; `addresses` are this node's own, the first of each family speaks BGP."""
 
@@ -49,6 +57,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Seconds between two full comparisons of host and wish, part by part."""
     heartbeat_ttl: int = 15
     """Seconds after which a silent agent is dead for the others."""
+    service_proxy: ServiceProxy = ServiceProxy.KUBE_PROXY
+    """With a kubeconfig: ``kube-proxy`` looks at its rules, ``unchecked`` announces without having looked."""
     store: StoreSettings = StoreSettings()
     metadata: Metadata = Metadata()
     health: Health = Health()

@@ -17,6 +17,7 @@ from buoy.agent.reliance import Reliance
 from buoy.dataplane import dhcp_directory, netlink, nft_text, sysctls
 from buoy.dataplane.dhcp import DhcpDriver
 from buoy.dataplane.host import LinuxHost
+from buoy.model.proxied import ProxyMode
 from buoy.model.snapshot import Snapshot
 from buoy.planner.desired import Desired
 from buoy.planner.dhcp import guest_config
@@ -29,7 +30,7 @@ R = TypeVar("R")
 
 def bring_about(node: str, snapshot: Snapshot, dhcp: Path) -> Desired:
     """Do what an agent does that starts now: look at everything, and make it as the documents say."""
-    host = LinuxHost(DhcpDriver(dhcp), service_proxy=True)
+    host = LinuxHost(DhcpDriver(dhcp), service_proxy=ProxyMode.NFTABLES)
     try:
         desired, reliance = Desired(Here(node, guest_config)), Reliance(host)
         reliance.recall(snapshot.documents)

@@ -18,7 +18,7 @@ WEB = Address("192.0.2.1")
 
 @pytest.fixture
 def host(node: Node) -> Iterator[LinuxHost]:
-    made = node.inside(lambda: LinuxHost(NoDhcp(), service_proxy=True))
+    made = node.inside(lambda: LinuxHost(NoDhcp(), service_proxy=ProxyMode.NFTABLES))
     yield made
     made.close()
 
