@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from buoy.aggregation.versions import GROUP, VERSION
-from buoy.model.errors import Conflict, DataplaneError, InvalidInput, StoreUnavailable
+from buoy.model.errors import Conflict, DataplaneError, InvalidInput
 from buoy.store.api_client import ApiServer
 from buoy.store.api_names import ObjectName, Resource, Selection
 
@@ -104,7 +104,7 @@ def make_certificate(place: Place, days: int) -> tuple[str, str]:
 async def register(server: ApiServer, place: Place, days: int, tell: Tell) -> None:
     """Give the server a new certificate, and lead requests to it once a replica is ready.
 
-    Raises `StoreUnavailable` if none is within `ENOUGH`, `Conflict` if requests are led to another's Service,
+    Raises `InvalidInput` if none is within `ENOUGH`, `Conflict` if requests are led to another's Service,
     and what `ApiServer` raises.
     """
     leads_here = await _leads_here(server, place)
@@ -184,8 +184,8 @@ async def _await_replica(server: ApiServer, place: Place) -> None:
             while not _is_ready(await server.list(_SLICES, _Slice, ours)):  # noqa: ASYNC110  nothing here to wait for
                 await asyncio.sleep(1)
     except TimeoutError:
-        told = f"no endpoint of Service {place.namespace}/{place.service} is ready after {ENOUGH:g} s"
-        raise StoreUnavailable(f"{told}: look at its pods, then run this again") from None
+        remedy = f"look at its pods, none of which is ready after {ENOUGH:g} s, then run this again"
+        raise InvalidInput("--service", f"{place.namespace}/{place.service}", remedy) from None
 
 
 def _is_ready(slices: Iterable[_Slice]) -> bool:

@@ -1,11 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """What kubectl and controllers do with v3 besides patching it, through the server."""
 
+import asyncio
+import functools
 import json
 import subprocess
 
 from buoy.aggregation.versions import Json
+from buoy.store.api_client import ApiServer
+from buoy.store.api_config import kubeconfig
+from buoy.store.api_informer import Informer
+from buoy.store.api_names import ObjectName, Resource
 from tests.store.aggregation.cluster import CALICO, Cluster, said, wait_for
+from tests.store.api.following import Following
 
 KIND = "bgpconfigurations"
 
@@ -220,3 +227,32 @@ def test_nobody_leaves_the_group_by_a_path(served: Cluster) -> None:
 def test_rights_are_those_of_the_client(served: Cluster) -> None:
     refused = served.kubectl("kubectl get bgppeers", account="reader")
     assert 'User "reader" cannot list resource "bgppeers" in API group "projectcalico.org"' in refused.stderr
+
+
+def shows(following: Following, spec: Json) -> bool:
+    """Tell whether an informer has seen the configuration as it is now, None for gone."""
+    found = following.objects.get(ObjectName("", "default"))
+    return bool(spec == (found["spec"] if found else None))
+
+
+async def test_an_informer_sees_through_the_server_what_it_sees_past_it(served: Cluster) -> None:
+    said(served.kubectl("kubectl create -f -", manifest(asNumber=64512)))
+    client = ApiServer(kubeconfig([served.config("admin")]))
+    followed = [
+        Informer(client, Resource("projectcalico.org", version, KIND, namespaced=False), dict)
+        for version in ("v3", "v3crd")
+    ]
+    async with Following(followed[0]) as through, Following(followed[1]) as past:
+        for number in (64512, 64513, 64514):
+            patch = f"""kubectl patch bgpconfiguration default -p '{{"spec":{{"asNumber":{number}}}}}'"""
+            said(await asyncio.to_thread(served.kubectl, patch))
+            for following in (through, past):
+                await following.until(functools.partial(shows, following, {"asNumber": number}))
+        versions = [
+            following.objects[ObjectName("", "default")]["metadata"]["resourceVersion"] for following in (through, past)
+        ]
+        assert versions[0] == versions[1]
+        said(await asyncio.to_thread(served.kubectl, "kubectl delete bgpconfiguration default"))
+        for following in (through, past):
+            await following.until(functools.partial(shows, following, None))
+    await client.close()
