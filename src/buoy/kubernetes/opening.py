@@ -7,11 +7,10 @@ from buoy.store.opening import open_store
 from buoy.store.settings import StoreSettings
 from buoy.store.store import Reporter, Store
 
+IN_CLUSTER = "in-cluster"
+"""In place of a kubeconfig file: the account of the pod we run in."""
 CLUSTER_IPS = "CALICO_ADVERTISE_CLUSTER_IPS"
 """The environment variable that Calico takes before a BGPConfiguration's serviceClusterIPs; we too."""
-
-CLUSTER_IPS_VARIABLE = "CALICO_ADVERTISE_CLUSTER_IPS"
-"""Takes precedence over serviceClusterIPs of BGPConfiguration, as Calico documents it."""
 
 
 def open_any(settings: StoreSettings, reporter: Reporter = lambda _: None, *, node: str = "") -> Store:
@@ -26,4 +25,5 @@ def open_any(settings: StoreSettings, reporter: Reporter = lambda _: None, *, no
     from buoy.kubernetes.translate import TranslationSettings  # noqa: PLC0415
 
     said = TranslationSettings(cluster_ips=os.environ.get(CLUSTER_IPS, ""))
-    return open_kubernetes(KubernetesSettings(kubeconfig=settings.kubeconfig, node=node, translation=said), reporter)
+    where = KubernetesSettings(kubeconfig=settings.kubeconfig, context=settings.context, node=node, translation=said)
+    return open_kubernetes(where, reporter)

@@ -15,7 +15,7 @@ from buoy.kubernetes.addresses import LOAD_BALANCER_CLASS, Front, Fronts, fronts
 from buoy.kubernetes.endpoints import FAMILIES, Standing, service_of, standing
 from buoy.kubernetes.objects import EndpointSlice, Service
 from buoy.model.address import Address, family
-from buoy.model.proxied import Backing
+from buoy.model.proxied import Backing, Kind
 from buoy.model.service_ip import Mode, ServiceIP
 from buoy.store.api_names import ObjectName
 
@@ -105,9 +105,19 @@ class Services:
 
     def _backings(self, address: Address) -> Iterable[Backing]:
         for name in sorted(self._behind.get(address, ())):
-            for front in sorted(self._fronts[name].fronts, key=lambda each: each.kind):
-                if front.address == address:
-                    yield self._backing(name, front)
+            found = {front.kind: front for front in self._fronts[name].fronts if front.address == address}
+            if Kind.EXTERNAL in found and self._gave(address, name):
+                # it is of a pool, so it is announced as that is, whichever prefixes of external IPs are
+                found.setdefault(Kind.LOAD_BALANCER, found[Kind.EXTERNAL]._replace(kind=Kind.LOAD_BALANCER))
+            for kind in sorted(found):
+                yield self._backing(name, found[kind])
+
+    def _gave(self, address: Address, name: ObjectName) -> bool:
+        """Tell whether Buoy gave an address to a Service."""
+        claim = self._claims.get(address)
+        if claim is None or claim.released is not None:
+            return False
+        return any((each.kind, each.namespace, each.name) == ("Service", *name) for each in claim.owners)
 
     def _backing(self, name: ObjectName, front: Front) -> Backing:
         where = self._stands(name, family(front.address))

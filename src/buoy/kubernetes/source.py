@@ -17,6 +17,7 @@ import msgspec
 
 from buoy.kubernetes import own
 from buoy.kubernetes.leases import KubernetesLeases
+from buoy.kubernetes.opening import IN_CLUSTER
 from buoy.kubernetes.resources import kind_at, object_name
 from buoy.kubernetes.translate import TranslationSettings
 from buoy.kubernetes.watching import Watching
@@ -28,15 +29,14 @@ from buoy.store.api_config import find
 from buoy.store.api_objects import number
 from buoy.store.store import Leases, Reporter, Stored, Write, check_writes
 
-IN_CLUSTER = "in-cluster"
-"""In place of a kubeconfig file: the account of the pod we run in."""
-
 
 class KubernetesSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Who we are in the cluster, and what no object says."""
 
     kubeconfig: str = ""
     """A kubeconfig file, `IN_CLUSTER`, or "" for what kubectl would take."""
+    context: str = ""
+    """A context of it, "" for its current one."""
     node: str = ""
     """The node this process speaks for: an agent's; "" for others."""
     translation: TranslationSettings = TranslationSettings()
@@ -45,7 +45,7 @@ class KubernetesSettings(msgspec.Struct, frozen=True, kw_only=True):
 def open_kubernetes(settings: KubernetesSettings, reporter: Reporter = lambda _: None) -> "KubernetesStore":
     """Return the store of a cluster, not yet connected; raise `InvalidInput` for settings that cannot work."""
     file = "" if settings.kubeconfig == IN_CLUSTER else settings.kubeconfig
-    return KubernetesStore(ApiServer(find(file), random.random), settings, reporter)
+    return KubernetesStore(ApiServer(find(file, settings.context), random.random), settings, reporter)
 
 
 class KubernetesStore:

@@ -24,8 +24,13 @@ def service_ips(
     """Every service IP of these objects, by path."""
     known = {node.metadata.name for node in nodes}
     every = list(slices)
+    claims = list(claims)
     found = sorted(
-        ((address, kind, service) for service in services for address, kind in addresses(service)),
+        (
+            (address, kind, service)
+            for service in services
+            for address, kind in addresses(service) | given(addresses(service), service, claims)
+        ),
         key=lambda each: (each[2].metadata.namespace, each[2].metadata.name, each[1]),
     )
     claimed = {str(claim.address): claim for claim in claims}
@@ -37,6 +42,19 @@ def service_ips(
             claim = msgspec.structs.replace(claim, backings=backings)
         made[f"service-ips/{address}"] = claim
     return made
+
+
+def given(found: set[tuple[str, Kind]], service: Service, claims: Iterable[ServiceIP]) -> set[tuple[str, Kind]]:
+    """External IPs that Buoy gave to the Service are addresses of its pools."""
+    name = service.metadata
+    mine = {
+        str(claim.address)
+        for claim in claims
+        for owner in claim.owners
+        if claim.released is None
+        and (owner.kind, owner.namespace, owner.name) == ("Service", name.namespace, name.name)
+    }
+    return {(address, Kind.LOAD_BALANCER) for address, kind in found if kind is Kind.EXTERNAL and address in mine}
 
 
 def addresses(service: Service) -> set[tuple[str, Kind]]:

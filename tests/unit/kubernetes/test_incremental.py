@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """After any sequence of changes the documents are those of the objects that are there, and each change is told."""
 
+import datetime as dt
 from collections.abc import Mapping
 from random import Random
 from typing import Any
@@ -123,6 +124,17 @@ OTHERS: tuple[tuple[Resource, ObjectName, Any], ...] = (
         for claim in (
             ServiceIP(address=Address("192.0.2.1"), mode=Mode.PROXIED, pool="public"),
             ServiceIP(address=Address("192.0.2.1"), owners=(Owner(kind="Pod", namespace="n", name="p"),)),
+            ServiceIP(
+                address=Address("192.0.2.1"),
+                mode=Mode.PROXIED,
+                owners=(Owner(kind="Service", namespace="n", name="x"), Owner(kind="Service", namespace="n", name="q")),
+            ),
+            ServiceIP(
+                address=Address("192.0.2.1"),
+                mode=Mode.PROXIED,
+                owners=(Owner(kind="Service", namespace="n", name="x"),),
+                released=dt.datetime(2026, 11, 21, tzinfo=dt.UTC),
+            ),
         )
     ),
 )
@@ -137,7 +149,7 @@ BEGINNING: list[Change] = [
     ),
     (SLICES, ObjectName("n", "s1"), making.endpoints(making.endpoint("a"), of="x", name="s1", namespace="n")),
 ]
-claims = st.sampled_from(OTHERS[-2:])
+claims = st.sampled_from(OTHERS[-4:])
 about_services = st.lists(services() | slices() | slices() | nodes() | claims, min_size=3, max_size=20).map(
     lambda found: BEGINNING + found
 )

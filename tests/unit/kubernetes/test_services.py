@@ -170,6 +170,23 @@ def test_a_service_takes_no_address_that_a_pod_has(cluster: Cluster) -> None:
     assert claim == cluster.translation.documents["service-ips/192.0.2.7"]
 
 
+def test_an_external_ip_that_buoy_gave_is_announced_as_its_pool_is(cluster: Cluster) -> None:
+    cluster.has(service(externalIPs=["192.0.2.9"]))
+    assert [Kind.EXTERNAL] == [backing.kind for backing in cluster.backings("192.0.2.9")]
+    owner = Owner(kind="Service", namespace="shop", name="web")
+    claim = ServiceIP(address=Address("192.0.2.9"), mode=Mode.PROXIED, pool="public", owners=(owner,))
+    cluster.translation.take(SERVICE_IPS, {ObjectName("", "192.0.2.9"): stored(claim)})
+    assert [Kind.EXTERNAL, Kind.LOAD_BALANCER] == [backing.kind for backing in cluster.backings("192.0.2.9")]
+
+
+def test_an_external_ip_that_buoy_gave_to_another_is_only_what_it_says(cluster: Cluster) -> None:
+    cluster.has(service(externalIPs=["192.0.2.9"]))
+    owner = Owner(kind="Service", namespace="shop", name="api")
+    claim = ServiceIP(address=Address("192.0.2.9"), mode=Mode.PROXIED, pool="public", owners=(owner,))
+    cluster.translation.take(SERVICE_IPS, {ObjectName("", "192.0.2.9"): stored(claim)})
+    assert [Kind.EXTERNAL] == [backing.kind for backing in cluster.backings("192.0.2.9")]
+
+
 def test_an_address_without_a_claim_has_no_revision(cluster: Cluster) -> None:
     assert {} == cluster.translation.revisions
 
