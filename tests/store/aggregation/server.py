@@ -45,7 +45,7 @@ def serving(
     if not cert.exists():
         renew(cert, key)
     token = cluster.directory / f"{name}.token"
-    token.write_text(cluster.token(NAMESPACE, account))
+    put(token, cluster.token(NAMESPACE, account))
     config = cluster.give(name, f"tokenFile: {token}")
     port, health = free_port(), free_port()
     command = [
@@ -63,9 +63,14 @@ def renew(cert: Path, key: Path) -> None:
     """Exchange a server's certificate, as the kubelet does: whole files by another name."""
     texts = make_certificate(Place(NAMESPACE, NAME), 1)
     for path, text in zip((cert, key), texts, strict=True):
-        new = path.with_suffix(".new")
-        new.write_text(text)
-        new.rename(path)
+        put(path, text)
+
+
+def put(path: Path, text: str) -> None:
+    """Write a file that another process reads: it is there whole, or as before."""
+    new = path.with_suffix(".new")
+    new.write_text(text)
+    new.rename(path)
 
 
 def lead(cluster: Cluster, server: Server) -> None:
