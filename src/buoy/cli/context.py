@@ -6,17 +6,19 @@ Exit codes: 0 done · 1 failed · 2 wrong usage or input · 3 store unavailable 
 """
 
 import asyncio
+import contextvars
 import enum
 import json
 import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
 import msgspec
 import typer
 
-from buoy.kubernetes.opening import open_any
+from buoy.kubernetes.opening import IN_CLUSTER, open_any
 from buoy.model.errors import BuoyError, Conflict, InvalidInput, StoreUnavailable, UnsafePlan
 from buoy.runtime.settings import Settings, load
 from buoy.store.settings import StoreSettings
@@ -24,6 +26,10 @@ from buoy.store.store import Store
 
 ENDPOINTS_VARIABLE = "BUOY_ETCD"
 KUBECONFIG_VARIABLE = "KUBECONFIG"
+PLUGIN = "kubectl-buoy"
+"""The program that `kubectl buoy` runs."""
+_asked: contextvars.ContextVar[tuple[str, str]] = contextvars.ContextVar("asked", default=("", ""))
+
 Result = TypeVar("Result")
 
 
@@ -68,8 +74,20 @@ def fail(message: str, code: int) -> NoReturn:
     raise typer.Exit(code)
 
 
+def is_plugin() -> bool:
+    """Tell whether we were called as `kubectl buoy`: kubectl runs the program of that name."""
+    return Path(sys.argv[0]).name == PLUGIN
+
+
 def store_settings() -> StoreSettings:
-    """Return where the store is: $BUOY_ETCD (URLs, comma separated), else the agent's settings, else $KUBECONFIG."""
+    """Return where the store is.
+
+    --kubeconfig, else $BUOY_ETCD (URLs, comma separated), else the agent's settings, else $KUBECONFIG. As the
+    plugin `kubectl buoy` the cluster that kubectl itself would take, whatever the others say.
+    """
+    named = _named_cluster()
+    if named is not None:
+        return named
     endpoints = os.environ.get(ENDPOINTS_VARIABLE)
     if endpoints:
         return StoreSettings(endpoints=tuple(endpoints.split(",")))
@@ -80,6 +98,22 @@ def store_settings() -> StoreSettings:
         if error.field != "settings" or not kubeconfig:
             raise
         return StoreSettings(kubeconfig=kubeconfig)
+
+
+def name_cluster(kubeconfig: str, context: str) -> None:
+    """Take a kubeconfig and a context of it for this command; "" for what kubectl would take."""
+    _asked.set((kubeconfig, context))
+
+
+def _named_cluster() -> StoreSettings | None:
+    file, chosen = _asked.get()
+    if not (file or chosen or is_plugin()):
+        return None
+    file = file or os.environ.get(KUBECONFIG_VARIABLE, "")
+    if not file:
+        own = Path(os.environ.get("HOME", "/root"), ".kube", "config")
+        file = IN_CLUSTER if os.environ.get("KUBERNETES_SERVICE_HOST") else str(own)
+    return StoreSettings(kubeconfig=file, context=chosen)
 
 
 def settings() -> Settings:

@@ -85,15 +85,21 @@ def _version(wanted: bool) -> None:
     "5 held for a person to confirm."
 )
 def _root(
-    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+    *,
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),  # noqa: ARG001  its callback prints
+    kubeconfig: str = typer.Option(
+        "", metavar="FILE", help="The store is the API server this file names, whatever settings and environment say."
+    ),
+    cluster: str = typer.Option("", "--context", metavar="NAME", help="A context of the kubeconfig."),
 ) -> None:
-    """Carry the options of `buoy` itself."""
+    """Take the options of `buoy` itself."""
+    context.name_cluster(kubeconfig, cluster)
 
 
 def main() -> None:
     """Run one command; end with its exit code."""
     try:
-        app()
+        app(prog_name="kubectl buoy" if context.is_plugin() else "buoy")
     except BuoyError as error:
         print(f"buoy: {context.said(error)}", file=sys.stderr)
         sys.exit(context.exit_code(error))

@@ -41,6 +41,8 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """A YAML file or directory to read documents from, instead of etcd."""
     kubeconfig: str = ""
     """A kubeconfig file, or ``in-cluster``: Kubernetes' API server is the store, instead of etcd."""
+    context: str = ""
+    """A context of the kubeconfig; empty: its current one."""
 
     @property
     def secure(self) -> bool:
