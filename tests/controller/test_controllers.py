@@ -142,6 +142,7 @@ def test_an_api_server_that_was_away_finds_what_was_asked_for_meanwhile(
     apply(kube, pool("public", "192.0.2.8/29"), service("web"))
     eventually(lambda: bool(addresses(kube)["web"]), expected=True)
     before = addresses(kube)
+    controllers.unentitled = True
     kube.kill_server()
     time.sleep(3)
     kube.start_server()
