@@ -28,7 +28,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[StoreSettings]:
     monkeypatch.setenv("BUOY_ETCD", ETCD)
     for name in ("KUBECONFIG", "KUBERNETES_SERVICE_HOST"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", "/home/operator")
+    monkeypatch.setenv("HOME", "/srv/operator")
     return found
 
 
@@ -56,8 +56,8 @@ def test_the_plugin_means_the_cluster_that_kubectl_means(
     opened: list[StoreSettings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     as_plugin(monkeypatch)
-    assert ("/home/operator/.kube/config", "") == cluster(opened)
-    assert ("/home/operator/.kube/config", "east") == cluster(opened, "--context", "east")
+    assert ("/srv/operator/.kube/config", "") == cluster(opened)
+    assert ("/srv/operator/.kube/config", "east") == cluster(opened, "--context", "east")
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.96.0.1")
     assert ("in-cluster", "") == cluster(opened)
     monkeypatch.setenv("KUBECONFIG", "/etc/a:/etc/b")
