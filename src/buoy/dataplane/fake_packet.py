@@ -93,10 +93,12 @@ def _source(state: NodeState, packet: Packet, dst: Address, dport: int) -> Addre
     outward = egress.address if isinstance(egress, Egress) else packet.src
     if isinstance(state.get(Key(Table.RELAY, (packet.dst, dst))), Relay):
         return packet.dst
-    if (dst, dport) != (packet.dst, packet.dport):
-        return packet.dst if dst == packet.src else outward
+    if dst == packet.src:
+        return packet.dst
+    # what was translated went to a service IP, whatever it leads to; a service proxy's own are inside
+    asked = packet.dst if (dst, dport) != (packet.dst, packet.dport) else dst
     inside = (key.name[0] for key in state if key.table is Table.INTERNAL)
-    return packet.src if any(contains(Prefix(prefix), dst) for prefix in inside) else outward
+    return packet.src if any(contains(Prefix(prefix), asked) for prefix in inside) else outward
 
 
 def route(state: NodeState, dst: Address) -> str:

@@ -20,6 +20,8 @@ class Reason(enum.StrEnum):
     WORKLOAD_MISSING = "workload-missing"
     MODE_NOT_SERVED = "mode-not-served"
     NODE_WITHOUT_AGENT = "node-without-agent"
+    OWNER_AWAY = "owner-away"
+    RELEASED = "released"
     OTHER_NODE = "other-node"
     OTHER_DRIVER = "other-driver"
     ADMIN_DOWN = "admin-down"
@@ -72,6 +74,14 @@ _TEXT = {
     Reason.UNBOUND: (
         "{address} is bound to no workload",
         "associate it: openstack floating ip set --port PORT {address}",
+    ),
+    Reason.RELEASED: (
+        "nobody has {address} now; {owner} had it last",
+        "nothing is to be done: it is kept until the hold-down of its pool is over",
+    ),
+    Reason.OWNER_AWAY: (
+        "{address} belongs to {owner}, of which nothing runs that it could lead to",
+        "nothing is to be done if that is meant; else: kubectl get pods -o wide -n {namespace}",
     ),
     Reason.PORT_UNBOUND: (
         "{address} belongs to port {workload}, which is on no node",

@@ -29,11 +29,19 @@ class PortMapping(msgspec.Struct, frozen=True, kw_only=True):
     target_first: int
 
 
+class Attachment(enum.StrEnum):
+    """How a workload is reached on its node: by a tap of Buoy's, or as the node reaches it, by others' routes."""
+
+    TAP = "tap"
+    HOST = "host"
+
+
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Where a service IP leads: a workload on a node, at one of its fixed IPs; `mapping` None means all ports.
 
     `node` is empty while the workload is not bound by Buoy; then `driver` names
-    who bound it, or is empty if nobody did.
+    who bound it, or is empty if nobody did. What is attached to the host has no
+    document of its own, and neither routes nor policy of ours: it is translated only.
     """
 
     workload: str
@@ -41,6 +49,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     node: str = ""
     driver: str = ""
     mapping: PortMapping | None = None
+    attached: Attachment = Attachment.TAP
 
 
 class Identity(NamedTuple):
@@ -72,6 +81,9 @@ class Owner(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Such as ``tcp/443``: nobody it shares the address with may have them."""
     backends: str = ""
     """With traffic policy Local, which pods it leads to; empty with policy Cluster."""
+    declared: bool = False
+    """Of what is translated: whether the object asks for it, and gives it back when it does no more; else it was given
+    by hand, and only a hand takes it back."""
 
     @property
     def identity(self) -> "Identity":
@@ -104,3 +116,5 @@ class ServiceIP(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The key by which others may share the address; empty: nobody may."""
     released: Moment | None = None
     """Since when nobody has it; only its former owner gets it back before the pool's hold-down is over."""
+    mappings: tuple[PortMapping, ...] = ()
+    """Which ports of its owner it leads to (none given: all); the endpoints follow from that wherever the owner is."""

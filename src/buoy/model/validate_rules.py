@@ -48,9 +48,10 @@ def _service_ip(value: ServiceIP) -> None:
     mapped = [mapping for mapping in mappings if mapping is not None]
     if mapped and len(mapped) < len(mappings):
         raise InvalidInput(".endpoints", "mapped and unmapped", "map every endpoint or none")
-    ports = sum(mapping.last - mapping.first + 1 for mapping in mapped)
-    if ports > _PORTS:
-        raise InvalidInput(".endpoints", f"{ports} ports", f"map at most {_PORTS} ports of one service IP")
+    for field, kind in ((".endpoints", mapped), (".mappings", value.mappings)):
+        ports = sum(mapping.last - mapping.first + 1 for mapping in kind)
+        if ports > _PORTS:
+            raise InvalidInput(field, f"{ports} ports", f"map at most {_PORTS} ports of one service IP")
     for index, endpoint in enumerate(value.endpoints):
         if family(endpoint.target) != family(value.address):
             raise InvalidInput(f".endpoints[{index}].target", endpoint.target, f"give the family of {value.address}")

@@ -41,7 +41,7 @@ from buoy.planner.policy import combination_wish, group_wish, member_wish, membe
 from buoy.planner.sight import Sight, Stir
 from buoy.planner.verify import Mismatch
 from buoy.planner.wanted import Wanted, address_keys, baseless, workload_keys
-from buoy.planner.wishes import Here, service_ip_wish, settings_wish, subnet_wish, workload_wish
+from buoy.planner.wishes import Here, eligibility_wish, service_ip_wish, settings_wish, subnet_wish, workload_wish
 
 _DERIVED = {"combination": 1, "groups": 2, "members": 3}
 """Kinds of subjects that exist only while needed, in the order of who needs whom."""
@@ -79,6 +79,7 @@ class Desired:
             "service-ips": partial(service_ip_wish, here),
             self._roots: partial(workload_wish, here),
             "subnets": partial(subnet_wish, here),
+            "eligibility": partial(eligibility_wish, here),
             "settings": partial(settings_wish, here),
             "combination": combination_wish,
             "groups": group_wish,

@@ -6,6 +6,8 @@ packets to the guest. The tricky thing is what a service IP does not serve, othe
 ports than the mapped ones or all where only connections from its endpoint are:
 the guest knows nothing of the address, so such packets are discarded here. And
 where ports lead to several places no single tap may take the announcement away.
+What is attached to the host has no tap at all: there nothing is routed but by others,
+and what nobody translated is astray.
 """
 
 from collections.abc import Iterable, Iterator
@@ -48,11 +50,18 @@ def translated(service: ServiceIP, served: Served, preference: Class) -> Iterato
     prefix = host_prefix(service.address)
     interfaces = {ready.interface for ready in served}
     alone = first.interface if interfaces == {first.interface} else ""
-    if whole and service.direction is not Direction.EGRESS:
+    if _is_on_host(served):
+        yield _want(Table.STRAY, (prefix,), Stray())
+    elif whole and service.direction is not Direction.EGRESS:
         yield _want(Table.ROUTE, (prefix,), Route(alone))
     else:
         yield _want(Table.DISCARD, (prefix,), Discard())
     yield _want(Table.ANNOUNCEMENT, (prefix,), Announcement(alone or None, preference))
+
+
+def _is_on_host(served: Iterable[Ready]) -> bool:
+    # a blackhole would also stop what the node itself sends, before it is translated
+    return any(ready.here and not ready.interface for ready in served)
 
 
 def proxied(address: Address, preference: Class) -> Iterator[tuple[Key, Bid[Entry]]]:
@@ -79,7 +88,7 @@ def _mapped(address: Address, served: Iterable[Ready]) -> Iterator[tuple[Key, Bi
         for offset in range(mapping.last - mapping.first + 1):
             name = (address, mapping.protocol, str(mapping.first + offset))
             yield _want(Table.MAPPING, name, Mapping(target, mapping.target_first + offset))
-        if not ready.interface:
+        if not ready.here:
             yield _want(Table.RELAY, (address, target), Relay())
 
 

@@ -13,7 +13,7 @@ import msgspec
 from buoy.model.address import Address, packed
 from buoy.model.node import Fence
 from buoy.model.reason import Reason, Withhold
-from buoy.model.service_ip import Endpoint, Mode, ServiceIP
+from buoy.model.service_ip import Attachment, Endpoint, Mode, ServiceIP
 from buoy.model.workload import Workload
 from buoy.planner.contest import Subject
 from buoy.planner.index import Reader, interface_seat
@@ -21,10 +21,14 @@ from buoy.planner.proxied import idle
 
 
 class Ready(msgspec.Struct, frozen=True):
-    """An endpoint that packets can be sent to; `interface` is empty if it is on another node."""
+    """An endpoint that packets can be sent to.
+
+    `interface` is its tap, empty if it has none here: it is on another node (not `here`), or attached to the host.
+    """
 
     endpoint: Endpoint
     interface: str
+    here: bool = True
 
 
 Served: TypeAlias = tuple[Ready, ...]
@@ -82,11 +86,20 @@ def unbound(service: ServiceIP) -> Withhold:
     if service.mode is Mode.PROXIED:
         return idle(service)
     if not service.endpoints:
-        return _withhold(Reason.UNBOUND, service)
+        return _ownerless(service)
     foreign = [endpoint for endpoint in service.endpoints if endpoint.driver]
     endpoint = (foreign or service.endpoints)[0]
     reason = Reason.OTHER_DRIVER if foreign else Reason.PORT_UNBOUND
     return _withhold(reason, service, workload=endpoint.workload, driver=endpoint.driver)
+
+
+def _ownerless(service: ServiceIP) -> Withhold:
+    if not service.owners:
+        return _withhold(Reason.UNBOUND, service)
+    if service.released is not None:
+        return _withhold(Reason.RELEASED, service, owner=str(service.owners[0].identity))
+    owner = service.owners[0]
+    return _withhold(Reason.OWNER_AWAY, service, owner=str(owner.identity), namespace=owner.namespace)
 
 
 def unconfirmed(address: Address, reader: Reader) -> bool:
@@ -122,11 +135,12 @@ def _ready(service: ServiceIP, candidates: list[Endpoint], node: str, reader: Re
     ready: list[Ready] = []
     withheld: list[Withhold] = []
     for endpoint in candidates:
-        found = _interface(service, endpoint, reader) if endpoint.node == node else ""
+        here = endpoint.node == node
+        found = _interface(service, endpoint, reader) if here else ""
         if isinstance(found, Withhold):
             withheld.append(found)
         else:
-            ready.append(Ready(endpoint, found))
+            ready.append(Ready(endpoint, found, here))
     if not ready:
         return withheld[0]
     # Without mapping one endpoint has all ports, so there can be one only.
@@ -134,7 +148,9 @@ def _ready(service: ServiceIP, candidates: list[Endpoint], node: str, reader: Re
 
 
 def _interface(service: ServiceIP, endpoint: Endpoint, reader: Reader) -> str | Withhold:
-    """Return the tap an endpoint of this node is behind, or why it is not ready."""
+    """Return the tap an endpoint of this node is behind, none if it is attached to the host, or why it is not ready."""
+    if endpoint.attached is Attachment.HOST:
+        return _attached_to_host(endpoint, reader)
     path = workload_path(endpoint.node, endpoint.workload)
     workload = reader.document(path, Workload)
     details = {"node": endpoint.node, "workload": endpoint.workload, "target": endpoint.target}
@@ -148,6 +164,15 @@ def _interface(service: ServiceIP, endpoint: Endpoint, reader: Reader) -> str | 
     if withheld is not None:
         return Withhold(withheld.reason, {"address": service.address, **withheld.details})
     return workload.interface
+
+
+def _attached_to_host(endpoint: Endpoint, reader: Reader) -> str | Withhold:
+    """Return no tap; a port of ours with the same address would get what is meant for the endpoint."""
+    other = reader.holder(endpoint.target)
+    if other is None:
+        return ""
+    details = {"node": endpoint.node, "workload": endpoint.workload, "target": endpoint.target}
+    return Withhold(Reason.CLAIMED_TWICE, {**details, "address": endpoint.target, "other": other})
 
 
 def _withhold(reason: Reason, service: ServiceIP, **details: str) -> Withhold:

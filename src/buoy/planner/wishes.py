@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from buoy.model.address import Address, Mac, contains, is_host, split
+from buoy.model.address import Address, Mac, contains, host_prefix, is_host, split
 from buoy.model.guest import GuestConfig
 from buoy.model.network import Network, Subnet
 from buoy.model.nodestate import (
@@ -24,6 +24,7 @@ from buoy.model.nodestate import (
     Table,
 )
 from buoy.model.peer import BGPSettings
+from buoy.model.proxied import Eligibility
 from buoy.model.reason import Reason, Withhold
 from buoy.model.service_ip import Mode, ServiceIP
 from buoy.model.workload import Workload
@@ -166,6 +167,16 @@ def subnet_wish(here: Here, subject: Subject, reader: Reader) -> Wish:
     if subnet is None or not subnet.internal:
         return NOTHING
     return Wish({Key(Table.INTERNAL, (subnet.prefix,)): Bid((0,), Internal())})
+
+
+def eligibility_wish(here: Here, subject: Subject, reader: Reader) -> Wish:
+    """Return a node and its own pods as destinations towards which fixed addresses are kept."""
+    del here
+    eligibility = reader.document(subject, Eligibility)
+    if eligibility is None:
+        return NOTHING
+    prefixes = (*eligibility.prefixes, *map(host_prefix, eligibility.addresses))
+    return Wish({Key(Table.INTERNAL, (prefix,)): Bid((0,), Internal()) for prefix in prefixes})
 
 
 def settings_wish(here: Here, subject: Subject, reader: Reader) -> Wish:

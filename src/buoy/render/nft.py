@@ -4,7 +4,7 @@
 Promises: every function returns text for one `nft -f` transaction that can be
 loaded over what is there; elements of sets and maps are never touched by it.
 The tricky thing is the order of hooks: policy at -150 and 110 stands outside
-NAT at -100 and 100, so that rules see packets as the guest sends and receives
+NAT at -100 and 99, so that rules see packets as the guest sends and receives
 them. Source: docs/design.md, nft(8).
 """
 

@@ -135,7 +135,7 @@ _SNAT = _both(
     (
         "ct status dnat ct original ip daddr . ip daddr @relay4 snat ip to ct original ip daddr",
         "ct status dnat iifname . oifname @itself snat ip to ct original ip daddr",
-        "ct status dnat snat ip to ip saddr map @egress4",
+        "ct status dnat ct original ip daddr != @internal4 snat ip to ip saddr map @egress4",
         "ip daddr @internal4 accept",
         "snat ip to ip saddr map @egress4",
     )
@@ -168,7 +168,8 @@ CHAINS = {
     "output_nat": ("type nat hook output priority -100;", _DNAT),
     "input_policy": ("type filter hook input priority 0;", _TO_HOST),
     "forward_stray": ("type filter hook forward priority 10;", _STRAY),
-    "postrouting_nat": ("type nat hook postrouting priority 100;", _SNAT),
+    # before whoever masquerades what leaves the node at 100: the first to give a flow its source decides
+    "postrouting_nat": ("type nat hook postrouting priority 99;", _SNAT),
     "postrouting_policy": ("type filter hook postrouting priority 110;", _TO_GUEST),
 }
 """Each static chain: its hook (empty: it is jumped to) and its rules."""

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What brings packets to an address, entry by entry."""
 
+import msgspec
 import pytest
 
 from buoy.model.address import Address, Mac, Prefix
@@ -19,10 +20,13 @@ from buoy.model.nodestate import (
     Neighbour,
     Relay,
     Route,
+    Stray,
     Table,
 )
 from buoy.model.peer import BGPSettings
 from buoy.model.pool import Direction
+from buoy.model.proxied import Eligibility
+from buoy.model.service_ip import Attachment, Endpoint, PortMapping
 from buoy.model.workload import AddressPair
 from buoy.planner.desired import Desired
 from buoy.planner.sight import Sight
@@ -107,6 +111,44 @@ def test_the_direction_decides_the_nat_and_whether_anything_is_routed_to_the_gue
     desired = node(port(), floating(direction=direction))
     assert nat == only(desired, *NAT)
     assert OWN | path == only(desired, *PATH)
+
+
+POD = endpoint(workload="shop/db-0", attached=Attachment.HOST)
+ASTRAY: dict[Key, Entry] = {
+    key(Table.STRAY, "198.51.100.1/32"): Stray(),
+    key(Table.ANNOUNCEMENT, "198.51.100.1/32"): Announcement(None),
+}
+
+
+def on_host(first: int, **changes: object) -> Endpoint:
+    mapping = PortMapping(protocol="udp", first=first, last=first, target_first=first + 1000)
+    return msgspec.structs.replace(POD, mapping=mapping, **changes)
+
+
+@pytest.mark.parametrize(
+    ("direction", "nat"),
+    [(Direction.BOTH, {**INWARD, **OUTWARD}), (Direction.INGRESS, INWARD), (Direction.EGRESS, OUTWARD)],
+)
+def test_what_is_attached_to_the_host_is_translated_and_announced_and_routed_by_others(
+    direction: Direction, nat: dict[Key, Entry]
+) -> None:
+    desired = node(floating(direction=direction, endpoints=(POD,)), links=())
+    assert nat | ASTRAY == dict(desired.state)
+
+
+def test_of_mapped_endpoints_on_hosts_only_those_elsewhere_are_relayed() -> None:
+    desired = node(floating(endpoints=(on_host(22), on_host(53, node=THERE, target=OTHER_FIXED))), links=())
+    assert {
+        key(Table.MAPPING, SERVICE, "udp", "22"): Mapping(FIXED, 1022),
+        key(Table.MAPPING, SERVICE, "udp", "53"): Mapping(OTHER_FIXED, 1053),
+        key(Table.RELAY, SERVICE, OTHER_FIXED): Relay(),
+    } | ASTRAY == dict(desired.state)
+
+
+def test_towards_nodes_and_their_pods_the_own_address_is_kept() -> None:
+    eligibility = Eligibility(node=THERE, addresses=(Address("192.0.2.9"),), prefixes=(Prefix("10.244.1.0/24"),))
+    internal = only(node(eligibility), Table.INTERNAL)
+    assert {key(Table.INTERNAL, "192.0.2.9/32"), key(Table.INTERNAL, "10.244.1.0/24")} == internal.keys()
 
 
 def test_an_ipv6_floating_ip() -> None:

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Why an address is served from a node, or is not: one row per answer."""
 
+import datetime as dt
+
 import pytest
 
 from buoy.model.address import Address, Mac, Prefix
 from buoy.model.documents import Document
 from buoy.model.nodestate import Link
 from buoy.model.reason import Reason, Withhold
-from buoy.model.service_ip import Mode
+from buoy.model.service_ip import Attachment, Mode, Owner
 from buoy.model.workload import AddressPair
 from tests.unit.planner.cloud import (
     DOWN,
@@ -27,11 +29,45 @@ from tests.unit.planner.cloud import (
 )
 
 TAP = {"workload": "port1", "node": HERE, "interface": "tap1"}
+OWNER = Owner(kind="StatefulSet", namespace="shop", name="db")
 ENDPOINT = {"address": SERVICE, "node": HERE, "workload": "port1", "target": FIXED}
 
 ANSWERS: list[tuple[str, tuple[Document, ...], tuple[Link, ...], Withhold | None]] = [
     ("served", (port(), floating()), (UP,), None),
     ("no endpoint", (port(), floating(endpoints=())), (UP,), Withhold(Reason.UNBOUND, {"address": SERVICE})),
+    (
+        "given to somebody of whom nothing runs",
+        (floating(endpoints=(), owners=(OWNER,)),),
+        (UP,),
+        Withhold(Reason.OWNER_AWAY, {"address": SERVICE, "owner": "StatefulSet shop/db", "namespace": "shop"}),
+    ),
+    (
+        "released",
+        (floating(endpoints=(), owners=(OWNER,), released=dt.datetime(2026, 11, 21, tzinfo=dt.UTC)),),
+        (UP,),
+        Withhold(Reason.RELEASED, {"address": SERVICE, "owner": "StatefulSet shop/db"}),
+    ),
+    (
+        "attached to the host: no document of it, and no tap",
+        (floating(endpoints=(endpoint(workload="shop/db-0", attached=Attachment.HOST),)),),
+        (),
+        None,
+    ),
+    (
+        "attached to the host, at an address that a port here has",
+        (port(), floating(endpoints=(endpoint(workload="shop/db-0", attached=Attachment.HOST),))),
+        (UP,),
+        Withhold(
+            Reason.CLAIMED_TWICE,
+            {
+                "node": HERE,
+                "workload": "shop/db-0",
+                "target": FIXED,
+                "address": FIXED,
+                "other": f"workloads/{HERE}/port1",
+            },
+        ),
+    ),
     (
         "port on no node",
         (floating(endpoints=(endpoint(node=""),)),),
