@@ -15,6 +15,7 @@ from collections.abc import Mapping
 import msgspec
 
 from buoy.controller.objects import Status
+from buoy.ipam.scope import ADDRESSES, POOL
 from buoy.kubernetes.objects import Metadata
 from buoy.store.api_names import ObjectName, Resource
 
@@ -23,6 +24,10 @@ CLASSES = Resource("networking.k8s.io", "v1", "ingressclasses", namespaced=False
 SERVED_BY = "buoy.dev/service"
 """Annotation of an IngressClass: ``namespace/name`` of the Service its controller is behind."""
 
+NOT_SERVED = "ClassNotServed"
+"""The reason of an Ingress whose class leads to no Service that can have its address."""
+
+_ASKING = (POOL, ADDRESSES, "opencontrail.org/fip-pool", "externalIP")
 _OLD_CLASS = "kubernetes.io/ingress.class"
 
 
@@ -108,6 +113,12 @@ def class_of(ingress: Ingress) -> str:
     return ingress.spec.ingress_class_name or annotations.get(_OLD_CLASS, "")
 
 
+def asks(ingress: Ingress) -> bool:
+    """Tell whether an Ingress itself asks for an address, so that it is owed an answer whatever its class."""
+    annotations: Mapping[str, str] = ingress.metadata.annotations or {}
+    return any(annotations.get(key, "").strip() for key in _ASKING)
+
+
 def served_by(found: IngressClass) -> ObjectName | None:
     """Return the Service a class names by annotation or as its parameters, None if it names none."""
     namespace, slash, name = (found.metadata.annotations or {}).get(SERVED_BY, "").partition("/")
@@ -117,3 +128,17 @@ def served_by(found: IngressClass) -> ObjectName | None:
     if parameters is not None and parameters.kind == "Service" and parameters.namespace:
         return ObjectName(parameters.namespace, parameters.name)
     return None
+
+
+def unserved(ingress: Ingress, service: ObjectName | None, *, exists: bool) -> str:
+    """Return why the traffic of an Ingress has nowhere to go, and what to do; `service` is what its class names."""
+    name = class_of(ingress)
+    if not name:
+        return "it has no class; name one in spec.ingressClassName"
+    if service is None:
+        remedy = f"kubectl annotate ingressclass {name} {SERVED_BY}=NAMESPACE/NAME"
+        return f"class {name} does not say behind which Service its controller is; {remedy}"
+    if not exists:
+        return f"class {name} is served by Service {service}, which does not exist; make it"
+    said = f"class {name} is served by Service {service}, which has no addresses of ours"
+    return f"{said}; make it of type LoadBalancer, without a loadBalancerClass or of ours"

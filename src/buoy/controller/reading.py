@@ -85,12 +85,12 @@ def subject_of(
     )
 
 
-def subject_of_ingress(ingress: Ingress, ours: Ours, owned: Callable[[Address], bool], *, served: bool) -> Subject:
-    """Return an Ingress as the subject of a decision; `served`: its class says by which Service."""
+def subject_of_ingress(ingress: Ingress, ours: Ours, owned: Callable[[Address], bool], *, is_ours: bool) -> Subject:
+    """Return an Ingress as the subject of a decision."""
     return Subject(
         owner=owner_of(ingress, ours.cluster),
         version=ingress.metadata.resource_version,
-        wants=served and ingress.metadata.deletion_timestamp is None,
+        wants=is_ours and ingress.metadata.deletion_timestamp is None,
         ingress=_entries(ingress, owned),
     )
 

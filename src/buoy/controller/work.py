@@ -17,6 +17,7 @@ from buoy.controller.asking import request_of, request_of_ingress
 from buoy.controller.contest import MESSAGE, REASON, Contest
 from buoy.controller.decide import decide, releases
 from buoy.controller.events import Events
+from buoy.controller.fronts import NOT_SERVED, unserved
 from buoy.controller.metrics import Metrics
 from buoy.controller.objects import Service
 from buoy.controller.perform import perform
@@ -37,8 +38,6 @@ UNDER_WAY = 12
 AT_ONCE = 500
 """Objects looked at before others of the process have their turn."""
 
-NOT_SERVED = "ClassNotServed"
-"""The reason of an Ingress whose class leads to no Service that can have its address."""
 _LONGEST = 30.0
 
 
@@ -105,6 +104,11 @@ class Work:
         self._tools.metrics.log.error("pass failed", object=str(self._looking), exc_info=error)
         if self._looking is not None:
             self.retry.later(self._looking, self._tools.clock())
+
+    @property
+    def rests(self) -> bool:
+        """Whether nothing is to be looked at, and nothing is under way."""
+        return not self.world.changed and not self._under_way
 
     async def stop(self) -> None:
         """End what is under way: what is written is written, the rest is decided anew by whoever leads next."""
@@ -184,12 +188,9 @@ class Work:
             return request_of(holder, namespace, world.ours, world.shows(subject))
         name = world.fronts.service(holder)
         service = world.services.get(name) if name else None
-        if service is None:
-            return Refused(NOT_SERVED, f"its class is served by Service {name}, which does not exist; make it")
-        if not world.ours.balances(service):
-            said = f"its class is served by Service {name}, which has no addresses of ours"
-            return Refused(NOT_SERVED, f"{said}; make it of type LoadBalancer, without a loadBalancerClass or of ours")
-        return request_of_ingress(holder, service, namespace, world.ours)
+        if service is not None and world.ours.balances(service):
+            return request_of_ingress(holder, service, namespace, world.ours)
+        return Refused(NOT_SERVED, unserved(holder, name, exists=service is not None))
 
     def _rest(self, identity: Identity) -> None:
         """Note that an object wants nothing."""

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from buoy.controller.books import Books
 from buoy.controller.claims import address_of, name_of
 from buoy.controller.endings import Endings
-from buoy.controller.fronts import Fronts, Ingress, IngressClass
+from buoy.controller.fronts import Fronts, Ingress, IngressClass, asks
 from buoy.controller.objects import Service
 from buoy.controller.pools import Pools
 from buoy.controller.reading import Holder, Ours, owned, reached, subject_of, subject_of_ingress
@@ -168,8 +168,8 @@ class World:
         """Return what is to be decided on."""
         claimed = {claim.document.address for claim in self.books.of(identity)}
         if not isinstance(holder, Service):
-            served = self.fronts.service(holder) is not None
-            return subject_of_ingress(holder, self.ours, lambda at: at in claimed, served=served)
+            ours = self.fronts.service(holder) is not None or asks(holder)
+            return subject_of_ingress(holder, self.ours, lambda at: at in claimed, is_ours=ours)
         pools_with = self.books.ledger.pools_with
         name = ObjectName(identity.namespace, identity.name)
         return subject_of(

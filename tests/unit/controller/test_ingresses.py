@@ -147,3 +147,16 @@ async def test_a_service_that_goes_leaves_its_ingresses_without_address() -> Non
     assert [] == [name for resource, name in world.server.objects if resource == SERVICES]
     assert [] == entries(world, "site")
     assert {True} == {bool(world.claim(at)["released"]) for at in ("192.0.2.0", "192.0.2.1")}
+
+
+async def test_an_ingress_that_asks_for_an_address_is_told_what_its_class_does_not_say() -> None:
+    world = await cluster()
+    ingress(world, "site", of_class="other", **{"buoy.dev/pool": "public"})
+    await world.settle()
+    notes = [note for _, reason, note in events(world.server) if reason == "ClassNotServed"]
+    assert ["kubectl annotate ingressclass other buoy.dev/service=NAMESPACE/NAME"] == [
+        note.partition("; ")[2] for note in notes
+    ]
+    world.server.create(CLASSES, "", {"metadata": {"name": "other", "annotations": {FRONT: "shop/nginx"}}, "spec": {}})
+    await world.settle()
+    assert [{"ip": "192.0.2.1"}] == entries(world, "site")

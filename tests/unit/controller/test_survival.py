@@ -14,10 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from buoy.controller.claims import CLAIMS
+from buoy.controller.fronts import CLASSES, INGRESSES
 from buoy.kubernetes.resources import SERVICES
+from buoy.store.api_names import ObjectName
 from tests.unit.controller.cluster import Cluster, spin
 
 NAMES = ("a", "b", "c", "d")
+FRONT = "a"
 ADDRESSES = ("192.0.2.0", "192.0.2.1", "192.0.2.2", "192.0.2.3")
 
 
@@ -68,9 +71,11 @@ class Storm:
 
     async def user(self) -> None:
         world, name = self.world, self.draw(*NAMES)
-        act = self.draw("make", "make", "delete", "name", "type", "wipe", "force")
+        act = self.draw("make", "make", "delete", "name", "type", "wipe", "force", "ingress", "ingress")
         exists = world.server.get(world.at(name)) is not None
-        if act == "make":
+        if act == "ingress":
+            self.ingress(name)
+        elif act == "make":
             world.service(name)
         elif act == "delete":
             world.delete(name)
@@ -83,6 +88,13 @@ class Storm:
         elif exists:
             world.server.patch(world.at(name), {"metadata": {"finalizers": None}})
             world.delete(name)
+
+    def ingress(self, name: str) -> None:
+        """Make an Ingress whose traffic is to go to one of the Services, or delete it."""
+        place = INGRESSES.at(ObjectName("shop", f"site-{name}"))
+        if not self.world.server.delete(place):
+            said = {"metadata": {"name": f"site-{name}"}, "spec": {"ingressClassName": "web"}}
+            self.world.server.create(INGRESSES, "shop", said)
 
     def check(self) -> None:
         """No address is shown by two Services."""
@@ -100,18 +112,22 @@ def check_settled(world: Cluster) -> None:
     claims = {
         found["spec"]["address"]: found["spec"] for (at, _), found in world.server.objects.items() if at == CLAIMS
     }
-    live = {
-        at: (spec["owners"][0]["name"], spec["owners"][0]["uid"])
-        for at, spec in claims.items()
-        if "released" not in spec
-    }
-    shown = {at: (name, services[name]["metadata"]["uid"]) for name in services for at in world.addresses(name)}
-    assert shown == live
+    live = {at: spec["owners"][0] for at, spec in claims.items() if "released" not in spec}
+    ingresses = {key.name: found for (at, key), found in world.server.objects.items() if at == INGRESSES}
+    assert {at for name in services for at in world.addresses(name)} == set(live)
+    for at, owner in live.items():
+        holder = (services if owner["kind"] == "Service" else ingresses)[owner["name"]]
+        assert holder["metadata"]["uid"] == owner["uid"]
+        assert at in world.addresses(owner["name"] if owner["kind"] == "Service" else FRONT)
+    for name, found in ingresses.items():
+        its = [at for at, owner in live.items() if owner["name"] == name]
+        assert [{"ip": at} for at in its] == found.get("status", {}).get("loadBalancer", {}).get("ingress", [])
     for name, found in services.items():
         balances = found["spec"]["type"] == "LoadBalancer"
         assert "deletionTimestamp" not in found["metadata"]
         asked = found["spec"].get("loadBalancerIP")
-        has = world.addresses(name) and (asked or world.addresses(name)[0]) == world.addresses(name)[0]
+        its = [at for at, owner in live.items() if owner["name"] == name]
+        has = its and (asked or its[0]) == its[0]
         assert ("" if not balances else "True" if has else "False") == world.condition(name)[0]
         assert found["metadata"].get("finalizers") or not world.addresses(name)
         if not balances:
@@ -128,6 +144,8 @@ def test_no_address_is_given_twice_and_none_is_lost(data: st.DataObject) -> None
     async def story() -> None:
         world = Cluster(controllers=2)
         world.pool("public", "192.0.2.0/30", holdDown=300.0)
+        leads = {"name": "web", "annotations": {"buoy.dev/service": f"shop/{FRONT}"}}
+        world.server.create(CLASSES, "", {"metadata": leads, "spec": {}})
         storm = Storm(world, data)
         for _ in range(data.draw(st.integers(5, 60))):
             await storm.step()
