@@ -47,6 +47,8 @@ async def remove(store: Store, at: str, *, dry_run: bool) -> str:
     snapshot = await listing(store, *_PREFIXES)
     if at not in snapshot.documents and at not in snapshot.broken:
         raise missing(at)
+    if at not in snapshot.revisions and at not in snapshot.broken:
+        raise Conflict(f"{at} comes from an object of another kind, such as Calico's: delete that with kubectl")
     users = _users(snapshot, at)
     if users:
         raise Conflict(f"{at} is used by {', '.join(users)}: take it from there first")
@@ -56,11 +58,11 @@ async def remove(store: Store, at: str, *, dry_run: bool) -> str:
 
 
 async def read(store: Store, at: str) -> Document:
-    """Return one document; raise `Conflict` if there is none."""
-    stored = await store.read(at)
-    if stored.document is None:
+    """Return one document as it is in force, whatever it comes from; raise `Conflict` if there is none."""
+    found = (await listing(store, at)).documents.get(at)
+    if found is None:
         raise missing(at)
-    return stored.document
+    return found
 
 
 async def peer_rows(store: Store, name: str = "") -> list[dict[str, Any]]:
