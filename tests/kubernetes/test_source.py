@@ -275,6 +275,28 @@ async def test_an_outage_is_waited_out_and_what_happened_in_it_is_told(
         await behind.close()
 
 
+async def test_an_outage_is_nobodys_death(kube: KubeServer, store: KubernetesStore) -> None:
+    lease = await store.leases.grant(4)
+    await store.write([Write("nodes/node-1", HEARTBEAT)], lease)
+    async with Watching(store, ("nodes/", "pools/")) as watching:
+        await watching.next()
+        kube.freeze()
+        coming = asyncio.create_task(watching.next())
+        try:
+            for _ in range(4):
+                with pytest.raises(StoreUnavailable):
+                    await store.leases.keep(lease)
+            # eight seconds of a lease of four
+            assert not coming.done()
+        finally:
+            kube.thaw()
+        assert await store.leases.keep(lease)
+        await store.write([put("a", "one")])
+        batch = await coming
+        assert frozenset({"pools/a"}) == batch.changed
+        assert "nodes/node-1" in batch.snapshot.documents
+
+
 @pytest.mark.parametrize("writes", [0, 100], ids=["pushed past what was told", "older than what was told"])
 async def test_a_server_set_back_to_a_backup_is_doubted_at_the_first_batch_that_comes_of_it(
     kube: KubeServer, store: KubernetesStore, tmp_path: Path, writes: int

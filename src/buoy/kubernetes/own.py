@@ -63,9 +63,6 @@ def decode(kind: Kind, found: Any) -> Document:  # noqa: ANN401  structs made at
             raise InvalidInput(
                 f"spec.{field}", fields[field], f"write {value}, as the object's name says, or leave it out"
             )
-    try:
-        document: Document = msgspec.convert({**fields, **identity}, kind.struct, from_attributes=True)
-    except msgspec.ValidationError as error:
-        raise InvalidInput("spec", metadata.name, str(error)) from error
+    document: Document = msgspec.convert({**fields, **identity}, kind.struct, from_attributes=True)
     validate.check(kind.path(metadata.name), document)
     return document

@@ -60,9 +60,9 @@ class KubernetesStore:
         self.api = api
         self._settings = settings
         self._reporter = reporter
-        self._own_leases = KubernetesLeases(api, settings.node)
-        self.leases: Leases = self._own_leases
         self._watches: list[Watching] = []
+        self._own_leases = KubernetesLeases(api, settings.node, self._interrupted)
+        self.leases: Leases = self._own_leases
 
     async def read(self, path: str) -> Stored:
         """See `Store.read`; what Services and nodes say is in no object of Buoy's, and only `watch` tells it."""
@@ -107,6 +107,10 @@ class KubernetesStore:
     async def close(self) -> None:
         """See `Store.close`."""
         await self.api.close()
+
+    def _interrupted(self) -> None:
+        for watching in self._watches:
+            watching.liveness.interrupted()
 
     async def _write(self, wish: Write) -> int:
         return await write(self.api, wish, likely=self._likely(wish.path), owner=self._owner(wish.path))

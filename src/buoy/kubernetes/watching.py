@@ -47,11 +47,12 @@ class Watching:
     ) -> None:
         self._api = api
         self._holder = holder
-        self._liveness = Liveness()
+        self.liveness = Liveness()
+        """Which agents live."""
         covered = covering(prefixes)
         self.translation = Translation(settings, lambda path: path.startswith(covered))
         self._resources = needed(covered)
-        self._feed = Feed(api, self._resources, reporter, self._liveness.interrupted)
+        self._feed = Feed(api, self._resources, reporter, self.liveness.interrupted)
         self._identity = Identity("", 0)
         self.node_uids: dict[str, str] = {}
         """The UID of each node in its present life."""
@@ -63,7 +64,7 @@ class Watching:
             yield self._batch(None, listed=True)
             await asyncio.Event().wait()
         first = True
-        async with aclosing(self._feed.news(self._liveness.wait)) as feed:
+        async with aclosing(self._feed.news(self.liveness.wait)) as feed:
             async for news in feed:
                 batch = await self._hear(news, first=first)
                 if batch is not None:
@@ -82,7 +83,7 @@ class Watching:
                 changed |= self._take(resource, told)
         changed |= self.translation.take(_WITNESSES, witness).keys()
         self._reach(news)
-        lapsed = {name.name: False for name in self._liveness.lapse()}
+        lapsed = {name.name: False for name in self.liveness.lapse()}
         changed |= self.translation.take_lives(lapsed).keys()
         after = self.translation.broken
         changed |= {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
@@ -92,8 +93,8 @@ class Watching:
 
     def _take(self, resource: Resource, news: News[Any]) -> set[str]:
         if resource == LEASES:
-            turned = self._liveness.take(news.changed)
-            return set(self.translation.take_lives({name.name: self._liveness.alive(name) for name in turned}))
+            turned = self.liveness.take(news.changed)
+            return set(self.translation.take_lives({name.name: self.liveness.alive(name) for name in turned}))
         if resource == NODES:
             self._note_nodes(news.changed)
         return set(self.translation.take(resource, news.changed, news.broken))
