@@ -20,6 +20,7 @@ from buoy.cli.lab_options import (
     KINDS,
     NODE_COLUMNS,
     SERVICE_COLUMNS,
+    BareOption,
     CommandArgument,
     KindArgument,
     MachineArgument,
@@ -53,6 +54,7 @@ def up(
     name: NewNameOption = "",
     nodes: Annotated[int, typer.Option("--nodes", help="How many compute nodes, or Kubernetes nodes.")] = 2,
     proxy: ProxyOption = PROXY_MODES[0],
+    bare: BareOption = False,
     without: Annotated[
         list[str] | None,
         typer.Option("--without", metavar="SERVICE", help="Leave out a service, of all nodes or NODE/SERVICE."),
@@ -77,7 +79,7 @@ def up(
     if kind == DEFAULT_NAME:
         lab.up(nodes, without or (), _tell_news)
     else:
-        lab.up_kubernetes(Plan(nodes=nodes, proxy=proxy, without=tuple(without or ())), _tell_news)
+        lab.up_kubernetes(Plan(nodes=nodes, proxy=proxy, bare=bare, without=tuple(without or ())), _tell_news)
     if output is Output.TABLE:
         _say_up(lab, kind, time.monotonic() - began)
     else:

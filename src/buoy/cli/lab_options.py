@@ -89,6 +89,9 @@ ProxyOption = Annotated[
         "--proxy", help=f"kube-proxy's mode: {' or '.join(PROXY_MODES)}.", autocompletion=lambda: [*PROXY_MODES]
     ),
 ]
+BareOption = Annotated[
+    bool, typer.Option("--bare", help="Kubernetes without Buoy, to install it: kubectl apply -k packaging/kubernetes.")
+]
 NodeArgument = Annotated[
     str, typer.Argument(metavar="NODE", help="A node, such as compute-1.", autocompletion=_found(_nodes))
 ]

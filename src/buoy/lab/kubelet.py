@@ -7,19 +7,17 @@ hears nothing of that, so a lease that could be renewed again after it could not
 """
 
 import asyncio
-import contextlib
 import itertools
+import json
 import sys
 import time
 from collections.abc import Coroutine
-from datetime import UTC, datetime
 from ipaddress import ip_network
 from pathlib import Path
 
-import aiohttp
-
-from buoy.lab import kube_credential, pod_status, sandbox
-from buoy.lab.kubelet_api import Denied, KubeletApi
+from buoy.lab import pod_program, pod_status, sandbox
+from buoy.lab.kubelet_api import UNREACHABLE, Denied, KubeletApi
+from buoy.lab.kubelet_node import Presence, now
 from buoy.lab.pod_status import Object
 from buoy.lab.sandbox import Sandbox
 from buoy.model.errors import DataplaneError
@@ -27,10 +25,8 @@ from buoy.model.errors import DataplaneError
 KUBECONFIG = "/etc/kubernetes/kubelet.kubeconfig"
 _STATE, _LOGS = Path(sandbox.DIRECTORY), Path("/run/kubelet/logs")
 _REGISTERED = Path("/run/kubelet/registered")
-_LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
-_LEASE_SECONDS, _RETRY_SECONDS = 1.0, 0.3
+_RETRY_SECONDS, _LATER_SECONDS, _LOOK_SECONDS = 0.3, 1.0, 0.2
 _FIRST_HOST, _LAST_HOST = 2, 254
-_UNREACHABLE = (aiohttp.ClientError, TimeoutError, OSError)
 
 
 class Kubelet:
@@ -51,12 +47,14 @@ class Kubelet:
     async def run(self) -> None:
         """Be the node's kubelet for ever."""
         self._adopt()
-        await self._register()
+        node = Presence(self._api, self._name, self._addresses)
+        await node.register([str(network) for network in self._networks])
         _REGISTERED.touch()
-        self._spawn(self._keep_credential())
+        self._spawn(node.keep_credential())
+        self._spawn(self._watch_programs())
         while True:
             watch = asyncio.create_task(self._watch())
-            await self._renew_until_back()
+            await node.renew_until_back()
             watch.cancel()
             await asyncio.wait([watch])
 
@@ -69,60 +67,6 @@ class Kubelet:
             else:
                 sandbox.remove(found, _STATE)
 
-    async def _register(self) -> None:
-        wanted = pod_status.node(self._name, [str(network) for network in self._networks])
-        while True:
-            try:
-                with contextlib.suppress(Denied):  # it is there already
-                    await self._api.send("POST", "/api/v1/nodes", wanted)
-                await self._renew()
-            except (*_UNREACHABLE, Denied) as error:
-                print(f"registering: {error!r}", flush=True)
-                await asyncio.sleep(_RETRY_SECONDS)
-            else:
-                return
-
-    async def _renew(self) -> None:
-        lease = {"spec": {"holderIdentity": self._name, "leaseDurationSeconds": 8, "renewTime": _now(micro=True)}}
-        try:
-            await self._api.send("PATCH", f"{_LEASES}/{self._name}", lease)
-        except Denied:
-            head = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": self._name}}
-            await self._api.send("POST", _LEASES, {**head, **lease})
-        found = await self._api.send("GET", f"/api/v1/nodes/{self._name}?resourceVersion=0")
-        if not pod_status.is_ready_node(found):
-            status = pod_status.ready_node(found, self._addresses, _now())
-            await self._api.send("PATCH", f"/api/v1/nodes/{self._name}/status", {"status": status})
-
-    async def _renew_until_back(self) -> None:
-        """Renew the lease; return once that worked after it did not."""
-        was_lost = False
-        while True:
-            await asyncio.sleep(_LEASE_SECONDS)
-            try:
-                await self._renew()
-            except _UNREACHABLE as error:
-                if not was_lost:
-                    print(f"renewing the lease: {error!r}", flush=True)
-                was_lost = True
-                continue
-            except Denied as error:  # the node was deleted: a kubelet does not register it again until it starts anew
-                print(f"renewing the lease: {error}", flush=True)
-                continue
-            if was_lost:
-                return
-
-    async def _keep_credential(self) -> None:
-        """Keep a token of Buoy's agent that is good: ask anew when four fifths of its time are over."""
-        path = kube_credential.path(kube_credential.AGENT)
-        while True:
-            try:
-                kube_credential.put(await self._api.send("POST", path, kube_credential.REQUEST))
-            except (*_UNREACHABLE, Denied):  # the account may not be there yet
-                await asyncio.sleep(_RETRY_SECONDS)
-            else:
-                await asyncio.sleep(kube_credential.SECONDS * 0.8)
-
     async def _watch(self) -> None:
         path = f"/api/v1/pods?fieldSelector=spec.nodeName={self._name}"
         while True:
@@ -131,7 +75,7 @@ class Kubelet:
                 self._replace({pod["metadata"]["uid"]: pod for pod in listed["items"]})
                 async for kind, pod in self._api.watch(path, listed["metadata"]["resourceVersion"]):
                     self._hear(kind, pod)
-            except (*_UNREACHABLE, Denied) as error:
+            except (*UNREACHABLE, Denied) as error:
                 print(f"watching pods: {error!r}", flush=True)
             await asyncio.sleep(_RETRY_SECONDS)
 
@@ -169,11 +113,13 @@ class Kubelet:
                     await self._end(uid, pod)
                 elif pod.get("status", {}).get("phase") not in ("Succeeded", "Failed"):
                     await self._keep(uid, pod)
-            except (*_UNREACHABLE, DataplaneError) as error:
+            except (*UNREACHABLE, DataplaneError) as error:
                 print(f"pod {uid}: {error!r}", flush=True)
-                self._soon(uid, _LEASE_SECONDS)
-            except Denied as error:  # news that tell why are on their way
+                self._soon(uid, _LATER_SECONDS)
+            except Denied as error:  # it may be gone, or its node not yet known to be its node
                 print(f"pod {uid}: {error}", flush=True)
+                if uid in self._pods:
+                    self._soon(uid, _LATER_SECONDS)
 
     async def _forget(self, uid: str) -> None:
         if (found := self._sandboxes.pop(uid, None)) is not None:
@@ -182,10 +128,16 @@ class Kubelet:
 
     async def _end(self, uid: str, pod: Object) -> None:
         """Let a deleted pod serve until its time is over, then take it away and tell so."""
-        until = self._ending.setdefault(uid, time.monotonic() + pod_status.ending_seconds(pod))
-        if uid in self._sandboxes and (left := until - time.monotonic()) > 0:
-            await self._tell(self._sandboxes[uid], pod)
-            self._soon(uid, left)
+        found = self._sandboxes.get(uid)
+        if found is not None and uid not in self._ending:
+            is_program = found.program
+            self._ending[uid] = time.monotonic() + pod_status.ending_seconds(pod, is_program=is_program)
+            if is_program:
+                sandbox.end(found)
+        left = self._ending.get(uid, 0.0) - time.monotonic()
+        if found is not None and left > 0 and sandbox.is_alive(found):
+            await self._tell(found, pod)
+            self._soon(uid, min(left, _LOOK_SECONDS) if found.program else left)
             return
         await self._forget(uid)
         options = {"gracePeriodSeconds": 0, "preconditions": {"uid": uid}}
@@ -196,6 +148,8 @@ class Kubelet:
         if found is None or not sandbox.is_alive(found):
             await self._forget(uid)
             wanted = self._place(uid, pod)
+            if wanted.program:
+                await self._furnish(wanted, pod)
             log = _LOGS / f"{wanted.namespace}_{wanted.name}.log"
             found = self._sandboxes[uid] = await asyncio.to_thread(sandbox.make, wanted, _STATE, log)
         await self._tell(found, pod)
@@ -203,10 +157,34 @@ class Kubelet:
     def _place(self, uid: str, pod: Object) -> Sandbox:
         namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
         own = () if pod["spec"].get("hostNetwork") else self._free_addresses()
+        is_program = pod_program.is_program(pod)
         return Sandbox(
-            uid=uid, namespace=namespace, name=name, addresses=own, host=(*self._addresses,),
-            ports=pod_status.ports(pod),
+            uid=uid, namespace=namespace, name=name, addresses=own, host=(*self._addresses,), program=is_program,
+            ports=() if is_program else pod_status.ports(pod),
         )  # fmt: skip
+
+    async def _furnish(self, wanted: Sandbox, pod: Object) -> None:
+        """Put beside a program what it is to run, and the account of its pod."""
+        path, request = pod_program.token_request(pod)
+        answer = await self._api.send("POST", path, request)
+        account = sandbox.beside(_STATE, wanted.uid, "account")
+        account.mkdir(exist_ok=True)
+        texts = {"token": answer["status"]["token"], "namespace": wanted.namespace, "ca.crt": self._api.authority}
+        for name, text in texts.items():
+            (account / name).write_text(text)
+        orders = pod_program.orders(pod, wanted.addresses or wanted.host, wanted.host)
+        sandbox.beside(_STATE, wanted.uid, "orders").write_text(json.dumps(orders))
+
+    async def _watch_programs(self) -> None:
+        """Look again at what a program alone knows: whether it is ready, and whether it lives."""
+        told: dict[str, tuple[bool, bool]] = {}
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            programs = [each for each in self._sandboxes.values() if each.program]
+            seen = {each.uid: (sandbox.is_ready(each, _STATE), sandbox.is_alive(each)) for each in programs}
+            for uid in dict(seen.items() - told.items()):
+                self._soon(uid)
+            told = seen
 
     def _free_addresses(self) -> tuple[str, ...]:
         """Return the next addresses, not those that were just given back: others may still remember them."""
@@ -219,17 +197,14 @@ class Kubelet:
 
     async def _tell(self, found: Sandbox, pod: Object) -> None:
         addresses = found.addresses or self._addresses
-        status = pod_status.running(pod, addresses, self._addresses, _now())
+        is_ready = sandbox.is_ready(found, _STATE) if found.program else pod_status.is_wanted_ready(pod)
+        status = pod_status.running(pod, addresses, self._addresses, now(), is_ready=is_ready)
         if pod_status.differs(status, pod.get("status", {})):
             await self._api.send("PATCH", f"{_path(pod)}/status", {"metadata": {"uid": found.uid}, "status": status})
 
 
 def _path(pod: Object) -> str:
     return f"/api/v1/namespaces/{pod['metadata']['namespace']}/pods/{pod['metadata']['name']}"
-
-
-def _now(*, micro: bool = False) -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ" if micro else "%Y-%m-%dT%H:%M:%SZ")
 
 
 async def _main() -> None:

@@ -22,6 +22,8 @@ _LONGEST_LINE = 1 << 22
 _REFUSED = 400
 
 Object = dict[str, Any]
+UNREACHABLE = (aiohttp.ClientError, TimeoutError, OSError)
+"""What a request raises that got no answer."""
 
 
 class Denied(BuoyError):
@@ -34,9 +36,9 @@ class KubeletApi:
     def __init__(self, kubeconfig: Path) -> None:
         config = yaml.safe_load(kubeconfig.read_text())
         cluster = config["clusters"][0]["cluster"]
-        authority = base64.b64decode(cluster["certificate-authority-data"]).decode()
+        self.authority = base64.b64decode(cluster["certificate-authority-data"]).decode()
         self._server = cluster["server"]
-        self._trust = ssl.create_default_context(cadata=authority)
+        self._trust = ssl.create_default_context(cadata=self.authority)
         self._token = config["users"][0]["user"]["token"]
 
     async def __aenter__(self) -> Self:

@@ -5,7 +5,7 @@ Every daemon is the real one but kubelet and scheduler, for which `buoy.lab` has
 of the OpenStack lab: the ToR is 192.168.8.1, the first node 192.168.8.3; the client is on a segment of its own.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -51,6 +51,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     proxy: str = PROXY_MODES[0]
     min_sync_period: str = "1ms"
     """kube-proxy changes its rules at most once in this time; its own default is 1s."""
+    bare: bool = False
+    """A cluster without Buoy, for who installs it."""
     without: tuple[str, ...] = ()
 
 
@@ -83,7 +85,7 @@ def topology(name: str, plan: Plan, programs: Mapping[str, Path]) -> Topology:
     return Topology(
         kind="kubernetes",
         name=name,
-        nodes=leave_out(nodes, plan.without),
+        nodes=leave_out(nodes, (*plan.without, *(_of_buoy(numbers) if plan.bare else ()))),
         switch_address="192.168.8.254/24",
         relays={"api": (_address4(2), API_PORT)},
         environment={"BUOY_LAB": name, "KUBECONFIG": str(place.directory(name) / "kubeconfig")},
@@ -91,6 +93,10 @@ def topology(name: str, plan: Plan, programs: Mapping[str, Path]) -> Topology:
         client_path=tuple(dict.fromkeys(str(program.parent) for program in programs.values())),
         client_files={"kubeconfig": kit.kubeconfig("admin", "https://{api}")},
     )
+
+
+def _of_buoy(numbers: Iterable[int]) -> tuple[str, ...]:
+    return ("seed", "agent", "buoy", "aggregation", *(f"node-{number}/bird" for number in numbers))
 
 
 def node_addresses(number: int) -> tuple[str, str]:
@@ -171,7 +177,8 @@ def _controller(kit: _Kit) -> Node:
         name="aggregation", command=server, after=(f"{CONTROLLER}/seed",),
         ready=Probe(file=kube_aggregation.REGISTERED),
     )  # fmt: skip
-    return _machine(CONTROLLER, 2, files, (*plane, seed, allocating, aggregation))
+    made = _machine(CONTROLLER, 2, files, (*plane, seed, allocating, aggregation))
+    return msgspec.structs.replace(made, network=(*made.network, *_pod_routes(kit.plan.nodes)))
 
 
 def _buoy(name: str, arguments: str) -> tuple[str, ...]:
@@ -206,7 +213,7 @@ def _node(kit: _Kit, number: int) -> Node:
     return msgspec.structs.replace(made, network=(*made.network, *_pod_routes(kit.plan.nodes, number)))
 
 
-def _pod_routes(nodes: int, own: int) -> tuple[str, ...]:
+def _pod_routes(nodes: int, own: int = 0) -> tuple[str, ...]:
     """Return what a network plugin would do: the pods of other nodes are behind them, of ours only those there are."""
     lines: list[str] = []
     for number in range(1, nodes + 1):

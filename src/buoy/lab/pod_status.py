@@ -23,9 +23,11 @@ def is_wanted_ready(pod: Object) -> bool:
     return _annotations(pod).get(READY_ANNOTATION, "true") != "false"
 
 
-def ending_seconds(pod: Object) -> float:
-    """Return for how long a deleted pod goes on; its grace period is the limit."""
+def ending_seconds(pod: Object, *, is_program: bool = False) -> float:
+    """Return for how long a deleted pod goes on; its grace period is the limit, and all that a program has."""
     grace = pod["metadata"].get("deletionGracePeriodSeconds") or 0
+    if is_program:
+        return float(grace)
     try:
         wanted = float(_annotations(pod).get(TERMINATES_FOR_ANNOTATION, TERMINATES_FOR))
     except ValueError:
@@ -44,11 +46,10 @@ def _port(number: int, protocol: str) -> str:
     return str(number) if protocol == "TCP" else f"{number}/{protocol.lower()}"
 
 
-def running(pod: Object, addresses: Sequence[str], host: Sequence[str], now: str) -> Object:
+def running(pod: Object, addresses: Sequence[str], host: Sequence[str], now: str, *, is_ready: bool) -> Object:
     """Return the status of a pod that runs; times that stood there already stay."""
     before = pod.get("status", {})
     started = before.get("startTime", now)
-    is_ready = is_wanted_ready(pod)
     containers = [
         {
             "name": container["name"], "image": container["image"], "imageID": "", "ready": is_ready, "started": True,
@@ -57,16 +58,17 @@ def running(pod: Object, addresses: Sequence[str], host: Sequence[str], now: str
         for container in pod["spec"]["containers"]
     ]  # fmt: skip
     return {
-        "phase": "Running", "startTime": started, "conditions": _conditions(pod, now), "containerStatuses": containers,
+        "phase": "Running", "startTime": started, "containerStatuses": containers,
+        "conditions": _conditions(before.get("conditions", ()), now, is_ready=is_ready),
         "hostIP": host[0], "hostIPs": [{"ip": address} for address in host],
         "podIP": addresses[0], "podIPs": [{"ip": address} for address in addresses],
     }  # fmt: skip
 
 
-def _conditions(pod: Object, now: str) -> list[Object]:
+def _conditions(before: Sequence[Object], now: str, *, is_ready: bool) -> list[Object]:
     ours = dict.fromkeys(("PodReadyToStartContainers", "Initialized", "PodScheduled"), True)
-    ours |= dict.fromkeys(("Ready", "ContainersReady"), is_wanted_ready(pod))
-    known = {each["type"]: each for each in pod.get("status", {}).get("conditions", ())}
+    ours |= dict.fromkeys(("Ready", "ContainersReady"), is_ready)
+    known = {each["type"]: each for each in before}
     made = [_condition(known.get(name), name, "True" if value else "False", now) for name, value in ours.items()]
     return [*made, *(each for name, each in known.items() if name not in ours)]
 

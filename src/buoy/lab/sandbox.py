@@ -8,6 +8,7 @@ kube-proxy's masquerading takes the node's own, as with Calico.
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,22 +20,33 @@ import msgspec
 from buoy.lab.command import ip_batch
 from buoy.lab.control import LabError
 from buoy.lab.machine import Machine
+from buoy.lab.pod_program import ACCOUNT_DIRECTORY
 from buoy.model.errors import DataplaneError
 
 DIRECTORY = "/run/kubelet/pods"
 _SERVER = Path(__file__).with_name("pod_server.py")
 _GATEWAY4, _GATEWAY6 = "169.254.1.1", "fe80::1"
-_SCRIPT = """
+_RUNNER = Path(__file__).with_name("pod_runner.py")
+_OWN_NETWORK = """
 hostname "$0"
 echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad
 ip link set lo up
+"""
+_OWN_ACCOUNT = """
+mkdir -p {place}
+mount --bind {account} {place}
+"""
+_GO = """
 echo made
 ip -batch - && exec "$@"
 """
 
 
 class Sandbox(msgspec.Struct, kw_only=True):
-    """A pod's place; `addresses` are IPv4 and IPv6, none with the node's network; `host` are the node's."""
+    """A pod's place; `addresses` are IPv4 and IPv6, none with the node's network; `host` are the node's.
+
+    A `program` runs what is ordered in the file ``UID.orders`` and has the account in the directory ``UID.account``.
+    """
 
     uid: str
     namespace: str
@@ -43,6 +55,7 @@ class Sandbox(msgspec.Struct, kw_only=True):
     host: tuple[str, ...]
     ports: tuple[str, ...]
     process: int = 0
+    program: bool = False
     complete: bool = False
 
     @property
@@ -53,11 +66,9 @@ class Sandbox(msgspec.Struct, kw_only=True):
 
 def make(wanted: Sandbox, directory: Path, log: Path) -> Sandbox:
     """Start a pod and return it once it listens; raise `DataplaneError`, leaving nothing."""
-    server = [sys.executable, "-I", "-S", str(_SERVER), wanted.name, wanted.uid, *wanted.ports]
-    apart = ["unshare", "--net", "--uts", "/bin/sh", "-c", _SCRIPT, wanted.name] if wanted.addresses else []
     with log.open("ab") as complaints:
         shell = subprocess.Popen(
-            [*apart, *server], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints,
+            _command(wanted, directory), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints,
             cwd="/", start_new_session=True, text=True,
         )  # fmt: skip
     assert shell.stdin is not None
@@ -65,8 +76,8 @@ def make(wanted: Sandbox, directory: Path, log: Path) -> Sandbox:
     made = msgspec.structs.replace(wanted, process=shell.pid)
     _write(directory, made)
     try:
+        _expect(shell.stdout.readline(), "made", log)
         if made.addresses:
-            _expect(shell.stdout.readline(), "made", log)
             ip_batch(_node_side(made))
             shell.stdin.write("".join(f"{line}\n" for line in _pod_side(made)))
         shell.stdin.close()
@@ -80,6 +91,38 @@ def make(wanted: Sandbox, directory: Path, log: Path) -> Sandbox:
     return made
 
 
+def _command(wanted: Sandbox, directory: Path) -> list[str]:
+    """Return what becomes the pod, once it is given its half of the pair's configuration."""
+    apart: list[str] = []
+    script = ""
+    words = [str(_SERVER), wanted.name, wanted.uid, *wanted.ports]
+    if wanted.addresses:
+        apart, script = ["--net", "--uts"], _OWN_NETWORK
+    if wanted.program:
+        apart = [*apart, "--mount"]
+        script += _OWN_ACCOUNT.format(account=beside(directory, wanted.uid, "account"), place=ACCOUNT_DIRECTORY)
+        files = [str(beside(directory, wanted.uid, kind)) for kind in ("orders", "ready")]
+        words = [str(_RUNNER), wanted.name, wanted.uid, *files]
+    return ["unshare", *apart, "/bin/sh", "-c", script + _GO, wanted.name, sys.executable, "-I", "-S", *words]
+
+
+def end(sandbox: Sandbox) -> None:
+    """Tell a pod to end by itself."""
+    if is_alive(sandbox):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(sandbox.process, signal.SIGTERM)
+
+
+def is_ready(sandbox: Sandbox, directory: Path) -> bool:
+    """Tell whether a program says that it is ready."""
+    return beside(directory, sandbox.uid, "ready").exists() and is_alive(sandbox)
+
+
+def beside(directory: Path, uid: str, kind: str) -> Path:
+    """Return where a pod's ``orders``, ``account`` or ``ready`` is in a kubelet's directory."""
+    return directory / f"{uid}.{kind}"
+
+
 def remove(sandbox: Sandbox, directory: Path) -> None:
     """End a pod and take its link away; one that is gone is a success."""
     if is_alive(sandbox):
@@ -87,7 +130,9 @@ def remove(sandbox: Sandbox, directory: Path) -> None:
             os.kill(sandbox.process, signal.SIGKILL)
     with contextlib.suppress(DataplaneError):  # the namespace takes the pair along when it goes
         ip_batch([f"link delete {sandbox.interface}"])
-    _file(directory, sandbox).unlink(missing_ok=True)
+    shutil.rmtree(beside(directory, sandbox.uid, "account"), ignore_errors=True)
+    for kind in ("orders", "ready", "json"):
+        beside(directory, sandbox.uid, kind).unlink(missing_ok=True)
 
 
 def is_alive(sandbox: Sandbox) -> bool:
@@ -122,14 +167,10 @@ def _expect(line: str, word: str, log: Path) -> None:
 
 
 def _write(directory: Path, sandbox: Sandbox) -> None:
-    place = _file(directory, sandbox)
+    place = beside(directory, sandbox.uid, "json")
     unfinished = place.with_suffix(".new")
     unfinished.write_bytes(msgspec.json.encode(sandbox))
     unfinished.rename(place)
-
-
-def _file(directory: Path, sandbox: Sandbox) -> Path:
-    return directory / f"{sandbox.uid}.json"
 
 
 def _node_side(sandbox: Sandbox) -> list[str]:

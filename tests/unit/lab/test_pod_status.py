@@ -20,7 +20,8 @@ def conditions(status: dict[str, Any]) -> dict[str, str]:
 
 
 def running(pod: dict[str, Any], now: str = NOW) -> dict[str, Any]:
-    return pod_status.running(pod, ["192.0.2.7", "2001:db8::7"], ["198.51.100.3"], now)
+    is_ready = pod_status.is_wanted_ready(pod)
+    return pod_status.running(pod, ["192.0.2.7", "2001:db8::7"], ["198.51.100.3"], now, is_ready=is_ready)
 
 
 def test_a_running_pod_has_its_addresses_and_its_nodes() -> None:

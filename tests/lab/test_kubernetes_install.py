@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Buoy's own manifests on a cluster that never saw it: what ``kubectl apply -k packaging/kubernetes`` gives."""
+
+import itertools
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from buoy.lab import pod
+from buoy.lab.kubernetes import MANIFESTS, Plan
+from buoy.lab.lab import Lab
+from buoy.lab.pod import Wish
+from tests.lab.conftest import fresh_name
+
+ADDRESS = "203.0.113.7"
+HOPS = {"192.168.8.3", "192.168.8.4"}
+PATIENCE = 60.0
+CONFIGURED = [
+    ("projectcalico.org/v3", "BGPConfiguration", "default", {"asNumber": 64512}),
+    ("projectcalico.org/v3", "BGPPeer", "tor", {"peerIP": "192.168.8.1", "asNumber": 64511}),
+    ("metallb.io/v1beta1", "IPAddressPool", "public", {"addresses": [f"{ADDRESS}/32"]}),
+]
+
+
+@pytest.fixture(scope="module")
+def installed() -> Iterator[Lab]:
+    """A cluster on which Buoy was installed and given a ToR and a pool, with a Service that has its one address."""
+    lab = Lab(fresh_name()).up_kubernetes(Plan(bare=True))
+    try:
+        lab.client("kubectl", "apply", "-k", str(MANIFESTS))
+        await_rollout(lab)
+        server = pod.api(lab)
+        for version, kind, name, spec in CONFIGURED:
+            place = {"name": name, "namespace": "buoy-system"} if kind == "IPAddressPool" else {"name": name}
+            server.apply({"apiVersion": version, "kind": kind, "metadata": place, "spec": spec})
+        for node in ("node-1", "node-2"):
+            pod.run(lab, Wish(name=f"web-{node}", node=node, labels={"app": "web"}))
+        spec = {"type": "LoadBalancer", "selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": 8080}]}
+        server.create("/api/v1/namespaces/default/services", {"metadata": {"name": "web"}, "spec": spec})
+        await_so(lambda: hops(lab) == HOPS, "the ToR has both nodes as next hops")
+        yield lab
+    finally:
+        lab.down()
+
+
+def await_rollout(lab: Lab) -> None:
+    for workload in ("daemonset/buoy-agent", "deployment/buoy-controller"):
+        lab.client(
+            "kubectl", "rollout", "status", workload, "-n", "buoy-system", f"--timeout={PATIENCE:.0f}s", timeout=90
+        )
+
+
+def await_so(is_so: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not is_so():
+        assert time.monotonic() < deadline, f"not within {PATIENCE:.0f} s: {what}"
+        time.sleep(0.1)
+
+
+def hops(lab: Lab) -> set[str]:
+    words = lab.exec("tor", "ip", "route", "show", ADDRESS).stdout.split()
+    return {after for word, after in itertools.pairwise(words) if word == "via"}
+
+
+def asked(lab: Lab) -> str:
+    return lab.exec("client", "curl", "-sS", "-m5", f"http://{ADDRESS}/", check=False).stdout
+
+
+@contextmanager
+def watched(lab: Lab, log: Path) -> Iterator[None]:
+    """Write down what becomes of the ToR's routes."""
+    with log.open("w") as output:
+        watching = subprocess.Popen(lab.command("tor", ["stdbuf", "-oL", "ip", "monitor", "route"]), stdout=output)
+        try:
+            yield
+        finally:
+            watching.kill()
+            watching.wait()
+
+
+def test_a_service_gets_an_address_that_is_announced_and_answers(installed: Lab) -> None:
+    await_so(lambda: asked(installed).startswith("web-node-"), "the Service answers")
+
+
+def test_an_update_of_the_agents_moves_no_next_hop_and_loses_no_request(installed: Lab, tmp_path: Path) -> None:
+    await_so(lambda: asked(installed).startswith("web-node-"), "the Service answers")
+    log = tmp_path / "routes"
+    with watched(installed, log):
+        installed.client("kubectl", "rollout", "restart", "daemonset/buoy-agent", "-n", "buoy-system")
+        lost = [1 for _ in range(40) if not asked(installed).startswith("web-node-")]
+        await_rollout(installed)
+    assert [] == lost
+    assert HOPS == hops(installed)
+    assert [] == [line for line in log.read_text().splitlines() if "Deleted" in line and ADDRESS in line]
+
+
+def test_a_controller_that_is_deleted_is_followed_by_another(installed: Lab) -> None:
+    lease = "/apis/coordination.k8s.io/v1/namespaces/buoy-system/leases/buoy-controller"
+    server = pod.api(installed)
+    leader = server.get(lease)["spec"]["holderIdentity"]
+    pods = [row["name"] for row in pod.listing(installed, "buoy-system") if leader.startswith(f"{row['name']}_")]
+    assert 1 == len(pods)
+    pod.delete(installed, "buoy-system", pods[0], wait=False)
+    await_so(lambda: server.get(lease)["spec"].get("holderIdentity") not in ("", leader), "another leads")
+    assert HOPS == hops(installed)
