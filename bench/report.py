@@ -62,10 +62,11 @@ def short(value: float) -> str:
 
 
 class Report:
-    """One bench's result while it is gathered; `method` is told with it."""
+    """One bench's result while it is gathered; `method` is told with it, and the `bench` if it is called otherwise."""
 
-    def __init__(self, name: str, title: str, method: str, columns: Sequence[str]) -> None:
+    def __init__(self, name: str, title: str, method: str, columns: Sequence[str], bench: str = "") -> None:
         self.name, self.title, self.method, self.columns = name, title, method, tuple(columns)
+        self._bench = bench or name
         self.rows: list[tuple[str, ...]] = []
         self.data: Mapping[str, object] = {}
         self.plots: list[Plot] = []
@@ -83,7 +84,7 @@ class Report:
         found = {
             "title": self.title,
             "method": self.method,
-            "command": f"./dev bench {self.name}",
+            "command": f"./dev bench {self._bench}",
             "machine": machine(),
             "load": {"before": self._load, "after": os.getloadavg()[0]},
             "date": time.strftime("%Y-%m-%d", time.gmtime()),
