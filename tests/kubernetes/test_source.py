@@ -20,7 +20,6 @@ from buoy.model.snapshot import Batch
 from buoy.model.status import AddressStatus, State, Witness
 from buoy.planner.belief import setback
 from buoy.store.api_client import ApiServer
-from buoy.store.lease import Lease
 from buoy.store.store import Write
 from tests.store.api.kube import KubeServer
 from tests.store.api.relay import Relay
@@ -189,56 +188,6 @@ async def test_a_broken_object_is_told_and_the_last_good_one_stays(store: Kubern
         assert {"a": "three"} == texts(batch)
 
 
-async def test_a_heartbeat_is_there_while_its_lease_is_renewed(store: KubernetesStore, reports: Reports) -> None:
-    async def renewed(lease: int) -> None:
-        await store.write([Write("nodes/node-1", HEARTBEAT)], lease)
-
-    async with Watching(store, ("nodes/",)) as watching:
-        first = await watching.next()
-        assert {} == first.snapshot.documents
-        async with Lease(store.leases, 1, renewed, reports):
-            batch, _ = await watching.until(lambda batch: "nodes/node-1" in batch.snapshot.documents)
-            assert HEARTBEAT == batch.snapshot.documents["nodes/node-1"]
-            coming = asyncio.create_task(watching.next())
-            await asyncio.sleep(2)
-            assert not coming.done()
-            coming.cancel()
-            await asyncio.wait((coming,))
-        assert [] == reports.all
-
-
-async def test_a_heartbeat_without_a_living_agent_is_none(store: KubernetesStore) -> None:
-    lease = await store.leases.grant(1)
-    await store.write([Write("nodes/node-1", HEARTBEAT)], lease)
-    async with Watching(store, ("nodes/",)) as watching:
-        # who was heard of for the first time may have spoken just before
-        first = await watching.next()
-        assert ["nodes/node-1"] == list(first.snapshot.documents)
-        _, changed = await watching.until(lambda batch: not batch.snapshot.documents)
-        assert {"nodes/node-1"} == changed
-        assert await store.leases.keep(lease)
-        await watching.until(lambda batch: "nodes/node-1" in batch.snapshot.documents)
-
-
-async def test_an_agent_that_leaves_for_good_takes_its_heartbeat_along(store: KubernetesStore) -> None:
-    lease = await store.leases.grant(60)
-    await store.write([Write("nodes/node-1", HEARTBEAT)], lease)
-    async with Watching(store, ("nodes/",)) as watching:
-        await watching.next()
-        await store.leases.revoke(lease)
-        await watching.until(lambda batch: not batch.snapshot.documents)
-    assert not await store.leases.keep(lease)
-    with pytest.raises(Conflict):
-        await store.write([Write("nodes/node-1", HEARTBEAT)], lease)
-
-
-async def test_who_is_no_node_has_no_lease(kube: KubeServer) -> None:
-    store = KubernetesStore(ApiServer(kube.settings()))
-    with pytest.raises(InvalidInput, match="node"):
-        await store.leases.grant(1)
-    await store.close()
-
-
 async def test_what_a_node_said_goes_with_the_node_but_for_its_witness(
     store: KubernetesStore, kube: KubeServer
 ) -> None:
@@ -273,28 +222,6 @@ async def test_an_outage_is_waited_out_and_what_happened_in_it_is_told(
             while None not in reports.all:
                 await reports.heard(len(reports.all) + 1)
         await behind.close()
-
-
-async def test_an_outage_is_nobodys_death(kube: KubeServer, store: KubernetesStore) -> None:
-    lease = await store.leases.grant(4)
-    await store.write([Write("nodes/node-1", HEARTBEAT)], lease)
-    async with Watching(store, ("nodes/", "pools/")) as watching:
-        await watching.next()
-        kube.freeze()
-        coming = asyncio.create_task(watching.next())
-        try:
-            for _ in range(4):
-                with pytest.raises(StoreUnavailable):
-                    await store.leases.keep(lease)
-            # eight seconds of a lease of four
-            assert not coming.done()
-        finally:
-            kube.thaw()
-        assert await store.leases.keep(lease)
-        await store.write([put("a", "one")])
-        batch = await coming
-        assert frozenset({"pools/a"}) == batch.changed
-        assert "nodes/node-1" in batch.snapshot.documents
 
 
 @pytest.mark.parametrize("writes", [0, 100], ids=["pushed past what was told", "older than what was told"])
