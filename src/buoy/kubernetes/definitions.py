@@ -41,7 +41,7 @@ LOOKS: dict[str, Look] = {
         ("bpool",),
         (
             Column("Prefixes", ".spec.prefixes"),
-            Column("Ranges", ".spec.ranges[*].first", wide=True),
+            Column("Ranges", ".spec.ranges", wide=True),
             Column("Used", ".status.used", "integer"),
             Column("Free", ".status.free", "integer"),
             Column("Waiting", ".status.waiting", "integer"),
@@ -94,8 +94,8 @@ LOOKS: dict[str, Look] = {
         (
             Column("Version", ".spec.version"),
             Column("Addresses", ".spec.addresses", wide=True),
-            Column("Sessions", ".spec.sessions[*].state"),
-            Column("Announced", ".spec.serviceIps", "integer"),
+            Column("Draining", ".spec.draining", "boolean"),
+            Column("Sessions", ".spec.sessions", wide=True),
             Column("Held", ".spec.held"),
             Column("Problems", ".spec.problems"),
             Column("Started", ".spec.started", "date"),
