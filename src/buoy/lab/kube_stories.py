@@ -104,9 +104,10 @@ def announce(player: Player) -> None:
     player.run("kubectl get bgpconfiguration.projectcalico.org default", on=HOST)
     for field, prefix in (("serviceClusterIPs", "10.96.0.0/16"), ("serviceLoadBalancerIPs", "203.0.113.64/26")):
         spec = f'{{"spec":{{"{field}": [{{"cidr": "{prefix}"}}]}}}}'
-        player.run(f"kubectl patch bgpconfiguration.projectcalico.org default --type merge -p '{spec}'", on=HOST)
+        player.run(f"kubectl patch bgpconfiguration.projectcalico.org default -p '{spec}'", on=HOST)
         player.expect("ip r", rf"(?s)^{re.escape(prefix)} proto bird.*192.168.8.3.*192.168.8.4",
                       f"{prefix} is announced by both nodes, ECMP at the ToR", on=TOR)  # fmt: skip
+    _exact_route(player)
     player.run("kubectl create namespace shop", on=HOST)
     for number in (1, 2):
         player.buoy(
@@ -119,6 +120,15 @@ def announce(player: Player) -> None:
     player.expect(f"ip r show {address}", r"(?s)192.168.8.3.*192.168.8.4",
                   "with externalTrafficPolicy Local each node with a pod has a route of its own", on=TOR)  # fmt: skip
     _exclude(player, address)
+
+
+def _exact_route(player: Player) -> None:
+    player.say("An exact route of one ClusterIP Service.")
+    player.run("kubectl create service clusterip your-service --tcp=80:8080", on=HOST)
+    player.buoy(f"lab pod run your-pod --node node-2 --labels app=your-service --name {player.lab.name}")
+    address = player.quiet("kubectl get service your-service -o jsonpath='{.spec.clusterIP}'", on=HOST)
+    player.run('kubectl annotate service your-service "projectcalico.org/AdvertiseClusterIP=true"', on=HOST)
+    player.expect("ip r", rf"^{re.escape(address)} ", f"{address} has a route of its own", on=TOR)
 
 
 def _exclude(player: Player, address: str) -> None:
