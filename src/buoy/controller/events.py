@@ -96,20 +96,22 @@ class Events:
     async def run(self) -> None:
         """Write until cancelled."""
         while True:
-            await self._woken.wait()
-            self._woken.clear()
             while self._waiting:
-                owner, tell = next(iter(self._waiting))
-                try:
-                    await self._write(owner, tell)
-                except StoreUnavailable:
-                    await asyncio.sleep(_RETRY)
-                    if len(self._waiting) < _MOST_WAITING // 2:
-                        continue
-                except BuoyError:
-                    # another counts the same series, or the namespace is going, or our account lacks the right
-                    pass
-                self._waiting.pop((owner, tell), None)
+                await self._next(*next(iter(self._waiting)))
+            self._woken.clear()
+            await self._woken.wait()
+
+    async def _next(self, owner: Owner, tell: Tell) -> None:
+        try:
+            await self._write(owner, tell)
+        except StoreUnavailable:
+            await asyncio.sleep(_RETRY)
+            if len(self._waiting) < _MOST_WAITING // 2:
+                return
+        except BuoyError:
+            # another counts the same series, or the namespace is going, or our account lacks the right
+            pass
+        self._waiting.pop((owner, tell), None)
 
     async def _write(self, owner: Owner, tell: Tell) -> None:
         now = self._clock().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
