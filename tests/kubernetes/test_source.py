@@ -5,6 +5,7 @@ import asyncio
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from buoy.agent.witness import identity
@@ -12,7 +13,7 @@ from buoy.kubernetes.source import KubernetesSettings, KubernetesStore
 from buoy.model import documents
 from buoy.model.address import Address, Prefix
 from buoy.model.errors import Conflict, InvalidInput, StoreUnavailable
-from buoy.model.node import Node
+from buoy.model.node import Node, PeerSession
 from buoy.model.pool import Pool
 from buoy.model.proxied import Eligibility
 from buoy.model.service_ip import Mode, ServiceIP
@@ -138,6 +139,18 @@ async def test_what_no_reader_could_use_is_refused(store: KubernetesStore) -> No
         await store.write([Write("pools/a", Pool(name="a"))])
     with pytest.raises(InvalidInput, match="does not stand in Kubernetes"):
         await store.write([Write("eligibility/node-1", Eligibility(node="node-1"))])
+
+
+async def test_whatever_an_agent_has_to_say_is_taken(store: KubernetesStore) -> None:
+    sessions = tuple(
+        PeerSession(name=f"p{number}", address=Address(f"192.0.2.{number}"), asn=1, state="Active", error="x" * 2000)
+        for number in range(200)
+    )
+    node = Node(name="node-1", sessions=sessions, held="y" * 5000, problems=("z" * 5000,) * 200)
+    status = msgspec.structs.replace(STATUS, details={str(number): "v" * 5000 for number in range(100)})
+    for document in (node, status):
+        await store.write([Write(documents.path(document), document)])
+        assert document == (await store.read(documents.path(document))).document
 
 
 async def test_services_slices_and_nodes_are_documents(store: KubernetesStore, kube: KubeServer) -> None:

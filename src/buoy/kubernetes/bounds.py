@@ -22,6 +22,7 @@ from buoy.model.node import Node
 from buoy.model.peer import Bfd, BGPSettings, Filter, FilterRule, Peer
 from buoy.model.pool import Expression, Pool, Range
 from buoy.model.service_ip import PortMapping, ServiceIP
+from buoy.model.status import AddressStatus
 
 _PORT = {"minimum": 1, "maximum": 65535}
 _ASN = {"minimum": 1, "maximum": 4294967295}
@@ -69,6 +70,7 @@ BOUNDS: dict[tuple[Struct, str], dict[str, Any]] = {
     (ServiceIP, "address"): _ADDRESS,
     (Range, "first"): _ADDRESS,
     (Range, "last"): _ADDRESS,
+    (AddressStatus, "node"): {"maxLength": 253},
     (Pool, "hold_down"): _SECONDS,
     (Pool, "remember"): _SECONDS,
     (Pool, "quota"): {"minimum": 0},
@@ -115,7 +117,8 @@ BOUNDS: dict[tuple[Struct, str], dict[str, Any]] = {
 
 ITEMS: dict[tuple[Struct, str], int] = {
     (ServiceIP, "endpoints"): 1024,
-    (Node, "sessions"): 1024,
+    (Node, "sessions"): 4096,
+    (Node, "problems"): 4096,
     (Filter, "rules"): 1024,
     (Peer, "nodes"): 5000,
     (Expression, "values"): 256,

@@ -25,7 +25,7 @@ from buoy.model.reason import Reason
 
 Schema: TypeAlias = dict[str, Any]
 
-_TEXT, _PROPERTIES = 1024, 64
+_TEXT, _PROPERTIES = 16384, 256
 
 _ADDRESS: Schema = {
     "type": "string",
