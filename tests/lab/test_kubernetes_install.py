@@ -98,6 +98,13 @@ def test_an_update_of_the_agents_moves_no_next_hop_and_loses_no_request(installe
     assert [] == [line for line in log.read_text().splitlines() if "Deleted" in line and ADDRESS in line]
 
 
+def test_an_agents_pod_can_be_asked_why_and_what_it_wrote(installed: Lab) -> None:
+    [name] = [row["name"] for row in pod.listing(installed, "buoy-system")
+              if row["node"] == "node-1" and row["name"].startswith("buoy-agent-")]  # fmt: skip
+    assert ADDRESS in installed.exec(f"buoy-system/{name}", "buoy", "why", ADDRESS).stdout
+    assert "BIRD" in pod.log(installed, "buoy-system", name) or "Started" in pod.log(installed, "buoy-system", name)
+
+
 def test_a_controller_that_is_deleted_is_followed_by_another(installed: Lab) -> None:
     lease = "/apis/coordination.k8s.io/v1/namespaces/buoy-system/leases/buoy-controller"
     server = pod.api(installed)

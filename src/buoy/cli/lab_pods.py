@@ -85,6 +85,17 @@ def execute(
 
 
 @app.command()
+def logs(pod_name: PodArgument, namespace: _NamespaceOption = "default", name: NameOption = DEFAULT_NAME) -> None:
+    """Print what the processes of a pod wrote.
+
+    \b
+    Example:
+      buoy lab pod logs buoy-agent-x2x9l --namespace buoy-system
+    """
+    print(pod.log(Lab(name), namespace, pod_name), end="")
+
+
+@app.command()
 def delete(
     pod_name: PodArgument,
     wait: Annotated[bool, typer.Option(help="Return only when it is gone.")] = True,

@@ -23,7 +23,7 @@ from buoy.lab.sandbox import Sandbox
 from buoy.model.errors import DataplaneError
 
 KUBECONFIG = "/etc/kubernetes/kubelet.kubeconfig"
-_STATE, _LOGS = Path(sandbox.DIRECTORY), Path("/run/kubelet/logs")
+_STATE, _LOGS = Path(sandbox.DIRECTORY), Path(sandbox.LOGS)
 _REGISTERED = Path("/run/kubelet/registered")
 _RETRY_SECONDS, _LATER_SECONDS, _LOOK_SECONDS = 0.3, 1.0, 0.2
 _FIRST_HOST, _LAST_HOST = 2, 254

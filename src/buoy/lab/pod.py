@@ -17,6 +17,7 @@ from buoy.lab.lab import Lab
 from buoy.lab.launch import undisturbed
 from buoy.lab.place import check_name
 from buoy.lab.pod_status import READY_ANNOTATION, TERMINATES_FOR, TERMINATES_FOR_ANNOTATION
+from buoy.lab.sandbox import LOGS
 
 _SECONDS = 20.0
 _GRACE_SECONDS = 30
@@ -82,6 +83,12 @@ def delete(lab: Lab, namespace: str, name: str, *, wait: bool = True) -> Row:
             raise LabError(f"pod {namespace}/{name} does not end: is its node on? `buoy lab status`")
         time.sleep(_POLL)
     return _row(pod)
+
+
+def log(lab: Lab, namespace: str, name: str) -> str:
+    """Return what a pod's processes wrote on its node."""
+    node = api(lab).get(_path(namespace, name))["spec"]["nodeName"]
+    return lab.exec(node, "cat", f"{LOGS}/{namespace}_{name}.log").stdout
 
 
 def api(lab: Lab) -> KubeApi:

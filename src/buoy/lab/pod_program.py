@@ -44,13 +44,14 @@ def _container(container: Object, facts: Mapping[str, str]) -> Object:
     return {
         "name": container["name"],
         "command": [*_confined(container), *words, *container.get("args", ())],
-        "environment": {each["name"]: _value(each, facts) for each in container.get("env", ())} | _CLUSTER,
+        "environment": {each["name"]: _value(each, facts) for each in container.get("env", ())} | CLUSTER,
         "before_end": stop,
         "probe": _where(container, probe, facts) if probe else [],
     }
 
 
-_CLUSTER = {"KUBERNETES_SERVICE_HOST": API_SERVICE[0], "KUBERNETES_SERVICE_PORT": "443"}
+CLUSTER = {"KUBERNETES_SERVICE_HOST": API_SERVICE[0], "KUBERNETES_SERVICE_PORT": "443"}
+"""What every process in a pod has in its environment."""
 
 
 def _confined(container: Object) -> list[str]:

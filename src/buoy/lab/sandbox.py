@@ -20,10 +20,12 @@ import msgspec
 from buoy.lab.command import ip_batch
 from buoy.lab.control import LabError
 from buoy.lab.machine import Machine
-from buoy.lab.pod_program import ACCOUNT_DIRECTORY
+from buoy.lab.pod_program import ACCOUNT_DIRECTORY, CLUSTER
 from buoy.model.errors import DataplaneError
 
-DIRECTORY = "/run/kubelet/pods"
+POD_VARIABLES = {**CLUSTER, "KUBECONFIG": ""}
+"""What a command in a pod gets; a person's own cluster is not a pod's."""
+DIRECTORY, LOGS = "/run/kubelet/pods", "/run/kubelet/logs"
 _SERVER = Path(__file__).with_name("pod_server.py")
 _GATEWAY4, _GATEWAY6 = "169.254.1.1", "fe80::1"
 _RUNNER = Path(__file__).with_name("pod_runner.py")

@@ -47,6 +47,7 @@ class World:
         self._machines: dict[str, Machine] = {}
         self._guests: dict[str, Guest] = {}
         self._silent: set[str] = set()
+        self._programs = {"guest": False, "client_path": wanted.client_path}
         self._nodes: Mapping[str, Node] = {node.name: node for node in wanted.nodes}
 
     def build(self, tell: Callable[[str], None]) -> None:
@@ -123,10 +124,11 @@ class World:
         A pod is asked for as ``NAMESPACE/NAME``.
         """
         if "/" in name:
-            return Entrance(sandbox.process_of(name, self._machines.values()), {"guest": True})
+            return Entrance(
+                sandbox.process_of(name, self._machines.values()), {**self._programs, "inside": sandbox.POD_VARIABLES}
+            )
         if name not in self._guests:
-            known = {"guest": False, "inside": self.topology.inside, "client_path": self.topology.client_path}
-            return Entrance(self._machine(name).holder, known)
+            return Entrance(self._machine(name).holder, {**self._programs, "inside": self.topology.inside})
         one = self._guests[name]
         self._machine(one.plug.node)
         if one.machine is None:
