@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from bench import crowd
 from buoy.agent.announcements import Announcements
@@ -28,6 +28,7 @@ from buoy.model import documents
 from buoy.model.address import Address, Prefix
 from buoy.model.documents import Document
 from buoy.model.node import PeerSession
+from buoy.model.proxied import ProxyMode
 from buoy.model.reason import Withhold
 from buoy.model.snapshot import Batch
 from buoy.planner.desired import Desired
@@ -36,7 +37,7 @@ from buoy.planner.peering import LocalNode
 from buoy.planner.wishes import Here
 from buoy.runtime.telemetry import Telemetry
 from buoy.store.memory import MemoryStore
-from buoy.store.store import Leases, Stored, Write
+from buoy.store.store import Leases, Store, Stored, Write
 
 NODE = "compute-1"
 _TURNS = 30
@@ -116,13 +117,28 @@ class Told:
         """See `Speaker.configure`."""
 
 
-class CrowdedNode:
-    """An agent, its store and its host; `directory` is where its files are."""
+class Counted(Store, Protocol):
+    """A store that counts what is written through it, and to which others can `say` something."""
 
-    def __init__(self, count: int, directory: Path) -> None:
-        self.store = Counting(list(crowd.documents(count, NODE)))
+    writes: int
+    bytes: int
+
+    async def say(self, *said: Any) -> None:  # noqa: ANN401  documents, or objects of a cluster
+        """Write as others do: uncounted."""
+
+
+class CrowdedNode:
+    """An agent, its store and its host; `directory` is where its files are.
+
+    Without a `store` of its own it has one with `count` floating IPs; its host looks at kube-proxy if it is told to.
+    """
+
+    def __init__(
+        self, count: int, directory: Path, store: Counted | None = None, service_proxy: ProxyMode = ProxyMode.NONE
+    ) -> None:
+        self.store: Counted = store or Counting(list(crowd.documents(count, NODE)))
         self._began = time.perf_counter(), time.process_time()
-        self.host = LinuxHost(DhcpDriver(directory / "dhcp"))
+        self.host = LinuxHost(DhcpDriver(directory / "dhcp"), service_proxy=service_proxy)
         self.speaker = Told()
         local = LocalNode(name=NODE, addresses=(Address("192.0.2.1"),))
         bird = BirdConfiguration(self.speaker, local)  # type: ignore[arg-type]  # of a BirdSpeaker it uses just these
@@ -146,14 +162,19 @@ class CrowdedNode:
         await self._settle()
         return took
 
-    async def change(self, *said: Document, count_calls: bool = False) -> Work:
-        """Say documents and let the agent work until it has said what there is to say."""
+    async def change(self, *said: Any, count_calls: bool = False) -> Work:  # noqa: ANN401  see `Counted.say`
+        """Say documents and let the agent work until it has said what there is to say.
+
+        Without anything to say the agent looks at what its host tells.
+        """
         await self.store.say(*said)
         calls = itertools.count()
         before = self._counts()
         if count_calls:
             sys.setprofile(lambda _frame, event, _argument: next(calls) if event == "call" else None)
         began = time.thread_time()
+        if not said:
+            self.agent.run_pass()
         await self._settle()
         took = time.thread_time() - began
         if count_calls:
@@ -177,8 +198,11 @@ class CrowdedNode:
 
     async def _listen(self) -> None:
         async for batch in self.store.watch(
-            (f"workloads/{NODE}/", "status/", "service-ips/", "groups/", "members/", "subnets/", "networks/")
-        ):
+            (
+                f"workloads/{NODE}/", "status/", "service-ips/", "groups/", "members/", "subnets/", "networks/",
+                "pools/", "settings/", "eligibility/",
+            )
+        ):  # fmt: skip
             await self._batches.put(batch)
 
     async def _settle(self) -> None:
