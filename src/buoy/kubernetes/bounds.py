@@ -87,6 +87,7 @@ BOUNDS: dict[tuple[Struct, str], dict[str, Any]] = {
     (BGPPeerSpec, "local_as_number"): _AS_NUMBER,
     (BGPPeerSpec, "keepalive_time"): _DURATION,
     (BGPPeerSpec, "max_restart_time"): _DURATION,
+    (BGPPeerSpec, "failure_detection_mode"): {"enum": ["None", "BFDIfDirectlyConnected"]},
     (BGPPeerSpec, "source_address"): {"enum": ["UseNodeIP", "None"]},
     (BGPPeerSpec, "peer_ip"): {
         "maxLength": 64,

@@ -22,7 +22,7 @@ from buoy.model import documents
 from buoy.model.address import Address
 from buoy.model.documents import Document
 from buoy.model.errors import InvalidInput
-from buoy.model.peer import RESTART_TIME, Peer
+from buoy.model.peer import RESTART_TIME, Bfd, Peer
 
 _IGNORED = (
     "password",
@@ -33,7 +33,6 @@ _IGNORED = (
     "reachable_by",
     "reverse_peering",
     "local_workload_selector",
-    "failure_detection_mode",
     "restart_mode",
     "bird_gateway_mode",
     "external_network",
@@ -43,8 +42,12 @@ _USUAL = {
     "next_hop_mode": "Auto",
     "reverse_peering": "Auto",
     "num_allowed_local_as_numbers": 0,
-    "failure_detection_mode": "None",
+    "restart_mode": "GracefulRestart",
 }
+
+
+_BFD: Mapping[str | None, Bfd | None] = {None: None, "None": None, "BFDIfDirectlyConnected": Bfd()}
+"""By failureDetectionMode, which Calico's commercial edition has."""
 
 
 class NodeFacts(NamedTuple):
@@ -72,6 +75,9 @@ def translate_peer(found: BGPPeer, nodes: Mapping[str, NodeFacts], filters: Mapp
     notices = list(ignored(spec, _IGNORED, _USUAL))
     if spec.source_address not in {None, "UseNodeIP"}:
         notices.append("spec.sourceAddress is read, and the node's own address is used all the same")
+    if spec.failure_detection_mode not in _BFD:
+        known = "give None or BFDIfDirectlyConnected"
+        raise InvalidInput("spec.failureDetectionMode", spec.failure_detection_mode, known)
     if spec.local_workload_selector:
         return Made({}, tuple(notices))
     if spec.as_number is None:
@@ -98,6 +104,7 @@ def _peer(spec: BGPPeerSpec, neighbour: _Neighbour, speakers: tuple[str, ...], f
         nodes=speakers,
         keepalive=read_seconds(alive, "spec.keepaliveTime") if alive else None,
         graceful_restart_time=read_seconds(restart, "spec.maxRestartTime") if restart else RESTART_TIME,
+        bfd=_BFD[spec.failure_detection_mode],
         export_filter=filters[0],
         import_filter=filters[1],
     )

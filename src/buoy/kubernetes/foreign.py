@@ -74,7 +74,7 @@ class BGPPeerSpec(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omi
     reachable_by: Any = None
     reverse_peering: Any = None
     local_workload_selector: Any = None
-    failure_detection_mode: Any = None
+    failure_detection_mode: str | None = None
     restart_mode: Any = None
     bird_gateway_mode: Any = None
     external_network: Any = None

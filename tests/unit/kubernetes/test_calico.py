@@ -9,7 +9,7 @@ from buoy.kubernetes.resources import BGP_FILTERS, BGP_PEERS, NODES
 from buoy.kubernetes.translate import Translation
 from buoy.model.address import Address, Prefix
 from buoy.model.documents import Document
-from buoy.model.peer import Action, Filter, FilterRule, Peer
+from buoy.model.peer import Action, Bfd, Filter, FilterRule, Peer
 from buoy.store.api_names import ObjectName
 from tests.unit.kubernetes.making import bgp_filter, node, peer
 
@@ -94,6 +94,13 @@ def test_what_a_peer_says_of_its_session_is_kept(cluster: Cluster) -> None:
     assert {"peers/tor": expected} == cluster.peers
 
 
+@pytest.mark.parametrize(("mode", "bfd"), [("BFDIfDirectlyConnected", Bfd()), ("None", None)])
+def test_the_enterprise_edition_may_ask_for_bfd(cluster: Cluster, mode: str, bfd: Bfd | None) -> None:
+    cluster.has_peer(peerIP="192.0.2.254", asNumber=1, failureDetectionMode=mode, restartMode="GracefulRestart")
+    assert {"peers/tor": Peer(name="tor", address=Address("192.0.2.254"), asn=1, bfd=bfd)} == cluster.peers
+    assert () == cluster.notices
+
+
 def test_a_peer_of_one_node(cluster: Cluster) -> None:
     cluster.has_peer(peerIP="192.0.2.254", asNumber=1, node="a")
     assert [("a",)] == [found.nodes for found in cluster.peers.values() if isinstance(found, Peer)]
@@ -138,6 +145,7 @@ def test_a_peer_selector_is_one_peer_for_each_node_it_matches(cluster: Cluster) 
         ({"peerIP": "192.0.2.254", "asNumber": 1, "nodeSelector": "rack ="}, "spec.nodeSelector"),
         ({"peerIP": "192.0.2.254", "asNumber": 1, "nodeSelector": "all()", "node": "a"}, "spec.nodeSelector"),
         ({"peerIP": "192.0.2.254", "asNumber": 1, "peerSelector": "all()"}, "spec.peerIP"),
+        ({"peerIP": "192.0.2.254", "asNumber": 1, "failureDetectionMode": "Ping"}, "spec.failureDetectionMode"),
         ({"localWorkloadSelector": "all()"}, "spec.localWorkloadSelector"),
     ],
 )
