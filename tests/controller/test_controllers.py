@@ -175,3 +175,27 @@ def test_an_ingress_has_an_address_that_the_service_of_its_class_shows(
     kube.kubectl("delete", "ingress", "site")
     eventually(lambda: addresses(kube), {"nginx": ["192.0.2.8"]})
     kube.kubectl("delete", "ingressclass", "web")
+
+
+def test_get_pools_says_what_overlaps_and_no_address_of_a_node_is_given(
+    kube: KubeServer, controllers: Controllers
+) -> None:
+    controllers.start(1)
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-1"}}
+    apply(kube, node, pool("public", "192.0.2.8/31"))
+    status = '{"status":{"addresses":[{"type":"InternalIP","address":"192.0.2.8"}]}}'
+    kube.kubectl("patch", "node", "node-1", "--subresource=status", "--type=merge", "-p", status)
+
+    def message(name: str) -> str:
+        return str(objects(kube, "pools")[name].get("status", {}).get("message", ""))
+
+    eventually(
+        lambda: message("public"), "192.0.2.8/31 of pool public overlaps 192.0.2.8/32, an address of node node-1"
+    )
+    apply(kube, service("web"))
+    eventually(lambda: addresses(kube), {"web": ["192.0.2.9"]})
+    kube.kubectl("delete", "node", "node-1")
+    eventually(lambda: message("public"), "")
+    apply(kube, pool("other", "192.0.2.9/32", automatic=False))
+    eventually(lambda: message("public"), "192.0.2.8/31 of pool public overlaps 192.0.2.9/32 of pool other")
+    eventually(lambda: message("other"), "192.0.2.9/32 of pool other overlaps 192.0.2.8/31 of pool public")

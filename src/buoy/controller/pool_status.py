@@ -18,7 +18,7 @@ from buoy.controller.world import World
 from buoy.controller.writes import Api
 from buoy.ipam.ledger import Use
 from buoy.model.errors import BuoyError
-from buoy.model.pool import Pool
+from buoy.model.pool import Pool, Registry
 from buoy.model.writer import Moment
 from buoy.store.api_names import ObjectName
 
@@ -44,8 +44,12 @@ class PoolReports:
 
     async def run(self) -> None:
         """Write until cancelled."""
-        self._world.stir(self._world.books.ledger.pools)
+        known: dict[str, Pool] = {}
         while True:
+            if known != self._world.pools.written:
+                # what overlaps one pool is written in another
+                known = dict(self._world.pools.written)
+                self._world.stir(known)
             for name in self._world.stirred():
                 await self._report(name)
             await asyncio.sleep(PAUSE)
@@ -86,6 +90,8 @@ class PoolReports:
 
     def _message(self, pool: Pool) -> str:
         remarks = list(self._world.pools.remarks(pool.name))
+        if pool.registry is not Registry.STORE:
+            remarks += filter(None, [self._world.registry_says(pool.name)])
         if pool.draining:
             remarks.append("gives no new addresses: draining")
         return "; ".join(remarks)
