@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from buoy.lab import pod
+from buoy.lab import pod, vm
 from buoy.lab.control import LabError
 from buoy.lab.kube_api import Refused
 from buoy.lab.kubernetes import CLIENT_ADDRESSES, Plan
@@ -206,6 +206,11 @@ def test_a_wish_that_cannot_be_is_refused_and_leaves_nothing(cluster: Lab, wish:
     with pytest.raises((LabError, Refused), match=words):
         pod.run(cluster, wish)
     assert [] == pod.listing(cluster)
+
+
+def test_a_guest_of_openstack_is_refused_with_what_makes_one(cluster: Lab) -> None:
+    with pytest.raises(LabError, match="is no OpenStack lab: `buoy lab up openstack`"):
+        vm.boot(cluster, vm.Wish(name="x", port="y", host="node-1"), print)
 
 
 def test_a_name_that_is_taken_is_refused_and_the_pod_stays(cluster: Lab, web: dict[str, Any]) -> None:

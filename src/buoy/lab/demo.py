@@ -86,7 +86,10 @@ def _play(player: Player, story: Callable[[Player], None]) -> None:
 
 def _tell(news: dict[str, Any]) -> None:
     if "up" not in news:
-        print(f"… {news['ready']} is ready" if "ready" in news else f"… {news.get('doing')}", flush=True)
+        print(
+            f"… {news['ready']} is ready" if "ready" in news else f"… {news.get('doing') or news.get('preparing')}",
+            flush=True,
+        )
 
 
 _NOW_TRY = """

@@ -45,11 +45,11 @@ def boot(lab: Lab, wish: Wish, tell: Callable[[str], None], done: Callable[[], N
     `tell` hears what is waited for; `done` is called last: before, an interrupt unmakes everything.
     """
     check_name(wish.name, "NAME")
+    neutron = api(lab)
     status = lab.status()
     host = _host(status, wish.host)
     if wish.name in _names(status):
         raise LabError(f"there is already a machine called {wish.name}; choose another name or delete it")
-    neutron = api(lab)
     with ExitStack() as undo:
         try:
             with deferred():
@@ -87,8 +87,11 @@ def listing(lab: Lab) -> list[dict[str, Any]]:
 
 
 def api(lab: Lab) -> NeutronApi:
-    """Return the lab's Neutron."""
-    return NeutronApi(lab.env()["OS_ENDPOINT"])
+    """Return the lab's Neutron; raise `LabError` if the lab is of another kind."""
+    try:
+        return NeutronApi(lab.env()["OS_ENDPOINT"])
+    except KeyError as error:
+        raise LabError(f"lab {lab.name} is no OpenStack lab: `buoy lab up openstack`") from error
 
 
 def _bind(neutron: NeutronApi, wish: Wish, host: str, undo: ExitStack) -> dict[str, Any]:
