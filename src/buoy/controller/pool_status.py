@@ -18,7 +18,7 @@ from buoy.controller.world import World
 from buoy.controller.writes import Api
 from buoy.ipam.ledger import Use
 from buoy.model.errors import BuoyError
-from buoy.model.pool import Pool, Registry
+from buoy.model.pool import Pool
 from buoy.model.writer import Moment
 from buoy.store.api_names import ObjectName
 
@@ -90,8 +90,6 @@ class PoolReports:
 
     def _message(self, pool: Pool) -> str:
         remarks = list(self._world.pools.remarks(pool.name))
-        if pool.registry is not Registry.STORE:
-            remarks += filter(None, [self._world.registry_says(pool.name)])
         if pool.draining:
             remarks.append("gives no new addresses: draining")
         return "; ".join(remarks)
