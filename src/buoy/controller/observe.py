@@ -21,7 +21,8 @@ from buoy.kubernetes.eligibility import translate_node
 from buoy.kubernetes.foreign import IPAddressPool
 from buoy.kubernetes.objects import Metadata, Namespace, Node
 from buoy.kubernetes.own import STRUCTS
-from buoy.kubernetes.resources import ADDRESS_POOLS, KINDS, NAMESPACES, NODES, SERVICES
+from buoy.kubernetes.pods import Pod
+from buoy.kubernetes.resources import ADDRESS_POOLS, KINDS, NAMESPACES, NODES, PODS, SERVICES
 from buoy.kubernetes.translate import Translation
 from buoy.model.address import parse_prefix
 from buoy.model.errors import InvalidInput
@@ -52,24 +53,27 @@ class ServiceCIDR(msgspec.Struct, frozen=True):
     spec: ServiceCIDRSpec = ServiceCIDRSpec()
 
 
+FOLLOWED: Mapping[Resource, Any] = {
+    SERVICES: Service,
+    INGRESSES: Ingress,
+    CLASSES: IngressClass,
+    NAMESPACES: Namespace,
+    NODES: Node,
+    PODS: Pod,
+    POOLS: STRUCTS[POOLS],
+    CLAIMS: CLAIM_OBJECT,
+}
+SPARE: Mapping[Resource, Any] = {ADDRESS_POOLS: IPAddressPool, SERVICE_CIDRS: ServiceCIDR}
+"""What is followed where the server knows such kinds: MetalLB's pools, and networks of cluster IPs."""
+
 Complain = Callable[[Resource, ObjectName, str], None]
 """Hears of an object that cannot be read, and why."""
 
 
 def informers(api: ApiServer, reporter: Reporter) -> list[Informer[Any]]:
-    """Return what is followed; MetalLB's pools and networks of cluster IPs are, where the server knows such kinds."""
-    structs: dict[Resource, Any] = {
-        SERVICES: Service,
-        INGRESSES: Ingress,
-        CLASSES: IngressClass,
-        NAMESPACES: Namespace,
-        NODES: Node,
-        POOLS: STRUCTS[POOLS],
-        CLAIMS: CLAIM_OBJECT,
-    }
-    optional: dict[Resource, Any] = {ADDRESS_POOLS: IPAddressPool, SERVICE_CIDRS: ServiceCIDR}
-    found = [Informer(api, resource, struct, reporter) for resource, struct in structs.items()]
-    spare = (Informer(api, resource, struct, reporter, IF_ANY) for resource, struct in optional.items())
+    """Return what is followed."""
+    found = [Informer(api, resource, struct, reporter) for resource, struct in FOLLOWED.items()]
+    spare = (Informer(api, resource, struct, reporter, IF_ANY) for resource, struct in SPARE.items())
     return [*found, *spare]
 
 
@@ -84,7 +88,18 @@ class Observer:
 
     def take(self, told: Mapping[Resource, News[Any]]) -> None:
         """Hear of everything that came at once; pools and claims first, so that Services are judged by them."""
-        for resource in (NODES, SERVICE_CIDRS, POOLS, ADDRESS_POOLS, NAMESPACES, CLAIMS, CLASSES, INGRESSES, SERVICES):
+        for resource in (
+            NODES,
+            SERVICE_CIDRS,
+            POOLS,
+            ADDRESS_POOLS,
+            NAMESPACES,
+            CLAIMS,
+            CLASSES,
+            INGRESSES,
+            SERVICES,
+            PODS,
+        ):
             news = told.get(resource)
             if news is not None:
                 self._take(resource, news)
@@ -96,6 +111,8 @@ class Observer:
             self._tell(resource, name, why)
         if resource == SERVICES:
             self._world.hear_services(news)
+        elif resource == PODS:
+            self._world.hear_pods(news)
         elif resource == INGRESSES:
             self._world.hear_ingresses(news)
         elif resource == CLASSES:

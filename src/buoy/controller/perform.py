@@ -4,7 +4,8 @@
 Promises: the first step that fails ends it, and what was done is told at
 once, so that the next decision knows it before the watch does. The tricky thing is a
 release without a write to its object before it: then nothing has proved yet that the
-object still is what was decided on, so it is read once more.
+object still is what was decided on, so it is read once more. What is given to pods
+leads to one of them by name and address, so there the claim's own version proves it.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,7 +14,7 @@ from typing import TypeAlias
 from buoy.controller.reading import Holder
 from buoy.controller.step import Finalize, Publish, Release, Step, Take
 from buoy.controller.subject import Claim
-from buoy.controller.writes import Writes
+from buoy.controller.writes import PROVABLE, Writes
 from buoy.model.service_ip import Owner
 
 Did: TypeAlias = Callable[[Step, Holder | Claim | None, Owner], None]
@@ -29,7 +30,7 @@ async def perform(owner: Owner, holder: Holder | None, steps: Sequence[Step], wr
             case Take(document, version):
                 outcome = await writes.claim(Claim(document, version))
             case Release(document, version):
-                if not proved:
+                if not proved and owner.kind in PROVABLE:
                     await writes.prove(owner, holder)
                     proved = True
                 outcome = await writes.claim(Claim(document, version))

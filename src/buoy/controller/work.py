@@ -17,6 +17,7 @@ from buoy.controller.asking import request_of, request_of_ingress
 from buoy.controller.contest import MESSAGE, REASON, Contest
 from buoy.controller.decide import decide, releases
 from buoy.controller.events import Events
+from buoy.controller.floating import Outcome, decide_floating
 from buoy.controller.fronts import NOT_SERVED, unserved
 from buoy.controller.metrics import Metrics
 from buoy.controller.objects import Service
@@ -25,7 +26,7 @@ from buoy.controller.reading import Holder
 from buoy.controller.retry import Retry
 from buoy.controller.step import Publish, Step, Take, Tell
 from buoy.controller.subject import Answer, Claim, Granted, Refused, Subject
-from buoy.controller.world import MEMORY, World, remembered
+from buoy.controller.world import INGRESS, MEMORY, SERVICE, World, remembered
 from buoy.controller.writes import Writes
 from buoy.ipam.allocate import allocate
 from buoy.ipam.request import Allocation, Request
@@ -59,6 +60,8 @@ class Work:
         self._contest = Contest()
         self._tools = tools
         self._wake = wake
+        self._refused: dict[Identity, Identity] = {}
+        """Which pod of an owner was told that something is refused."""
         self._under_way: dict[Identity, asyncio.Task[None]] = {}
         self._looking: Identity | None = None
         self._failures: list[tuple[Identity, Exception]] = []
@@ -122,6 +125,9 @@ class Work:
         if identity.kind == MEMORY:
             self._look_at_memory(identity, now)
             return
+        if identity.kind not in {SERVICE, INGRESS}:
+            self._look_at_pods(identity, decide_floating(identity, self.world, now))
+            return
         holder = self.world.found(identity)
         claims = self.world.books.of(identity)
         if holder is None:
@@ -143,6 +149,20 @@ class Work:
         if self._is_contested(subject, steps, now):
             return
         self._begin(subject.owner, holder, steps)
+
+    def _look_at_pods(self, identity: Identity, found: Outcome) -> None:
+        """Have done what was decided for an owner of pods, and one of them told."""
+        self.world.waiting.wait(identity, found.causes)
+        told, refused = found.told, found.refused
+        before = self._refused.pop(identity, None)
+        if before is not None and (refused is None or told is None or before != told.identity):
+            self._tools.events.fall(before)
+        if told is not None and refused is not None:
+            self._refused[identity] = told.identity
+            if self._tools.events.stand(told, refused):
+                self.did(refused, None, told)
+        owner = Owner(kind=identity.kind, namespace=identity.namespace, name=identity.name, cluster=identity.cluster)
+        self._begin(owner, None, found.steps, told)
 
     def _is_contested(self, subject: Subject, steps: tuple[Step, ...], now: dt.datetime) -> bool:
         """Note that a status is to be put right and nothing else; tell whether that is to wait, for it was in vain."""
@@ -209,7 +229,8 @@ class Work:
             # an Ingress has no condition that tells whether it was told
             self.did(tell, None, subject.owner)
 
-    def _begin(self, owner: Owner, holder: Holder | None, steps: tuple[Step, ...]) -> None:
+    def _begin(self, owner: Owner, holder: Holder | None, steps: tuple[Step, ...], told: Owner | None = None) -> None:
+        """Begin to write; `told` is whom Events are about, if not the owner."""
         identity = owner.identity
         if not steps:
             self.retry.done(identity)
@@ -217,7 +238,7 @@ class Work:
         takes = [step for step in steps if isinstance(step, Take)]
         for take in takes:
             self.world.books.assume(take.document)
-        work = self._write(identity, perform(owner, holder, steps, self._tools.writes, self.did), takes)
+        work = self._write(identity, perform(told or owner, holder, steps, self._tools.writes, self.did), takes)
         self._spawn(identity, work)
 
     def _spawn(self, identity: Identity, work: Coroutine[Any, Any, None]) -> None:

@@ -15,6 +15,7 @@ from buoy.controller.claims import address_of, name_of
 from buoy.controller.endings import Endings
 from buoy.controller.fronts import Fronts, Ingress, IngressClass, asks
 from buoy.controller.objects import Service
+from buoy.controller.pods import Pods, is_asking
 from buoy.controller.pools import Pools
 from buoy.controller.reading import Holder, Ours, owned, reached, subject_of, subject_of_ingress
 from buoy.controller.subject import Claim, Subject
@@ -22,9 +23,10 @@ from buoy.controller.versions import Versions
 from buoy.controller.waiting import Waiting
 from buoy.ipam.ledger import Ledger
 from buoy.kubernetes.objects import Namespace
+from buoy.kubernetes.pods import Pod
 from buoy.model.address import Address
 from buoy.model.pool import REMEMBER, Pool
-from buoy.model.service_ip import Identity, ServiceIP
+from buoy.model.service_ip import Identity, Mode, ServiceIP
 from buoy.store.api_names import ObjectName
 from buoy.store.api_objects import News
 
@@ -47,6 +49,7 @@ class World:
         """When released claims may be forgotten."""
         self.services: dict[ObjectName, Service] = {}
         self.fronts = Fronts()
+        self.pods = Pods(ours.cluster)
         self.namespaces: dict[str, Namespace] = {}
         self.changed: dict[Identity, None] = {}
         self._of_namespace: defaultdict[str, set[ObjectName]] = defaultdict(set)
@@ -63,9 +66,10 @@ class World:
         self.changed.update(dict.fromkeys(identities))
 
     def everything(self) -> None:
-        """Have every Service, every Ingress and every owner of a claim looked at."""
+        """Have every Service, every Ingress, every pod that asks and every owner of a claim looked at."""
         self.touch(map(self.identity, self.services))
         self.touch(self.identity(name, INGRESS) for name in self.fronts.ingresses)
+        self.touch(self.pods.asking())
         for claim in self.books.claims.values():
             self.touch(self._owners(claim.document))
 
@@ -94,6 +98,15 @@ class World:
                 self.touch(self.identity(each, INGRESS) for each in self.fronts.of_class(name.name))
                 self.touch(map(self.identity, self.services))
 
+    def hear_pods(self, news: News[Pod]) -> None:
+        """Hear of pods: those that ask for a floating IP, and those of an owner that has one."""
+        for name, pod in news.changed.items():
+            before = self.pods.get(name)
+            if pod != before:
+                owners = self.pods.put(name, pod)
+                asking = is_asking(before) or is_asking(pod)
+                self.touch(owner for owner in owners if asking or self.books.of(owner))
+
     def hear_claims(self, news: News[Claim]) -> None:
         """Hear of claims, by their objects' names; one that cannot be read takes its address all the same."""
         for name, claim in self._claim_versions.news(news).items():
@@ -115,6 +128,7 @@ class World:
                 self.touch(map(self.identity, self._of_namespace.get(name.name, ())))
                 ingresses = (each for each in self.fronts.ingresses if each.namespace == name.name)
                 self.touch(self.identity(each, INGRESS) for each in ingresses)
+                self.touch(self.pods.asking(name.name))
 
     def hear_pool(self, name: str, pool: Pool | None) -> None:
         """Hear of a pool: who waits looks again, and who has an address of it may have to be told."""
@@ -226,8 +240,8 @@ class World:
 
     def _put_claim(self, at: Address, claim: Claim | None) -> Claim | None:
         before = self.books.put(at, claim)
-        if before is not None:
-            # whatever changed of it may let somebody have it: it was released, or who shared it has left
+        if before is not None or (claim is not None and claim.document.released is not None):
+            # whatever changed of it may let somebody have it: it was released, put aside, or who shared it has left
             self._freed(at)
         else:
             self.touch(self.waiting.freed((), at))
@@ -242,7 +256,7 @@ class World:
         self.touch(self.waiting.freed(pools, at))
 
     def _note_ending(self, document: ServiceIP) -> None:
-        if document.released is not None:
+        if document.released is not None and document.owners:
             until = self.books.ledger.until(document)
             if until is not None:
                 self.holds.add(until, document.address)
@@ -255,7 +269,7 @@ class World:
             ingress = self.fronts.ingresses.get(ObjectName(one.namespace, one.name))
             service = self.fronts.service(ingress) if ingress else None
             found += [self.identity(service)] if service else []
-        return [one for one in found if one.kind in {SERVICE, INGRESS}]
+        return [one for one in found if one.kind in {SERVICE, INGRESS} or document.mode is Mode.TRANSLATED]
 
 
 def _named(claim: Claim) -> set[Identity]:

@@ -23,6 +23,8 @@ from buoy.model.service_ip import Owner
 from buoy.store.api_names import ObjectName, Resource, Target
 
 T = TypeVar("T")
+PROVABLE = frozenset({"Service", "Ingress"})
+"""Kinds of owners that are objects with a status of ours."""
 
 
 class Api(Protocol):

@@ -3,7 +3,8 @@
 
 Promises that a claim never loses an owner it was not told to lose. The tricky thing:
 ports stand in a claim only where its address is shared, for they are what two
-writers contend for there; elsewhere every change of a port would be a write.
+writers contend for there; elsewhere every change of a port would be a write. And
+what a claim led to when somebody else had it goes with them.
 """
 
 import datetime as dt
@@ -31,7 +32,11 @@ def claimed(request: Request, given: Given, before: ServiceIP | None, mode: Mode
         there = [other.identity for other in before.owners]
         owners = [owner if other.identity == identity else other for other in before.owners]
         return msgspec.structs.replace(before, owners=tuple(owners if identity in there else (*owners, owner)))
-    return msgspec.structs.replace(before, pool=given.pool, owners=(owner,), sharing=sharing, released=None)
+    if before.mode is not mode or identity not in {each.identity for each in before.owners}:
+        before = ServiceIP(address=given.address, mode=mode, id=before.id, project=before.project)
+    # what was released, or put aside, was perhaps led to its endpoint in another way
+    mode = mode if before.released else before.mode
+    return msgspec.structs.replace(before, mode=mode, pool=given.pool, owners=(owner,), sharing=sharing, released=None)
 
 
 def without(claim: ServiceIP, leaving: Iterable[Identity], now: dt.datetime) -> ServiceIP:

@@ -14,13 +14,17 @@ import msgspec
 
 from buoy.ipam.notation import addresses, full_name, is_nothing, listed, listed_addresses, words
 from buoy.ipam.request import Choice, Scope
-from buoy.model.address import Address
+from buoy.model.address import Address, parse_address
+from buoy.model.errors import InvalidInput
 from buoy.model.refusal import AllocationReason, Cause
 
 POOL = "buoy.dev/pool"
 ADDRESSES = "buoy.dev/addresses"
 SHARING_KEY = "buoy.dev/sharing-key"
 GLOBAL = "KUBERNETES_PUBLIC_FIP_POOL"
+FLOATING_IP = "buoy.dev/floating-ip"
+"""Of a pod: a pool, or an address."""
+CALICO_FLOATING_IPS = "cni.projectcalico.org/floatingIPs"
 LOAD_BALANCER_IP = "spec.loadBalancerIP"
 
 _CONTRAIL = "opencontrail.org/fip-pool"
@@ -94,7 +98,10 @@ def _choice(said: Said, of_family: int) -> Choice | Cause | None:
     """Return the pools named for a family in the most special scope that names any."""
     of_namespace = f" of namespace {said.namespace}"
     scopes = (
-        (Scope.OBJECT, [*_own_pools(said.annotations, ""), *_foreign_pools(said.annotations, of_family)]),
+        (
+            Scope.OBJECT,
+            [*_own_pools(said.annotations, ""), *_foreign_pools(said.annotations, of_family), *_floating_pools(said)],
+        ),
         (Scope.NAMESPACE, list(_own_pools(said.namespace_annotations, of_namespace))),
         (Scope.GLOBAL, [] if is_nothing(said.public_pool) else [_Source(GLOBAL, said.public_pool, _contrail)]),
     )
@@ -128,6 +135,20 @@ def _foreign_pools(annotations: Mapping[str, str], of_family: int) -> Iterator[_
     for prefix in _METALLB:
         yield from _annotation(annotations, f"{prefix}address-pool", _one)
     yield from _annotation(annotations, f"projectcalico.org/ipv{of_family}pools", _names(listed))
+
+
+def _floating_pools(said: Said) -> Iterator[_Source[_Named]]:
+    if said.kind == "Pod" and not _is_address(said.annotations.get(FLOATING_IP, "")):
+        yield from _annotation(said.annotations, FLOATING_IP, _names(words))
+
+
+def _is_address(text: str) -> bool:
+    """Tell whether a text that may name pools or addresses names addresses."""
+    try:
+        parse_address(text.partition(",")[0].strip())
+    except InvalidInput:
+        return False
+    return True
 
 
 def _contrail(said: str, text: str) -> _Named | Cause:
@@ -178,7 +199,9 @@ def _wanting(said: Said) -> Iterator[_Source[Mapping[int, Address]]]:
         # Contrail's, without a prefix; a Service's means nothing.
         yield from _annotation(annotations, "externalIP", addresses)
     if said.kind == "Pod":
-        yield from _annotation(annotations, "cni.projectcalico.org/floatingIPs", listed_addresses)
+        yield from _annotation(annotations, CALICO_FLOATING_IPS, listed_addresses)
+        if _is_address(annotations.get(FLOATING_IP, "")):
+            yield from _annotation(annotations, FLOATING_IP, addresses)
 
 
 def _annotation(

@@ -34,6 +34,7 @@ CALICO_TWIN = "v3crd"
 
 SERVICES = Resource("", "v1", "services", namespaced=True)
 SLICES = Resource("discovery.k8s.io", "v1", "endpointslices", namespaced=True)
+PODS = Resource("", "v1", "pods", namespaced=True)
 NODES = Resource("", "v1", "nodes", namespaced=False)
 NAMESPACES = Resource("", "v1", "namespaces", namespaced=False)
 BGP_CONFIGURATIONS = Resource(CALICO, "v3", "bgpconfigurations", namespaced=False)

@@ -44,6 +44,7 @@ Check = Callable[[Any], None]
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@-]{0,127}")
 _NAME_OR_EMPTY = re.compile(rf"({_NAME.pattern})?")
+_WORKLOAD = re.compile(rf"{_NAME.pattern}|[a-z0-9][a-z0-9-]{{0,62}}/[a-z0-9][a-z0-9.-]{{0,252}}")
 _GROUP = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _INTERFACE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}")
 
@@ -99,6 +100,7 @@ def _given(check: Check) -> Check:
 
 _name = _matching(_NAME, "use up to 128 letters, digits and _ . : @ -, beginning with a letter, digit or _")
 _name_or_empty = _matching(_NAME_OR_EMPTY, "use letters, digits and _ . : @ -, or leave it empty")
+_workload = _matching(_WORKLOAD, "give the name of a port, or namespace/name of a pod")
 _group = _matching(_GROUP, "use 1 to 64 letters, digits, _ and -")
 _interface = _matching(_INTERFACE, "use 1 to 15 letters, digits and _ . -, beginning with a letter, digit or _")
 
@@ -107,7 +109,7 @@ _TYPES: dict[object, Check] = {Address: _address, Prefix: _prefix, Mac: _mac}
 _NAMES: dict[type, dict[str, Check]] = {
     Workload: {"id": _name, "node": _name, "interface": _interface, "network": _name, "groups": _each(_group)},
     FixedIP: {"subnet": _name},
-    Endpoint: {"workload": _name, "node": _name_or_empty},
+    Endpoint: {"workload": _workload, "node": _name_or_empty},
     SecurityGroup: {"id": _group},
     Member: {"group": _group},
     Rule: {"group": _given(_group)},

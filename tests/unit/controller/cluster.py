@@ -23,7 +23,8 @@ from buoy.controller.writes import Writes
 from buoy.kubernetes.escaping import escape
 from buoy.kubernetes.objects import Namespace
 from buoy.kubernetes.own import STRUCTS
-from buoy.kubernetes.resources import NAMESPACES, SERVICES
+from buoy.kubernetes.pods import Pod
+from buoy.kubernetes.resources import NAMESPACES, PODS, SERVICES
 from buoy.model.address import Address
 from buoy.model.errors import Conflict, StoreUnavailable
 from buoy.store.api_names import ObjectName, Resource, Target
@@ -37,6 +38,7 @@ STRUCT_OF: dict[Resource, Any] = {
     INGRESSES: Ingress,
     CLASSES: IngressClass,
     NAMESPACES: Namespace,
+    PODS: Pod,
     POOLS: STRUCTS[POOLS],
     CLAIMS: CLAIM_OBJECT,
 }

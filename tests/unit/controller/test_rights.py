@@ -12,12 +12,12 @@ from buoy.controller.claims import CLAIMS
 from buoy.controller.fronts import CLASSES, INGRESSES
 from buoy.controller.notices import RESOURCES
 from buoy.controller.observe import POOLS, SERVICE_CIDRS
-from buoy.kubernetes.resources import ADDRESS_POOLS, NAMESPACES, NODES, SERVICES
+from buoy.kubernetes.resources import ADDRESS_POOLS, NAMESPACES, NODES, PODS, SERVICES
 from buoy.kubernetes.structs import needed
 from buoy.store.api_names import Resource
 
 ACCOUNTS = Path(__file__).resolve().parents[3] / "packaging" / "kubernetes" / "accounts.yaml"
-FOLLOWED = (SERVICES, INGRESSES, CLASSES, NAMESPACES, NODES, POOLS, CLAIMS, ADDRESS_POOLS, SERVICE_CIDRS)
+FOLLOWED = (SERVICES, INGRESSES, CLASSES, NAMESPACES, NODES, PODS, POOLS, CLAIMS, ADDRESS_POOLS, SERVICE_CIDRS)
 FOLLOW = {"list", "watch"}
 
 

@@ -9,6 +9,7 @@ from buoy.ipam.ledger import Ledger
 from buoy.ipam.request import Scope
 from buoy.ipam.scope import Said, Wishes, wishes
 from buoy.model.address import Prefix
+from buoy.model.refusal import AllocationReason
 from tests.unit.ipam.room import NOW, addresses, asks, pool
 
 FULL = "default-domain:k8s-dev:vn-dev:pool-dev"
@@ -247,3 +248,22 @@ class TestThePracticalExample:
     def test_calico_may_name_a_pool_by_its_prefix(self) -> None:
         wish = wishes(said(calico4='["192.0.2.16/28"]'), (4,))
         assert ["192.0.2.16"] == addresses(allocate(asks(choices=wish.choices), self.LEDGER, NOW))
+
+
+def test_a_pod_names_a_pool_or_an_address_in_one_annotation() -> None:
+    def pod(text: str, **more: str) -> Said:
+        return Said(kind="Pod", namespace="dev", annotations={"buoy.dev/floating-ip": text, **more})
+
+    assert {4: ("gold", "iron")} == pools_of(wishes(pod("gold, iron"), (4,)))
+    assert {4: "192.0.2.7", 6: "2001:db8::7"} == wishes(pod("192.0.2.7,2001:db8::7"), (4, 6)).wanted
+    calico = {"cni.projectcalico.org/floatingIPs": '["192.0.2.8"]'}
+    assert [AllocationReason.CONTRADICTION] == [
+        each.reason for each in wishes(pod("192.0.2.7", **calico), (4,)).objections
+    ]
+    of_service = msgspec.structs.replace(pod("192.0.2.7"), kind="Service")
+    assert Wishes() == wishes(of_service, (4,)), "it means nothing on others"
+
+
+def pools_of(wish: Wishes) -> dict[int, tuple[str, ...]]:
+    assert {} == wish.wanted
+    return {of_family: choice.pools for of_family, choice in wish.choices.items()}

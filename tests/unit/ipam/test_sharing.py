@@ -10,7 +10,7 @@ from buoy.ipam.ledger import Ledger
 from buoy.ipam.request import Given, Request, Way, backends
 from buoy.model.address import Address
 from buoy.model.proxied import Backing, Kind, ProxyPort
-from buoy.model.service_ip import Mode, ServiceIP
+from buoy.model.service_ip import Attachment, Endpoint, Mode, Owner, ServiceIP
 from tests.unit.ipam.room import (
     NOW,
     SMALL,
@@ -172,10 +172,16 @@ class TestClaims:
         assert expected == claimed(request, Given(A0, "a", Way.FRESH), None)
 
     def test_an_unchanged_one_needs_no_writing_and_another_uid_does(self) -> None:
-        standing = claim("198.51.100.0", service(), id="port-1")
+        standing = claim("198.51.100.0", service(), id="port-1", mode=Mode.PROXIED)
         assert standing == claimed(asks(), Given(A0, "a", Way.KEPT), standing)
         reborn = claimed(asks(owner=service(uid="2")), Given(A0, "a", Way.KEPT), standing)
         assert ("2", "port-1") == (reborn.owners[0].uid, reborn.id)
+
+    def test_what_it_led_to_goes_with_who_had_it(self) -> None:
+        end = Endpoint(workload="dev/db-0", target=Address("192.0.2.1"), node="node-1", attached=Attachment.HOST)
+        gone = claim("198.51.100.0", Owner(kind="Pod", namespace="dev", name="db-0"), released=NOW, endpoints=(end,))
+        expected = ServiceIP(address=A0, mode=Mode.PROXIED, pool="a", owners=(service(),))
+        assert expected == claimed(asks(), Given(A0, "a", Way.FRESH), gone)
 
     def test_a_released_one_is_its_new_owners_alone(self) -> None:
         gone = claim("198.51.100.0", service("one", ports=("tcp/80",)), released=NOW, sharing="old", pool="b")
