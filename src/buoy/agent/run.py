@@ -8,7 +8,6 @@ and the next start finds it.
 import asyncio
 import contextlib
 import gc
-import signal
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -40,6 +39,7 @@ from buoy.planner.desired import Desired
 from buoy.planner.dhcp import guest_config
 from buoy.planner.peering import LocalNode
 from buoy.planner.wishes import Here
+from buoy.runtime.ending import first, signals
 from buoy.runtime.health import Pulse, serve
 from buoy.runtime.loop import Loop
 from buoy.runtime.settings import Settings
@@ -151,11 +151,11 @@ class Process:
         stopped = asyncio.Event()
         # nearly nothing of what a start makes is garbage: looking for it every 700 objects takes a fifth of the start
         gc.set_threshold(_COLLECT_AT_START)
-        with _signals(stopped), _readable(host, self._loop.wake):
+        with signals(stopped), _readable(host, self._loop.wake):
             server = await listen(Answers(self._agent, Draining(), self._loop.wake).all())
             async with server, Lease(self._store.leases, self._settings.heartbeat_ttl, self._beat, self._away) as lease:
                 self._lease = lease
-                await _first(
+                await first(
                     stopped.wait(),
                     self._loop.run(),
                     self._watch(),
@@ -237,18 +237,6 @@ def _reporter(telemetry: Telemetry):  # type: ignore[no-untyped-def]  # noqa: AN
 
 
 @contextlib.contextmanager
-def _signals(stopped: asyncio.Event) -> Iterator[None]:
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopped.set)
-    try:
-        yield
-    finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
-
-
-@contextlib.contextmanager
 def _readable(host: LinuxHost, wake) -> Iterator[None]:  # type: ignore[no-untyped-def]  # noqa: ANN001
     loop = asyncio.get_running_loop()
     for number in host.filenos():
@@ -258,14 +246,3 @@ def _readable(host: LinuxHost, wake) -> Iterator[None]:  # type: ignore[no-untyp
     finally:
         for number in host.filenos():
             loop.remove_reader(number)
-
-
-async def _first(*works) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN002
-    """Run all until one ends or fails; end the others."""
-    tasks = [asyncio.ensure_future(work) for work in works]
-    done, rest = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    for task in rest:
-        task.cancel()
-    await asyncio.gather(*rest, return_exceptions=True)
-    for task in done:
-        task.result()

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 
 import msgspec
 
+from buoy.model.wording import filled
+
 
 class Reason(enum.StrEnum):
     """Why an address is withheld or refused; the value is stable and goes into documents and metrics."""
@@ -205,16 +207,9 @@ class Withhold(msgspec.Struct, frozen=True):
     details: Mapping[str, str] = {}
 
     def __str__(self) -> str:
-        return self.reason.sentence.format_map(_Blank(self.details))
+        return filled(self.reason.sentence, self.details)
 
     @property
     def remedy(self) -> str:
         """What to do about it."""
-        return self.reason.remedy.format_map(_Blank(self.details))
-
-
-class _Blank(dict[str, str]):
-    """Details that leave an unknown placeholder readable instead of failing in the middle of a sentence."""
-
-    def __missing__(self, name: str) -> str:
-        return name.upper()
+        return filled(self.reason.remedy, self.details)

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 
 import msgspec
 
+from buoy.model.wording import filled
+
 
 class AllocationReason(enum.StrEnum):
     """Why an address is not given; the value is stable and goes into conditions, events and metrics."""
@@ -158,12 +160,12 @@ class Cause(msgspec.Struct, frozen=True):
     details: Mapping[str, str] = {}
 
     def __str__(self) -> str:
-        return self.reason.sentence.format_map(_Blank(self.details))
+        return filled(self.reason.sentence, self.details)
 
     @property
     def remedy(self) -> str:
         """What to do about it."""
-        return self.reason.remedy.format_map(_Blank(self.details))
+        return filled(self.reason.remedy, self.details)
 
     @property
     def pool(self) -> str:
@@ -195,10 +197,3 @@ _BY_THE_WAY = frozenset(
     {AllocationReason.ONLY_BY_NAME, AllocationReason.FAMILY_MISSING, AllocationReason.NOT_FOR_NAMESPACE}
 )
 """Of many pools some are not meant for an object at all; what keeps it from the others is the news."""
-
-
-class _Blank(dict[str, str]):
-    """Details that leave an unknown placeholder readable instead of failing in the middle of a sentence."""
-
-    def __missing__(self, name: str) -> str:
-        return name.upper()
