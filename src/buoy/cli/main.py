@@ -33,7 +33,7 @@ _COMMANDS = {
     "why": ("buoy.cli.why", "Explain one address's whole way, each no with reason and remedy."),
     "status": ("buoy.cli.status", "The cloud in one screen; exit code 1 if something is wrong."),
     "apply": ("buoy.cli.apply", "Write a file of documents, checked as a whole first."),
-    "plan": ("buoy.cli.local:plan", "What the next pass of this host's agent would change."),
+    "plan": ("buoy.cli.local:plan", "What the next pass of this host's agent, or a file, would change."),
     "audit": ("buoy.cli.local:audit", "Compare this host with what is wanted; exit code 1 if it differs."),
     "doctor": ("buoy.cli.local:doctor", "Check this host for what stops Buoy from working."),
 }

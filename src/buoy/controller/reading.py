@@ -99,9 +99,9 @@ def _entries(holder: Holder, owned: Callable[[Address], bool]) -> tuple[Entry, .
     return tuple(Entry(said, _is_ours(said, owned)) for said in holder.status.load_balancer.ingress or ())
 
 
-def shown(service: Service) -> tuple[Address, ...]:
-    """Return the addresses in a Service's status, in their order; what is none is passed over."""
-    found = (_address(said) for said in service.status.load_balancer.ingress or ())
+def shown(holder: Holder) -> tuple[Address, ...]:
+    """Return the addresses in an object's status, in their order; what is none is passed over."""
+    found = (_address(said) for said in holder.status.load_balancer.ingress or ())
     return tuple(address for address in found if address is not None)
 
 

@@ -27,8 +27,12 @@ Json: TypeAlias = dict[str, Any]
 SERVICE_CIDRS = Resource("networking.k8s.io", "v1", "servicecidrs", namespaced=False)
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
-_THE_SERVERS = frozenset({"resourceVersion", "uid", "creationTimestamp", "deletionTimestamp", "generation", "managedFields"})
+_THE_SERVERS = frozenset(
+    {"resourceVersion", "uid", "creationTimestamp", "deletionTimestamp", "generation", "managedFields"}
+)
 _NOW = "2000-01-01T00:00:00Z"
+_UNKNOWN = "192.0.0.0"
+"""In place of the cluster IP that a new Service will be given: of a network that nobody uses (RFC 6890)."""
 _DUAL = frozenset({"PreferDualStack", "RequireDualStack"})
 
 
@@ -39,7 +43,11 @@ class Inventory:
         self._objects: dict[Resource, dict[ObjectName, Json]] = {
             resource: dict(found) for resource, found in (objects or {}).items()
         }
-        versions = (each.get("metadata", {}).get("resourceVersion", "") for all_ in self._objects.values() for each in all_.values())
+        versions = (
+            each.get("metadata", {}).get("resourceVersion", "")
+            for all_ in self._objects.values()
+            for each in all_.values()
+        )
         self._version = max(map(number, versions), default=0)
 
     def copy(self) -> "Inventory":
@@ -98,12 +106,13 @@ class Inventory:
         return True
 
     def _defaulted(self, service: Json) -> Json:
-        spec = service.setdefault("spec", {})
-        if spec.get("type") in {"ExternalName", None} or spec.get("ipFamilies"):
+        spec = service.get("spec") or {}
+        if spec.get("type") == "ExternalName":
             return service
         families = self._families()
         dual = spec.get("ipFamilyPolicy") in _DUAL
-        return merged(service, {"spec": {"ipFamilies": families if dual else families[:1]}})
+        given = {"type": "ClusterIP", "clusterIP": _UNKNOWN, "ipFamilies": families if dual else families[:1]}
+        return {**service, "spec": {**given, **spec}}
 
     def _families(self) -> list[str]:
         """Return the families of cluster IPs, the usual one first."""

@@ -39,15 +39,20 @@ def load(source: Path) -> dict[str, Document]:
     """
     found: dict[str, Document] = {}
     origin: dict[str, str] = {}
+    for where, item in items(source):
+        document = parse(item, where)
+        path = documents.path(document)
+        if path in found:
+            raise InvalidInput(where, path, f"write it once; {origin[path]} is the same")
+        found[path], origin[path] = document, where
+    return found
+
+
+def items(source: Path) -> Iterator[tuple[str, object]]:
+    """Yield what the files of a source hold, each with where it stands; raise `InvalidInput` for what is no YAML."""
     for file in files(source):
         for number, item in enumerate(_items(file), 1):
-            where = f"{file} document {number}"
-            document = parse(item, where)
-            path = documents.path(document)
-            if path in found:
-                raise InvalidInput(where, path, f"write it once; {origin[path]} is the same")
-            found[path], origin[path] = document, where
-    return found
+            yield f"{file} document {number}", item
 
 
 def dump(wishes: Sequence[Document]) -> str:
