@@ -18,6 +18,9 @@ _SECONDS = 2.0
 NO_ROUTE = ("101", "113")
 """ENETUNREACH and EHOSTUNREACH: nobody announces the address, and the ToR says so."""
 
+RESET = "104"
+"""ECONNRESET: whoever had the connection has it no more."""
+
 
 class Calls:
     """A running client on a machine of a lab."""

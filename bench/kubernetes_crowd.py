@@ -79,11 +79,12 @@ async def make_pool(api: ApiServer, prefix: str = POOL) -> None:
 
 
 async def fill(api: ApiServer, numbers: Iterable[int], *ends: tuple[str, str]) -> None:
-    """Make Services ``crowd-N`` with policy Cluster, each with these endpoints."""
+    """Make Services ``crowd-N`` with policy Cluster, each with these endpoints; without any it has no slice."""
 
     async def one(number: int) -> None:
         name = f"crowd-{number}"
-        await api.create(SLICES, NAMESPACE, endpoints(name, *ends), msgspec.Raw)
+        if ends:
+            await api.create(SLICES, NAMESPACE, endpoints(name, *ends), msgspec.Raw)
         await api.create(SERVICES, NAMESPACE, service(name), msgspec.Raw)
 
     await each(one, list(numbers))

@@ -2,7 +2,9 @@
 """What a cluster of thousands of Services costs, and what nobody may notice in it.
 
 A client calls from before a Service is created: after its first answer no connection may be refused, lost or
-looped. Agent and controller are killed and started: no next hop may move. Memory and CPU are those of the processes.
+looped. Half of the Services are announced by one node, half by both: when the second becomes a next hop, the ToR's
+kernel moves connections that are open, whoever asked it to, and those are reset; they are counted apart. Agent and
+controller are killed and started: no next hop may move. Memory is that of the processes.
 """
 
 import asyncio
@@ -12,7 +14,7 @@ import time
 import msgspec
 
 from bench import cloudlab, kubernetes_crowd
-from bench.kubernetes_calls import Calls, before_and_after
+from bench.kubernetes_calls import RESET, Calls, before_and_after
 from bench.kubernetes_crowd import NAMESPACE, SERVICES, SLICES
 from bench.kubernetes_world import NODES, World
 from bench.report import Options, Report, short, spread
@@ -31,12 +33,10 @@ async def measure(world: World, options: Options, grown: tuple[float, float]) ->
     found: Found = {"addresses s": [grown[0]], "announced s": [grown[1]]}
     found["memory agent"] = [cloudlab.memory_of(world.process(node)) for node in NODES]
     found["memory controller"] = [cloudlab.memory_of(world.process("controller"))]
-    found |= {"calls": [], "before": [], "after": []}
+    found |= {"calls": [], "before": [], "after": [], "moved": []}
     for number in range(options.times(20, 2)):
-        calls, before, after = await _called(world, number)
-        found["calls"].append(calls)
-        found["before"].append(before)
-        found["after"].append(after)
+        for name, count in (await _called(world, number)).items():
+            found[name].append(count)
     for machine in _MACHINES:
         seconds, moved = await _restarted(world, machine)
         found[f"restart {machine}"] = [seconds]
@@ -44,22 +44,25 @@ async def measure(world: World, options: Options, grown: tuple[float, float]) ->
     return found
 
 
-async def _called(world: World, number: int) -> tuple[int, int, int]:
+async def _called(world: World, number: int) -> dict[str, int]:
     """Create a Service that is called all the time; return calls, failures before the first answer, and after."""
     name, address = f"called-{world.size}-{number}", _ADDRESS.format(240 + number // 250, 1 + number % 250)
+    policy, ends = ("Cluster", world.ends) if number % 2 else ("Local", world.ends[:1])
     client = Calls(world.lab, address, EVERY)
     try:
-        await world.api.create(SLICES, NAMESPACE, kubernetes_crowd.endpoints(name, *world.ends), msgspec.Raw)
-        wanted = kubernetes_crowd.service(name, loadBalancerIP=address)
+        await world.api.create(SLICES, NAMESPACE, kubernetes_crowd.endpoints(name, *ends), msgspec.Raw)
+        wanted = kubernetes_crowd.service(name, policy, loadBalancerIP=address)
         await world.api.create(SERVICES, NAMESPACE, wanted, msgspec.Raw)
-        await world.announced(address)
+        await world.announced(address, *(node for _, node in ends))
         await asyncio.sleep(_AFTER)
     finally:
         said = await asyncio.to_thread(client.end)
     before, after = before_and_after(said)
-    print(f"{len(said)} calls: {before[:3]} {after[:3]}" if before or after else f"{len(said)} calls", flush=True)
+    moved = [line for line in after if line == RESET and len(ends) > 1]
+    found = {"calls": len(said), "before": len(before), "after": len(after) - len(moved), "moved": len(moved)}
+    print(f"{policy}: {found} {before[:3]} {after[:3]}", flush=True)
     await world.delete(name, address)
-    return len(said), len(before), len(after)
+    return found
 
 
 async def _restarted(world: World, machine: str) -> tuple[float, int]:
@@ -105,17 +108,17 @@ def report(found: dict[int, Found], options: Options, command: str) -> None:
         f"a new connection every {EVERY * 1e3:g} ms; agents and controller killed and started in turn; "
         "an agent is back when `buoy why` says so, a controller when a new Service has an address",
         (
-            "Services", "calls", "failed before first answer", "failed after it", "restart agent s",
+            "Services", "calls", "failed before first answer", "failed after it", "moved by the ToR", "restart agent s",
             "next hops moved", "restart controller s", "next hops moved", "agent MiB", "controller MiB",
         ),
         command,
     )  # fmt: skip
     for size, each in found.items():
-        calls, before, after = (f"{sum(each[name]):,.0f}" for name in ("calls", "before", "after"))
+        counts = (f"{sum(each[name]):,.0f}" for name in ("calls", "before", "after", "moved"))
         agents = [seconds for node in NODES for seconds in each[f"restart {node}"]]
         moved = sum(count for node in NODES for count in each[f"moved {node}"])
         made.row(
-            f"{size:,}", calls, before, after, short(spread(agents).median), f"{moved:.0f}",
+            f"{size:,}", *counts, short(spread(agents).median), f"{moved:.0f}",
             short(each["restart controller"][0]), f"{each['moved controller'][0]:.0f}",
             short(max(each["memory agent"])), short(each["memory controller"][0]),
         )  # fmt: skip

@@ -16,7 +16,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bench.report import Options
 
-NAMES = ("agent", "nat_flow", "store_to_peer", "port_create", "associate", "kubernetes_services", "kubernetes_agent")
+NAMES = (
+    "agent",
+    "nat_flow",
+    "store_to_peer",
+    "port_create",
+    "associate",
+    "kubernetes_services",
+    "kubernetes_agent",
+    "kubernetes_controller",
+)
 
 
 def main() -> int:
