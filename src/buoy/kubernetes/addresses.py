@@ -9,7 +9,7 @@ alone; so one of the two is enough. A ClusterIP Service gets no route of its own
 unless it asks for one, whatever its policies are.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
 from buoy.kubernetes.objects import Ingress, Service, ServiceSpec
@@ -59,9 +59,21 @@ def fronts(service: Service, classes: Iterable[str] = (LOAD_BALANCER_CLASS,)) ->
     return Fronts(tuple(found.values()), tuple(problems))
 
 
-def ports(service: Service) -> tuple[ProxyPort, ...]:
-    """Return what kube-proxy must forward for every address of a Service."""
-    return tuple(sorted({ProxyPort(port.protocol.lower(), port.port) for port in service.spec.ports or ()}))
+class Ports(NamedTuple):
+    """The ports of a Service: those that kube-proxy must forward for every address, and those that no endpoint has."""
+
+    served: tuple[ProxyPort, ...]
+    unserved: tuple[ProxyPort, ...] = ()
+
+
+def ports(service: Service, names: Collection[str]) -> Ports:
+    """Return the ports of a Service whose endpoints have ports of these names.
+
+    Where they have none of them, as while there is no endpoint, each is one that must be forwarded.
+    """
+    every = {ProxyPort(port.protocol.lower(), port.port): port.name for port in service.spec.ports or ()}
+    served = tuple(sorted(port for port, name in every.items() if name in names))
+    return Ports(served, tuple(sorted(every.keys() - served))) if served else Ports(tuple(sorted(every)))
 
 
 def _candidates(service: Service, classes: frozenset[str]) -> Iterator[tuple[str, str, Front]]:

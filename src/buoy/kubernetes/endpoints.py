@@ -26,6 +26,8 @@ class Standing(NamedTuple):
     ready: tuple[str, ...] = ()
     draining: tuple[str, ...] = ()
     elsewhere: bool = False
+    ports: frozenset[str] = frozenset()
+    """Names of the ports that an endpoint has which is ready or drains."""
 
 
 def service_of(found: EndpointSlice) -> str:
@@ -37,18 +39,22 @@ def standing(slices: Iterable[EndpointSlice], nodes: Collection[str], *, publish
     """Sum up slices of one family; `nodes` are those that are known, `publish` is publishNotReadyAddresses."""
     ready: set[str] = set()
     draining: set[str] = set()
+    ports: set[str] = set()
     elsewhere = False
     for found in slices:
+        names = {port.name or "" for port in found.ports or ()}
         for endpoint in found.endpoints or ():
             conditions = endpoint.conditions or _UNKNOWN
             known = endpoint.node_name is not None and endpoint.node_name in nodes
             if attracts(conditions, publish=publish):
+                ports |= names
                 elsewhere = elsewhere or not known
                 if known and endpoint.node_name:
                     ready.add(endpoint.node_name)
             elif known and endpoint.node_name and drains(conditions):
+                ports |= names
                 draining.add(endpoint.node_name)
-    return Standing(tuple(sorted(ready)), tuple(sorted(draining - ready)), elsewhere)
+    return Standing(tuple(sorted(ready)), tuple(sorted(draining - ready)), elsewhere, frozenset(ports))
 
 
 def attracts(conditions: EndpointConditions, *, publish: bool) -> bool:

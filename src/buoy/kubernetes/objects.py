@@ -111,12 +111,20 @@ class SliceEndpoint(msgspec.Struct, frozen=True, kw_only=True, rename="camel", o
     node_name: str | None = None
 
 
+class SlicePort(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """A port of the endpoints of a slice; its name is that of the Service's port."""
+
+    name: str | None = None
+    port: int | None = None
+
+
 class EndpointSlice(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """discovery.k8s.io/v1 EndpointSlice: some endpoints, of one family, of the Service its label names."""
 
     metadata: Metadata
     address_type: str
     endpoints: tuple[SliceEndpoint, ...] | None = None
+    ports: tuple[SlicePort, ...] | None = None
 
 
 class Taint(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):

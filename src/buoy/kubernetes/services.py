@@ -121,15 +121,17 @@ class Services:
 
     def _backing(self, name: ObjectName, front: Front) -> Backing:
         where = self._stands(name, family(front.address))
+        served, unserved = ports(self._services[name], where.ports)
         return Backing(
             service=f"{name.namespace}/{name.name}",
             kind=front.kind,
-            ports=ports(self._services[name]),
+            ports=served,
             local=front.local,
             host_route=front.host_route,
             ready=where.ready,
             draining=where.draining,
             elsewhere=where.elsewhere,
+            unserved=unserved,
         )
 
     def _stands(self, name: ObjectName, version: int) -> Standing:

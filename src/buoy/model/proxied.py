@@ -47,6 +47,8 @@ class Backing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     draining: tuple[str, ...] = ()
     elsewhere: bool = False
     """Whether an endpoint is ready that is on no node that is known, such as one of a hand-made EndpointSlice."""
+    unserved: tuple[ProxyPort, ...] = ()
+    """Further ports of the Service, which no endpoint has: they are refused everywhere, and not waited for."""
 
 
 class Advertised(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -43,6 +43,7 @@ def _endpoints(service: ServiceIP, backing: Backing) -> Line:
     found += ["ready on no node that is known"] if backing.elsewhere else []
     if not found:
         return no("endpoints", Withhold(Reason.NO_READY_ENDPOINT, about(service, [backing])))
+    found += [f"none has {ports_text(backing.unserved)}"] if backing.unserved else []
     return yes("endpoints", "; ".join(found))
 
 

@@ -45,7 +45,12 @@ def endpoint(node: str | None, conditions: Mapping[str, bool] | None = None) -> 
 
 
 def endpoints(
-    *found: Mapping[str, Any], of: str = "web", name: str = "web-1", family: str = "IPv4", namespace: str = "shop"
+    *found: Mapping[str, Any],
+    of: str = "web",
+    name: str = "web-1",
+    family: str = "IPv4",
+    namespace: str = "shop",
+    ports: Sequence[Mapping[str, Any]] = (),
 ) -> EndpointSlice:
     """A slice of a Service."""
     return msgspec.convert(
@@ -53,6 +58,7 @@ def endpoints(
             "metadata": {"name": name, "namespace": namespace, "labels": {SERVICE_LABEL: of}},
             "addressType": family,
             "endpoints": list(found),
+            "ports": list(ports),
         },
         EndpointSlice,
     )

@@ -75,14 +75,15 @@ def backing(seen: Seen, slices: list[EndpointSlice], known: set[str]) -> Backing
     address, kind, service = seen
     name, spec = service.metadata, service.spec
     family = "IPv6" if ":" in address else "IPv4"
-    found = [
-        endpoint
+    found = [endpoint for each in slices if belongs(each, service, family) for endpoint in each.endpoints or ()]
+    names = {
+        port.name or ""
         for each in slices
-        if each.metadata.namespace == name.namespace
-        and (each.metadata.labels or {}).get("kubernetes.io/service-name") == name.name
-        and each.address_type == family
-        for endpoint in each.endpoints or ()
-    ]
+        if belongs(each, service, family) and any(counts(one, service, known) for one in each.endpoints or ())
+        for port in each.ports or ()
+    }
+    every = {port: ProxyPort(port.protocol.lower(), port.port) for port in spec.ports or ()}
+    served = {every[port] for port in every if port.name in names} or set(every.values())
     ready = [endpoint for endpoint in found if is_ready(endpoint, service)]
     leaving = [endpoint for endpoint in found if not is_ready(endpoint, service) and serves_on(endpoint)]
     there = {str(endpoint.node_name) for endpoint in ready if endpoint.node_name in known}
@@ -93,13 +94,24 @@ def backing(seen: Seen, slices: list[EndpointSlice], known: set[str]) -> Backing
     return Backing(
         service=f"{name.namespace}/{name.name}",
         kind=kind,
-        ports=tuple(sorted({ProxyPort(port.protocol.lower(), port.port) for port in spec.ports or ()})),
+        ports=tuple(sorted(served)),
+        unserved=tuple(sorted(set(every.values()) - served)),
         local=local,
         host_route=asked and kind is Kind.CLUSTER,
         ready=tuple(sorted(there)),
         draining=tuple(sorted({str(each.node_name) for each in leaving if each.node_name in known} - there)),
         elsewhere=any(endpoint.node_name not in known for endpoint in ready),
     )
+
+
+def belongs(found: EndpointSlice, service: Service, family: str) -> bool:
+    name, labels = service.metadata, found.metadata.labels or {}
+    here = found.metadata.namespace == name.namespace and found.address_type == family
+    return here and labels.get("kubernetes.io/service-name") == name.name
+
+
+def counts(endpoint: SliceEndpoint, service: Service, known: set[str]) -> bool:
+    return is_ready(endpoint, service) or (serves_on(endpoint) and endpoint.node_name in known)
 
 
 def is_ready(endpoint: SliceEndpoint, service: Service) -> bool:

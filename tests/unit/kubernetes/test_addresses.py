@@ -115,4 +115,4 @@ def test_an_object_from_before_there_could_be_two_cluster_ips_has_one() -> None:
 
 def test_ports_are_in_order_and_each_once() -> None:
     made = service(ports=[{"port": 443}, {"port": 53, "protocol": "UDP"}, {"port": 443, "name": "again"}])
-    assert (ProxyPort("tcp", 443), ProxyPort("udp", 53)) == ports(made)
+    assert (ProxyPort("tcp", 443), ProxyPort("udp", 53)) == ports(made, ()).served

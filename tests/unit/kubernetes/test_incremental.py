@@ -42,6 +42,13 @@ CLUSTER_IPS: tuple[list[str], ...] = (
     ["None"],
 )
 
+PORTS: tuple[dict[str, Any], ...] = (
+    {"port": 80},
+    {"port": 53, "protocol": "UDP", "name": "dns"},
+    {"port": 53, "name": "dns"},
+    {"port": 8080, "name": "web"},
+)
+
 Change = tuple[Resource, ObjectName, Any]
 Objects = dict[tuple[Resource, ObjectName], Any]
 
@@ -70,7 +77,7 @@ def services(draw: st.DrawFn) -> Change:
         internalTrafficPolicy=draw(policy),
         loadBalancerClass=draw(st.sampled_from((None, "buoy.dev/buoy", "example.com/other"))),
         publishNotReadyAddresses=draw(st.booleans()),
-        ports=draw(st.lists(st.sampled_from(({"port": 80}, {"port": 53, "protocol": "UDP"})), max_size=2)),
+        ports=draw(st.lists(st.sampled_from(PORTS), max_size=3)),
     )
     return SERVICES, name, draw(st.sampled_from((made, made, None)))
 
@@ -84,6 +91,7 @@ def slices(draw: st.DrawFn) -> Change:
         name=name.name,
         namespace=name.namespace,
         family=draw(st.sampled_from(("IPv4", "IPv4", "IPv6", "FQDN"))),
+        ports=[{"name": name} for name in draw(st.lists(st.sampled_from((None, "", "dns", "web")), max_size=2))],
     )
     return SLICES, name, draw(st.sampled_from((made, made, None)))
 

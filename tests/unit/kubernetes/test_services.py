@@ -202,3 +202,26 @@ def test_an_address_that_can_be_nobodys_is_told_and_does_not_become_a_document(c
 def test_what_is_no_address_is_noted_at_its_service(cluster: Cluster) -> None:
     cluster.has(service(externalIPs=["192.0.2"]))
     assert ["services/shop/web"] == list(cluster.translation.notices)
+
+
+PORTS = [{"port": 80, "name": "http"}, {"port": 9090, "name": "metrics"}]
+
+
+def test_a_port_that_no_endpoint_has_is_not_waited_for(cluster: Cluster) -> None:
+    web = service(ingress=[{"ip": "192.0.2.7"}], ports=PORTS)
+    cluster.has(web, endpoints(endpoint("node-1", READY), ports=[{"name": "http", "port": 8080}]))
+    (found,) = cluster.backings()
+    assert ((ProxyPort("tcp", 80),), (ProxyPort("tcp", 9090),)) == (found.ports, found.unserved)
+    metrics = endpoints(endpoint("node-2", READY), name="web-2", ports=[{"name": "metrics", "port": 9090}])
+    cluster.has(metrics)
+    (found,) = cluster.backings()
+    assert ((ProxyPort("tcp", 80), ProxyPort("tcp", 9090)), ()) == (found.ports, found.unserved)
+
+
+def test_a_port_that_only_endpoints_have_which_are_not_ready_is_not_waited_for(cluster: Cluster) -> None:
+    http, both = [{"name": "http"}], [{"name": "http"}, {"name": "metrics"}]
+    cluster.has(service(ingress=[{"ip": "192.0.2.7"}], ports=PORTS), endpoints(endpoint("node-1", READY), ports=http))
+    cluster.has(endpoints(endpoint("node-2", NOT_READY), name="web-2", ports=both))
+    assert (ProxyPort("tcp", 9090),) == cluster.backings()[0].unserved
+    cluster.has(endpoints(endpoint("node-2", DRAINING), name="web-2", ports=both))
+    assert () == cluster.backings()[0].unserved

@@ -79,6 +79,11 @@ def test_each_service_behind_an_address_has_its_lines() -> None:
     ] == lines[4:6]
 
 
+def test_a_port_that_no_endpoint_has_is_named() -> None:
+    lines = told(cluster(balanced(backing(unserved=(DNS,))), sight=forwarding(WEB)))
+    assert yes("endpoints", "ready on compute-1; none has udp 53") in lines
+
+
 def test_an_address_that_is_only_kept_for_its_service_says_so() -> None:
     service = msgspec.structs.replace(balanced(), backings=())
     assert [("document", None), ("pool", None), ("service", Reason.NO_SERVICE)] == topics(cluster(service))
