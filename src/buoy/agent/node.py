@@ -110,6 +110,7 @@ class Agent:
         seen = identity(batch.snapshot, self.desired.here.node)
         begins = caution.hear(seen, listed=listed, owners=self.desired.owners)
         if begins:
+            self.telemetry.log.warning("removals are held", cause=caution.cause)
             self.parts.bird.distrust()
         return begins
 
@@ -173,7 +174,7 @@ class Agent:
             looked_at | late.keys | now.keys,
             late.links | now.links,
             late.overrun or now.overrun,
-            proxied=late.proxied | now.proxied | self._reliance.fallen(),
+            proxied=self._reliance.unhurried(late.proxied | now.proxied | self._reliance.fallen(), time.monotonic()),
             proxy=late.proxy or now.proxy,
         )
 
@@ -282,7 +283,8 @@ class Agent:
     def _delay(self) -> float:
         if self._late != Disturbance() or self._flows.going_on:
             return 0.0
-        waits = [self.parts.announcements.due(), self.audit.wait(time.monotonic())]
+        at = time.monotonic()
+        waits = [self.parts.announcements.due(), self.audit.wait(at), self._reliance.wait(at)]
         if self._wrong:
             waits.append(self._retry)
         if (retry := self.parts.bird.retry_in()) is not None:

@@ -4,11 +4,16 @@
 Promises that an address which is announced, by this agent or by one before it, is known
 as announced to the update that decides whether it stays.
 
+A Service that loses a port loses it in the service proxy too, and of the two news either may come first: so what is
+forwarded no more, while other ports are, waits a moment for the Service to say so (`unhurried`).
+
 The tricky thing is when to look: what is announced is followed after each pass, with what
 the service proxy was seen to do when that pass was decided; the mirror does not move
 in between. A new agent finds in the kernel what the former one announced.
 """
 
+import math
+from collections import ChainMap
 from collections.abc import Collection, Iterable, Mapping
 
 from buoy.agent.reconcile import Judge
@@ -23,6 +28,8 @@ from buoy.planner.sight import Sight
 from buoy.planner.wanted import announcement
 
 _NOTHING = Proxying()
+PATIENCE = 0.5
+"""Seconds in which the store is expected to say that a port went which the service proxy forwards no more."""
 
 
 class Reliance:
@@ -32,10 +39,12 @@ class Reliance:
         self._host = host
         self._ports: dict[Address, frozenset[ProxyPort]] = {}
         self._fallen: frozenset[Address] = frozenset()
+        self._lacking: dict[Address, float] = {}
 
     def sight(self) -> Sight:
         """Return what is seen now; live."""
-        return Sight(self._host.links(), self._host.proxy.mode(), self._host.proxy.proxying(), self._ports)
+        proxying = self._proxying() if self._lacking else self._host.proxy.proxying()
+        return Sight(self._host.links(), self._host.proxy.mode(), proxying, self._ports)
 
     def recall(self, documents: Mapping[str, Document]) -> None:
         """Find which proxied service IPs are announced, whatever was known of that; looks at the host."""
@@ -62,6 +71,25 @@ class Reliance:
             del self._ports[address]
         self._fallen |= {address for address in ended if announcement(address) in state}
 
+    def unhurried(self, proxied: Collection[Address], now: float) -> frozenset[Address]:
+        """Return which addresses to look at now, of these and of those that have waited long enough."""
+        proxying = self._host.proxy.proxying()
+        for address in proxied:
+            forwarded, relied = proxying.get(address, _NOTHING).forwarded, self._ports.get(address, frozenset())
+            if forwarded & relied and relied - forwarded:
+                self._lacking.setdefault(address, now + PATIENCE)
+            else:
+                self._lacking.pop(address, None)
+        over = {address for address, until in self._lacking.items() if until <= now}
+        found = over | set(proxied) - self._lacking.keys()
+        for address in over:
+            del self._lacking[address]
+        return frozenset(found)
+
+    def wait(self, now: float) -> float:
+        """Return in how many seconds `unhurried` has something to tell by itself, infinite if it has not."""
+        return min(self._lacking.values(), default=math.inf) - now
+
     def freeing(self, judge: Judge) -> Judge:
         """Return how plans are judged where what is held is let go once the service proxy forwards it no more."""
         return lambda plan: freed(judge(plan), plan, self.sight())
@@ -79,9 +107,19 @@ class Reliance:
         return fallen
 
     def _keep(self, announced: Iterable[Address]) -> None:
-        proxying = self._host.proxy.proxying()
+        proxying = self.sight().proxying
         for address in announced:
             self._ports[address] = proxying.get(address, _NOTHING).forwarded
+
+    def _proxying(self) -> Mapping[Address, Proxying]:
+        """Return what the service proxy does, as if it still did what it may have ceased to do with good reason."""
+        seen = self._host.proxy.proxying()
+        patient = {address: self._before(seen.get(address, _NOTHING), address) for address in self._lacking}
+        return ChainMap(patient, seen)  # type: ignore[arg-type]  # ours is never written to
+
+    def _before(self, seen: Proxying, address: Address) -> Proxying:
+        relied = self._ports.get(address, frozenset())
+        return Proxying(seen.forwarded | relied, seen.refused - relied)
 
 
 def _is_proxied(document: Document | None) -> bool:

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """An agent's life with Services: announced once they are forwarded, kept over a restart, left to others in time."""
 
+import time
 from pathlib import Path
 
 import pytest
 
+from buoy.agent import reliance
 from buoy.model.documents import Document, path
 from buoy.model.nodestate import Announcement, Class, Key, Table
 from buoy.model.proxied import ProxyMode
@@ -78,7 +80,10 @@ def test_it_is_withdrawn_when_the_proxy_goes_and_comes_back_with_it(announced: S
     assert (Class.NORMAL, (State.ACTIVE, None)) == (told(announced), said(announced))
 
 
-def test_a_new_port_costs_it_nothing_until_it_is_forwarded_and_counts_from_then_on(announced: Story) -> None:
+def test_a_new_port_costs_it_nothing_until_it_is_forwarded_and_counts_from_then_on(
+    announced: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reliance, "PATIENCE", 0.0)
     done = len(announced.host.done)
     announced.changed(BOTH)
     assert (Class.NORMAL, done) == (told(announced), len(announced.host.done))
@@ -87,6 +92,37 @@ def test_a_new_port_costs_it_nothing_until_it_is_forwarded_and_counts_from_then_
     announced.host.service_proxy.forget(PUBLIC, [TLS])
     announced.look()
     assert None is told(announced)
+
+
+def test_a_port_that_goes_from_the_proxy_before_it_goes_from_the_service_costs_nothing(announced: Story) -> None:
+    announced.host.service_proxy.forward(PUBLIC, [TLS])
+    announced.changed(BOTH)
+    done = len(announced.host.done)
+    announced.host.service_proxy.forget(PUBLIC, [TLS])
+    wait = announced.look()
+    assert wait is not None
+    assert 0 < wait <= reliance.PATIENCE
+    announced.agent.look_at_everything()
+    announced.look()
+    announced.changed(ONE)
+    assert (Class.NORMAL, done) == (told(announced), len(announced.host.done))
+
+
+def test_a_port_that_only_the_proxy_has_lost_is_missed_also_when_all_was_looked_at_meanwhile(
+    announced: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    announced.host.service_proxy.forward(PUBLIC, [TLS])
+    announced.changed(BOTH)
+    monkeypatch.setattr(reliance, "PATIENCE", 0.02)
+    announced.host.service_proxy.forget(PUBLIC, [TLS])
+    announced.look()
+    announced.agent.look_at_everything()
+    announced.look()
+    assert Class.NORMAL is told(announced)
+    time.sleep(0.02)
+    announced.look()
+    assert told(announced) is None
+    assert (State.DOWN, Reason.NOT_PROXIED_YET) == said(announced)
 
 
 def test_a_port_that_went_from_the_service_may_come_again(announced: Story) -> None:
