@@ -14,6 +14,9 @@ from buoy.model.network import Network, Subnet
 from buoy.model.service_ip import Endpoint, ServiceIP
 from buoy.model.workload import FixedIP, Workload
 
+NODE = "compute-1"
+"""The node that is measured."""
+
 PER_PORT = 100
 """Fixed IPs of a port."""
 

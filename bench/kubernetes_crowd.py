@@ -6,6 +6,7 @@ own controllers is measured. None has a node port, of which a cluster has fewer 
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import msgspec
 
 from buoy.lab.lab import Lab
+from buoy.model.errors import Conflict, StoreUnavailable
 from buoy.store.api_client import ApiServer
 from buoy.store.api_config import find
 from buoy.store.api_names import ObjectName, Resource, Selection
@@ -26,6 +28,7 @@ POOL = "198.18.0.0/15"
 """Of addresses for benchmarks: RFC 2544."""
 PORT = 80
 _AT_ONCE = 12
+_ATTEMPTS = 10
 _PATIENCE = 600.0
 
 
@@ -84,10 +87,24 @@ async def fill(api: ApiServer, numbers: Iterable[int], *ends: tuple[str, str]) -
     async def one(number: int) -> None:
         name = f"crowd-{number}"
         if ends:
-            await api.create(SLICES, NAMESPACE, endpoints(name, *ends), msgspec.Raw)
-        await api.create(SERVICES, NAMESPACE, service(name), msgspec.Raw)
+            await _make(api, SLICES, endpoints(name, *ends))
+        await _make(api, SERVICES, service(name))
 
     await each(one, list(numbers))
+
+
+async def _make(api: ApiServer, resource: Resource, body: dict[str, Any]) -> None:
+    """Make an object, however long a server under load takes."""
+    for _ in range(_ATTEMPTS):
+        # one that was made by a request that nobody answered is there already
+        with contextlib.suppress(Conflict):
+            try:
+                await api.create(resource, NAMESPACE, body, msgspec.Raw)
+            except StoreUnavailable as error:
+                print(error, flush=True)
+                continue
+        return
+    raise TimeoutError(f"{body['kind']} {body['metadata']['name']}: no answer, {_ATTEMPTS} times")
 
 
 async def each(work: Callable[[Any], Awaitable[None]], items: Sequence[Any]) -> None:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from bench.node import NODE
+from bench.crowd import NODE
 from buoy.kubernetes import own
 from buoy.kubernetes.resources import NODES, SERVICES, SLICES, kind_at, object_name
 from buoy.kubernetes.structs import STRUCTS
@@ -47,7 +47,7 @@ class Said(NamedTuple):
 
 
 class Cluster:
-    """An API server in memory, for one agent; see `node.Counted`."""
+    """An API server in memory, for one agent; in the place of `node.Counting`."""
 
     def __init__(self, said: Iterable[Said]) -> None:
         self.leases: Leases = MemoryStore().leases

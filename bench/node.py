@@ -13,9 +13,10 @@ import sys
 import time
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from bench import crowd
+from bench.kubernetes_node import Cluster
 from buoy.agent.announcements import Announcements
 from buoy.agent.caution import Caution
 from buoy.agent.kept import Kept
@@ -37,9 +38,9 @@ from buoy.planner.peering import LocalNode
 from buoy.planner.wishes import Here
 from buoy.runtime.telemetry import Telemetry
 from buoy.store.memory import MemoryStore
-from buoy.store.store import Leases, Store, Stored, Write
+from buoy.store.store import Leases, Stored, Write
 
-NODE = "compute-1"
+NODE = crowd.NODE
 _TURNS = 30
 _AGE = 2000
 """Revisions a store has behind it, so that those of a large and of a small node have as many digits."""
@@ -117,16 +118,6 @@ class Told:
         """See `Speaker.configure`."""
 
 
-class Counted(Store, Protocol):
-    """A store that counts what is written through it, and to which others can `say` something."""
-
-    writes: int
-    bytes: int
-
-    async def say(self, *said: Any) -> None:  # noqa: ANN401  documents, or objects of a cluster
-        """Write as others do: uncounted."""
-
-
 class CrowdedNode:
     """An agent, its store and its host; `directory` is where its files are.
 
@@ -134,9 +125,9 @@ class CrowdedNode:
     """
 
     def __init__(
-        self, count: int, directory: Path, store: Counted | None = None, service_proxy: ProxyMode = ProxyMode.NONE
+        self, count: int, directory: Path, store: Cluster | None = None, service_proxy: ProxyMode = ProxyMode.NONE
     ) -> None:
-        self.store: Counted = store or Counting(list(crowd.documents(count, NODE)))
+        self.store: Counting | Cluster = store or Counting(list(crowd.documents(count, NODE)))
         self._began = time.perf_counter(), time.process_time()
         self.host = LinuxHost(DhcpDriver(directory / "dhcp"), service_proxy=service_proxy)
         self.speaker = Told()
@@ -162,7 +153,7 @@ class CrowdedNode:
         await self._settle()
         return took
 
-    async def change(self, *said: Any, count_calls: bool = False) -> Work:  # noqa: ANN401  see `Counted.say`
+    async def change(self, *said: Any, count_calls: bool = False) -> Work:  # noqa: ANN401  documents, or objects of a cluster
         """Say documents and let the agent work until it has said what there is to say.
 
         Without anything to say the agent looks at what its host tells.
