@@ -50,6 +50,10 @@ def change(
     originate: Annotated[
         list[str] | None, typer.Option("--originate", help="Announce this aggregate; repeat. '': none.")
     ] = None,
+    communities: Annotated[
+        list[str] | None,
+        typer.Option("--community", metavar="PREFIX=AA:NN", help="Announce what is inside with it; repeat. '': none."),
+    ] = None,
     dry_run: DryRunOption = False,
 ) -> None:
     """Change what is given; what is not given stays. Timers, password and BFD are of sessions between nodes.
@@ -59,6 +63,7 @@ def change(
       buoy bgp set --asn 64512 --bfd
       buoy bgp set --reflector rr-1 --reflector rr-2 --cluster-id 192.0.2.250
       buoy bgp set --reflector '' --mesh
+      buoy bgp set --community 203.0.113.0/24=64512:100,64512:1:2
     """
     given = dict(locals())
     print(with_store(lambda store: _put(store, given)))

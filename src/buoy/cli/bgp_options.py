@@ -14,7 +14,7 @@ import typer
 
 from buoy.model.address import parse_address, parse_prefix
 from buoy.model.errors import InvalidInput
-from buoy.model.peer import Bfd
+from buoy.model.peer import Bfd, Tagged
 
 Asn = Annotated[int | None, typer.Option("--asn", help="AS number, 1 to 4294967295.")]
 HoldTime = Annotated[int | None, typer.Option(help="Seconds of silence that end a session; 0 for never.")]
@@ -50,6 +50,8 @@ def fields(given: Mapping[str, Any], struct: type[msgspec.Struct]) -> dict[str, 
             found[name] = None
         elif name in _ADDRESSES:
             found[name] = parse_address(value, f"--{name.replace('_', '-')}")
+        elif name == "communities":
+            found[name] = tuple(_tagged(each) for each in value if each)
         elif name in _PREFIXES:
             found[name] = tuple(parse_prefix(each, f"--{name.replace('_', '-')}") for each in value if each)
         elif isinstance(value, list):
@@ -57,6 +59,15 @@ def fields(given: Mapping[str, Any], struct: type[msgspec.Struct]) -> dict[str, 
         else:
             found[name] = value
     return found
+
+
+def _tagged(text: str) -> Tagged:
+    """Return what ``PREFIX=COMMUNITY,...`` says; whether they are communities is checked with the document."""
+    prefix, _, communities = text.partition("=")
+    named = tuple(each for each in communities.split(",") if each)
+    if not named:
+        raise InvalidInput("--community", text, "give PREFIX=aa:nn, or several: PREFIX=aa:nn,aa:nn:mm")
+    return Tagged(prefix=parse_prefix(prefix, "--community"), communities=named)
 
 
 def bfd(given: Mapping[str, Any], before: Bfd | None) -> Bfd | None:

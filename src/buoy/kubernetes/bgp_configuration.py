@@ -2,7 +2,8 @@
 """Which prefixes of Services are advertised, and the rest of the cluster's BGP settings, from all who say so.
 
 Promises: of each setting, what Calico's BGPConfiguration says is in force, else what
-Buoy's own BGPSettings say; prefixes of Services are those of both, and of the pools.
+Buoy's own BGPSettings say; prefixes of Services are those of both, and of the pools,
+and communities those of both.
 The tricky thing is a pool: it is advertised address by address, and only if no prefix
 that BGPConfiguration names contains it, for that says how its addresses are announced.
 
@@ -15,6 +16,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from buoy.kubernetes.calico_communities import tagged
 from buoy.kubernetes.foreign import BGPConfiguration, BGPConfigurationSpec, Block
 from buoy.kubernetes.reading import read_asn, read_prefix, read_seconds
 from buoy.kubernetes.twins import camel
@@ -28,8 +30,6 @@ DEFAULT = "default"
 """The name of the BGPConfiguration of the whole cluster."""
 
 _IGNORED = (
-    "communities",
-    "prefix_advertisements",
     "node_mesh_password",
     "bind_mode",
     "ignored_interfaces",
@@ -69,6 +69,7 @@ def configure(
         base,
         **reading.overrides(spec),
         advertise=tuple(dict.fromkeys((*base.advertise, *advertised))),
+        communities=tuple(dict.fromkeys((*base.communities, *tagged(spec, reading.notices)))),
     )
     return Configured(settings, (*reading.notices, *ignored(spec, _IGNORED, _USUAL)))
 

@@ -14,12 +14,14 @@ from buoy.kubernetes.foreign import (
     BGPFilterRule,
     BGPPeerSpec,
     Block,
+    Community,
     IPAddressPoolSpec,
     MatchExpression,
+    PrefixAdvertisement,
     PrefixLength,
 )
 from buoy.model.node import Node
-from buoy.model.peer import Bfd, BGPSettings, Filter, FilterRule, Peer
+from buoy.model.peer import Bfd, BGPSettings, Filter, FilterRule, Peer, Tagged
 from buoy.model.pool import Expression, Pool, Range
 from buoy.model.service_ip import PortMapping, ServiceIP
 from buoy.model.status import AddressStatus
@@ -42,7 +44,11 @@ _AS_NUMBER = _rule(
     r"string(self).matches('^([1-9][0-9]{0,9}|[0-9]{1,5}\\.[0-9]{1,5})$')",
     "give an AS number, such as 64512 or 1.10",
 )
-_NETWORK = "isCIDR(self) || isIP(self)"
+_COMMUNITY = {"type": "string", "maxLength": 32, "pattern": "^(0|[1-9][0-9]*)(:(0|[1-9][0-9]*)){1,2}$"}
+_BLOCK = {
+    "maxLength": 49,
+    **_rule("isCIDR(self) || isIP(self)", "give a network, such as 192.0.2.0/24 or 2001:db8::/64"),
+}
 _SELECTOR = {"maxLength": 1024}
 
 _UNICAST = "give a unicast address that can be routed"
@@ -65,6 +71,13 @@ BOUNDS: dict[tuple[Struct, str], dict[str, Any]] = {
     (BGPSettings, "asn"): _ASN,
     (BGPSettings, "listen_port"): _PORT,
     (BGPSettings, "hold_time"): _HOLD,
+    (Tagged, "communities"): {"items": _COMMUNITY},
+    (Community, "name"): {"maxLength": 128, "pattern": "^[A-Za-z0-9_.-]+$"},
+    (Community, "value"): {"maxLength": 32, "pattern": "^[0-9]+(:[0-9]+){1,2}$"},
+    (PrefixAdvertisement, "cidr"): _BLOCK,
+    (PrefixAdvertisement, "communities"): {
+        "items": {"type": "string", "maxLength": 128, "pattern": "^([A-Za-z0-9_.-]+|[0-9]+(:[0-9]+){1,2})$"}
+    },
     (FilterRule, "low"): {"minimum": 0, "maximum": 128},
     (FilterRule, "high"): {"minimum": 0, "maximum": 128},
     (ServiceIP, "address"): _ADDRESS,
@@ -78,7 +91,7 @@ BOUNDS: dict[tuple[Struct, str], dict[str, Any]] = {
     (PortMapping, "first"): _PORT,
     (PortMapping, "last"): _PORT,
     (PortMapping, "target_first"): _PORT,
-    (Block, "cidr"): {"maxLength": 49, **_rule(_NETWORK, "give a network, such as 192.0.2.0/24 or 2001:db8::/64")},
+    (Block, "cidr"): _BLOCK,
     (BGPConfigurationSpec, "as_number"): _AS_NUMBER,
     (BGPConfigurationSpec, "listen_port"): _PORT,
     (BGPConfigurationSpec, "service_load_balancer_aggregation"): {"enum": ["Enabled", "Disabled"]},

@@ -21,6 +21,20 @@ class Block(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     cidr: str
 
 
+class Community(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A name for a community, ``aa:nn`` or ``aa:nn:mm``."""
+
+    name: str = ""
+    value: str = ""
+
+
+class PrefixAdvertisement(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """With which communities, by name or value, what is inside a prefix is announced."""
+
+    cidr: str = ""
+    communities: Texts = None
+
+
 class BGPConfigurationSpec(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """The cluster's BGP."""
 
@@ -32,8 +46,8 @@ class BGPConfigurationSpec(msgspec.Struct, frozen=True, kw_only=True, rename="ca
     service_load_balancer_ips: tuple[Block, ...] | None = msgspec.field(default=None, name="serviceLoadBalancerIPs")
     service_load_balancer_aggregation: str | None = None
     node_mesh_max_restart_time: str | None = None
-    communities: Any = None
-    prefix_advertisements: Any = None
+    communities: tuple[Community, ...] | None = None
+    prefix_advertisements: tuple[PrefixAdvertisement, ...] | None = None
     node_mesh_password: Any = None
     bind_mode: Any = None
     ignored_interfaces: Any = None

@@ -77,6 +77,16 @@ class Peer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     import_filter: str = ""
 
 
+class Tagged(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is announced of `prefix` and inside it carries these communities, besides those of other prefixes it is in.
+
+    Each is ``aa:nn`` (RFC 1997) or a large one, ``aa:nn:mm`` (RFC 8092).
+    """
+
+    prefix: Prefix
+    communities: tuple[str, ...]
+
+
 class BGPSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The cluster's BGP: its AS, a full mesh between nodes or none, route reflectors by node name."""
 
@@ -99,3 +109,5 @@ class BGPSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """Prefixes of Services that are announced, and how."""
     node_prefixes: bool = False
     """Whether each node announces its own pod prefixes."""
+    communities: tuple[Tagged, ...] = ()
+    """With which communities nodes announce what is inside a prefix."""

@@ -26,11 +26,12 @@ from buoy.model.address import (
     split,
     unpacked,
 )
+from buoy.model.community import parse_community
 from buoy.model.errors import InvalidInput
 from buoy.model.group import Member, Rule, SecurityGroup
 from buoy.model.network import Network, Subnet
 from buoy.model.node import Fence, Node
-from buoy.model.peer import Filter, Peer
+from buoy.model.peer import Filter, Peer, Tagged
 from buoy.model.pool import Pool
 from buoy.model.proxied import Backing, Eligibility
 from buoy.model.service_ip import Endpoint
@@ -104,6 +105,11 @@ _workload = _matching(_WORKLOAD, "give the name of a port, or namespace/name of 
 _group = _matching(_GROUP, "use 1 to 64 letters, digits, _ and -")
 _interface = _matching(_INTERFACE, "use 1 to 15 letters, digits and _ . -, beginning with a letter, digit or _")
 
+
+def _community(value: str) -> None:
+    parse_community(value, "")
+
+
 _TYPES: dict[object, Check] = {Address: _address, Prefix: _prefix, Mac: _mac}
 
 _NAMES: dict[type, dict[str, Check]] = {
@@ -121,6 +127,7 @@ _NAMES: dict[type, dict[str, Check]] = {
     Writer: {"name": _name},
     Peer: {"name": _name, "nodes": _each(_name), "export_filter": _name_or_empty, "import_filter": _name_or_empty},
     Filter: {"name": _name},
+    Tagged: {"communities": _each(_community)},
     AddressStatus: {"node": _name},
     WorkloadStatus: {"node": _name, "workload": _name},
     Witness: {"node": _name},

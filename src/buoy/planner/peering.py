@@ -17,7 +17,7 @@ import msgspec
 from buoy.model.address import Address, family, packed, unpacked
 from buoy.model.errors import InvalidInput
 from buoy.model.node import Fence, Node
-from buoy.model.peer import RESTART_TIME, Bfd, BGPSettings, Filter, Peer
+from buoy.model.peer import RESTART_TIME, Bfd, BGPSettings, Filter, Peer, Tagged
 from buoy.model.snapshot import Snapshot
 from buoy.planner.peering_rules import check_filter, check_peer, check_settings, check_together
 
@@ -88,6 +88,7 @@ class Speaking(msgspec.Struct, frozen=True, kw_only=True):
     reflects: bool = False
     sessions: tuple[Session, ...] = ()
     filters: tuple[Filter, ...] = ()
+    tagged: tuple[Tagged, ...] = ()
     known: Mapping[str, tuple[Address, ...]] = {}
     refused: tuple[InvalidInput, ...] = ()
 
@@ -130,6 +131,7 @@ def speaking(local: LocalNode, wanted: PeeringWish) -> Speaking:
         reflects=local.name in wanted.settings.reflectors or any(session.client for session in ordered),
         sessions=ordered,
         filters=tuple(filters[name] for name in sorted(filters) if name in used),
+        tagged=wanted.settings.communities,
         known=_known(local, wanted),
         refused=(*refused, *missing),
     )

@@ -11,6 +11,7 @@ import re
 from collections.abc import Collection
 
 from buoy.model.address import Address, Prefix, family, parse_address, parse_prefix, split
+from buoy.model.community import parse_community
 from buoy.model.errors import InvalidInput
 from buoy.model.peer import Bfd, BGPSettings, Filter, FilterRule, Peer
 
@@ -61,6 +62,10 @@ def check_settings(settings: BGPSettings) -> None:
     for field in ("internal_prefixes", "originate"):
         for prefix in getattr(settings, field):
             _prefix(f"{at}.{field}", prefix)
+    for position, tagged in enumerate(settings.communities):
+        _prefix(f"{at}.communities[{position}].prefix", tagged.prefix)
+        for community in tagged.communities:
+            parse_community(community, f"{at}.communities[{position}].communities")
     cluster = settings.cluster_id
     if cluster is not None and family(parse_address(cluster, f"{at}.cluster_id")) != 4:
         raise InvalidInput(f"{at}.cluster_id", cluster, "give four bytes written as an IPv4 address (RFC 4456)")

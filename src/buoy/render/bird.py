@@ -12,7 +12,8 @@ import json
 import re
 from collections.abc import Mapping
 
-from buoy.model.address import Address
+from buoy.model.address import Address, family, split
+from buoy.model.community import parse_community
 from buoy.model.errors import InvalidInput
 from buoy.model.nodestate import Class
 from buoy.model.ownership import ANNOUNCE_TABLE, ROUTE_PROTOCOL
@@ -149,12 +150,13 @@ def _exports(speaking: Speaking) -> str:
     own = " && ".join(f'proto != "{name}"' for name in OWN_PROTOCOLS)
     passed = "\tif defined(buoy_inner) then return true;\n" if speaking.reflects else ""
     declared = "attribute int buoy_inner;\n\n" if speaking.reflects else ""
+    tagged = _tagged(speaking)
     drain = f"\tif krt_metric = {Class.DRAIN.value} then bgp_community.add((65535, 0));\n"
     takeover = f"krt_metric = {Class.TAKEOVER.value}"
     origin = f"\tif {takeover} then bgp_origin = ORIGIN_IGP; else bgp_origin = ORIGIN_INCOMPLETE;\n"
     return f"""{declared}function buoy_export_internal() {{
 {passed}\tif {own} then return false;
-{origin}\tif {takeover} then bgp_local_pref = 200;
+{tagged}{origin}\tif {takeover} then bgp_local_pref = 200;
 {drain}\tif krt_metric = {Class.DRAIN.value} then bgp_local_pref = 0;
 \tif krt_metric = {Class.STANDBY.value} then bgp_local_pref = 50;
 \treturn true;
@@ -162,7 +164,7 @@ def _exports(speaking: Speaking) -> str:
 
 function buoy_export_external(int own_asn) {{
 {passed}\tif {own} then return false;
-{origin}{drain}\tif krt_metric = {Class.STANDBY.value} then {{
+{tagged}{origin}{drain}\tif krt_metric = {Class.STANDBY.value} then {{
 \t\tbgp_path.prepend(own_asn);
 \t\tbgp_path.prepend(own_asn);
 \t\tbgp_path.prepend(own_asn);
@@ -170,3 +172,16 @@ function buoy_export_external(int own_asn) {{
 \treturn true;
 }}
 """
+
+
+def _tagged(speaking: Speaking) -> str:
+    """Return the steps that add communities by prefix; what lies in several prefixes gets those of all."""
+    steps = ""
+    for tagged in speaking.tagged:
+        length, host = split(tagged.prefix)[1], 128 if family(tagged.prefix) == 6 else 32
+        for community in tagged.communities:
+            parts = parse_community(community, "communities")
+            attribute = "bgp_community" if len(parts) == 2 else "bgp_large_community"
+            pair = ", ".join(map(str, parts))
+            steps += f"\tif net ~ [ {tagged.prefix}{{{length},{host}}} ] then {attribute}.add(({pair}));\n"
+    return steps

@@ -136,6 +136,36 @@ def test_what_cannot_be_is_refused_with_its_field(cluster: Cluster, spec: dict[s
         patch(cluster, **spec)
 
 
+def test_announcements_inside_a_prefix_carry_their_communities(cluster: Cluster) -> None:
+    cluster.apply(service("tagged"))
+    cluster.pod("tagged-1", "node-1", {"app": "tagged"})
+    [address] = eventually(lambda: cluster.external("tagged"))
+    patch(cluster, serviceExternalIPs=cidrs("192.0.2.0/24"))
+    cluster.announced(f"{address}/32", *BOTH)
+    cluster.announced("192.0.2.0/24", *BOTH)
+    assert set() == communities(cluster, f"{address}/32")
+    patch(
+        cluster,
+        communities=[{"name": "blue", "value": "64512:100"}],
+        prefixAdvertisements=[
+            {"cidr": "203.0.113.0/24", "communities": ["blue", "64512:1:2"]},
+            {"cidr": "192.0.2.0/24", "communities": ["64512:300"]},
+        ],
+    )
+    expected = {"(64512,100)", "(64512, 1, 2)"}
+    eventually(lambda: communities(cluster, f"{address}/32"), lambda seen: seen == expected)
+    eventually(lambda: communities(cluster, "192.0.2.0/24"), lambda seen: seen == {"(64512,300)"})
+    patch(cluster, communities=None, prefixAdvertisements=None)
+    eventually(lambda: communities(cluster, f"{address}/32"), lambda seen: not seen)
+
+
+def communities(cluster: Cluster, prefix: str) -> set[str]:
+    """Return the communities with which the ToR heard of a prefix, plain and large ones."""
+    told = cluster.on("tor", "birdc", "-s", "/run/buoy/bird.ctl", "show", "route", "for", prefix, "all")
+    lines = [line for line in told.splitlines() if re.match(r"\s*BGP\.(large_)?community:", line)]
+    return {each for line in lines for each in re.findall(r"\([0-9, ]+\)", line)}
+
+
 def test_a_field_that_is_not_honoured_is_named(cluster: Cluster) -> None:
     patch(cluster, serviceClusterIPs=cidrs("10.96.0.0/16"), ignoredInterfaces=["dummy0"])
     message = eventually(lambda: in_force(cluster, "message"))

@@ -13,7 +13,7 @@ import pytest
 
 from buoy.model.address import Address, Prefix
 from buoy.model.errors import InvalidInput
-from buoy.model.peer import Action, Bfd, BGPSettings, Filter, FilterRule, Peer
+from buoy.model.peer import Action, Bfd, BGPSettings, Filter, FilterRule, Peer, Tagged
 from buoy.planner.peering import LocalNode, PeeringWish, speaking
 from buoy.render.bird import bird_conf, remembered
 
@@ -51,6 +51,11 @@ PEERS = (
         reflector_client=True,
     ),
 )
+TAGGED = (
+    Tagged(prefix=Prefix("198.51.100.0/24"), communities=("64512:100", "64512:4294967295:0")),
+    Tagged(prefix=Prefix("198.51.100.7/32"), communities=("65535:65281",)),
+    Tagged(prefix=Prefix("2001:db8::/32"), communities=("0:65535",)),
+)
 CASES = {
     "alone": (LOCAL, PeeringWish()),
     "mesh": (
@@ -60,6 +65,10 @@ CASES = {
     "peers": (
         LocalNode(name="compute-1", addresses=LOCAL.addresses, uplinks=("eth*", "-docker0"), log="/var/log/bird.log"),
         PeeringWish(nodes=NODES, peers=PEERS[:2], filters=(POOL_ONLY,), settings=BGPSettings(mesh=False)),
+    ),
+    "communities": (
+        LOCAL,
+        PeeringWish(peers=PEERS[:1], filters=(POOL_ONLY,), settings=BGPSettings(mesh=False, communities=TAGGED)),
     ),
     "client": (LOCAL, PeeringWish(nodes=NODES, settings=BGPSettings(reflectors=("rr-1.example.com",)))),
     "reflector": (

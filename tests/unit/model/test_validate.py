@@ -10,7 +10,7 @@ from buoy.model.documents import Document
 from buoy.model.errors import InvalidInput
 from buoy.model.group import Member, Rule, SecurityGroup, Side
 from buoy.model.network import Network, Subnet
-from buoy.model.peer import Action, Bfd, BGPSettings, Filter, FilterRule, Peer
+from buoy.model.peer import Action, Bfd, BGPSettings, Filter, FilterRule, Peer, Tagged
 from buoy.model.pool import Expression, Operator, Pool, Range, Registry, Selector
 from buoy.model.service_ip import Endpoint, PortMapping, ServiceIP
 from buoy.model.workload import AddressPair, FixedIP, Workload
@@ -49,6 +49,10 @@ def pool(**fields: object) -> Document:
     return msgspec.structs.replace(Pool(name="public", prefixes=(Prefix("198.51.100.0/24"),)), **fields)
 
 
+def tagged(*communities: str) -> Document:
+    return BGPSettings(communities=(Tagged(prefix=Prefix("198.51.100.0/24"), communities=communities),))
+
+
 def between(first: str, last: str) -> Document:
     return pool(ranges=(Range(first=Address(first), last=Address(last)),))
 
@@ -79,6 +83,7 @@ def at(address: str) -> Document:
         filtering(low=24, high=32),
         filtering(high=30),
         BGPSettings(),
+        tagged("0:65535", "4294967295:0:1"),
         pool(quota=0, hold_down=0.0, remember=0.0, namespaces=("dev",), aliases=("default-domain:dev:vn:pool",)),
         pool(prefixes=(Prefix("169.254.192.0/18"),), registry=Registry.NEUTRON),
         between("198.51.100.7", "198.51.100.7"),
@@ -124,6 +129,10 @@ def test_what_can_be_passes(document: Document) -> None:
             ".endpoints",
             "map at most 65535 ports of one service IP",
         ),
+        (tagged("1:2", "1:65536"), ".communities[0].communities[1]", "give aa:nn up to 65535"),
+        (tagged("1:2:4294967296"), ".communities[0].communities[0]", "give aa:nn up to 65535, or aa:nn:mm"),
+        (tagged("01:2"), ".communities[0].communities[0]", "give aa:nn"),
+        (tagged("1:2:3:4"), ".communities[0].communities[0]", "give aa:nn"),
         (changed(PORT, mac="FA:16:3E:00:00:01"), ".mac", "write fa:16:3e:00:00:01"),
         (changed(PORT, interface="tap1/../../x"), ".interface", "use 1 to 15 letters"),
         (changed(PORT, interface="a" * 16), ".interface", "use 1 to 15 letters"),

@@ -13,7 +13,7 @@ from buoy.model.address import Address, Prefix
 from buoy.model.documents import Document, path
 from buoy.model.errors import Conflict, InvalidInput
 from buoy.model.node import Node, PeerSession
-from buoy.model.peer import Action, Bfd, BGPSettings, Filter, FilterRule, Peer
+from buoy.model.peer import Action, Bfd, BGPSettings, Filter, FilterRule, Peer, Tagged
 from buoy.store.memory import MemoryStore
 from buoy.store.store import Write
 
@@ -129,6 +129,12 @@ def test_options_become_fields_in_canonical_form_and_empty_ones_clear() -> None:
         "source": None,
         "passive": False,
     }
+    tagged = Tagged(prefix=Prefix("198.51.100.0/24"), communities=("64512:100", "1:2:3"))
+    given = _given(communities=["198.51.100.0/24=64512:100,1:2:3"])
+    assert bgp_options.fields(given, BGPSettings) == {"communities": (tagged,)}
+    for text in ("198.51.100.0/24", "198.51.100.0/24=,", "64512:100=1:2"):
+        with pytest.raises(InvalidInput, match="--community"):
+            bgp_options.fields(_given(communities=[text]), BGPSettings)
     prefixes = _given(originate=["198.51.100.0/24"], internal_prefixes=[""])
     assert bgp_options.fields(prefixes, BGPSettings) == {"originate": ("198.51.100.0/24",), "internal_prefixes": ()}
     with pytest.raises(InvalidInput, match="--source"):

@@ -6,12 +6,16 @@ import pytest
 
 from buoy.model.address import Address, Prefix
 from buoy.model.errors import InvalidInput
-from buoy.model.peer import Action, Bfd, BGPSettings, Filter, FilterRule, Peer
+from buoy.model.peer import Action, Bfd, BGPSettings, Filter, FilterRule, Peer, Tagged
 from buoy.planner.peering_rules import check_filter, check_peer, check_settings, check_together, length_bounds
 
 
 def _peer(**fields: object) -> Peer:
     return msgspec.structs.replace(Peer(name="tor", address=Address("192.0.2.1"), asn=64999), **fields)
+
+
+def _tagged(prefix: str, *communities: str) -> BGPSettings:
+    return BGPSettings(communities=(Tagged(prefix=Prefix(prefix), communities=communities),))
 
 
 @pytest.mark.parametrize(
@@ -110,6 +114,11 @@ def test_a_rule_matches_from_its_own_length_to_the_host_unless_told() -> None:
         ("cluster_id", BGPSettings(cluster_id=Address("2001:db8::1"))),
         ("reflectors", BGPSettings(reflectors=("a", "a"))),
         ("originate", BGPSettings(originate=(Prefix("192.0.2.1/24"),))),
+        ("communities[0].prefix", _tagged("192.0.2.1/24", "1:2")),
+        ("communities[0].communities", _tagged("192.0.2.0/24", "1:2", "1:65536")),
+        ("communities[0].communities", _tagged("192.0.2.0/24", "1:2:4294967296")),
+        ("communities[0].communities", _tagged("192.0.2.0/24", "01:2")),
+        ("communities[0].communities", _tagged("192.0.2.0/24", "1")),
         ("internal_prefixes", BGPSettings(internal_prefixes=(Prefix("nonsense"),))),
     ],
 )
@@ -122,6 +131,7 @@ def test_settings_are_refused_for(field: str, settings: BGPSettings) -> None:
 
 def test_good_settings_pass() -> None:
     check_settings(BGPSettings(cluster_id=Address("192.0.2.1"), originate=(Prefix("198.51.100.0/24"),)))
+    check_settings(_tagged("192.0.2.0/24", "0:0", "65535:65535", "4294967295:0:4294967295"))
 
 
 def test_peers_and_filters_must_fit_each_other() -> None:
