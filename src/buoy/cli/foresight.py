@@ -60,15 +60,21 @@ async def foresee(objects: Inventory, asked: Asked, now: dt.datetime) -> tuple[S
     rehearsal = Rehearsal(objects, asked.ours, lambda: now)
     await rehearsal.begin()
     remarks = _remarks(rehearsal, objects)
-    services = [each.name for each in asked.changes if each.resource == SERVICES]
-    selected = selectors(objects, services)
-    change(objects, asked.changes, delete=asked.delete)
-    select(objects, {name: by for name, by in selectors(objects, services).items() if by != selected.get(name)})
-    await rehearsal.rest()
+    for each in asked.changes:
+        # one after the other, as kubectl does: the controller acts on the first before it hears of the second
+        _make(objects, each, delete=asked.delete)
+        await rehearsal.rest()
     after = _state(objects, asked, dict(rehearsal.broken))
     return before._replace(refused={**before.refused, **remarks}), after._replace(
         refused={**after.refused, **_remarks(rehearsal, objects)}
     )
+
+
+def _make(objects: Inventory, asked: Change, *, delete: bool) -> None:
+    service = [asked.name] if asked.resource == SERVICES else []
+    selected = selectors(objects, service)
+    change(objects, asked, delete=delete)
+    select(objects, {name: by for name, by in selectors(objects, service).items() if by != selected.get(name)})
 
 
 def translated(

@@ -92,13 +92,12 @@ def _object(item: Json, where: str) -> Json:
     return own.encode(documents.path(document), document)
 
 
-def change(objects: Inventory, changes: Iterable[Change], *, delete: bool = False) -> None:
-    """Apply objects as kubectl does, or delete them."""
-    for each in changes:
-        if delete:
-            objects.delete(each.resource, each.name)
-        else:
-            objects.apply(each.resource, each.name, each.body)
+def change(objects: Inventory, asked: Change, *, delete: bool = False) -> None:
+    """Apply an object as kubectl does, or delete it."""
+    if delete:
+        objects.delete(asked.resource, asked.name)
+    else:
+        objects.apply(asked.resource, asked.name, asked.body)
 
 
 def _flat(found: Iterable[tuple[str, object]]) -> Iterator[tuple[str, dict[str, Any]]]:
