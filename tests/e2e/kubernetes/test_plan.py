@@ -13,7 +13,7 @@ from tests.e2e.kubernetes.cluster import Cluster, pool, service
 
 BOTH = ("node-1", "node-2")
 LABEL = "node.kubernetes.io/exclude-from-external-load-balancers"
-LOCAL = {"externalTrafficPolicy": "Local"}
+LOCAL: dict[str, Any] = {"externalTrafficPolicy": "Local"}
 
 Routes = set[tuple[str, str]]
 """Prefix and node."""
@@ -72,8 +72,8 @@ def happens(cluster: Cluster, told: Told, before: Routes) -> None:
     assert appear or go
     assert (set(), set()) == (go - before, appear & before), "told of what is not so now"
     eventually(lambda: at_tor(cluster), lambda now: now == (before | appear) - go)
-    for name, addresses in told.services.items():
-        eventually(lambda name=name: cluster.external(name.partition("/")[2]), lambda has, want=addresses: has == want)
+    names = [name.partition("/")[2] for name in told.services]
+    eventually(lambda: list(map(cluster.external, names)), lambda has: has == list(told.services.values()))
 
 
 def changed(cluster: Cluster, file: Path, *objects: dict[str, Any]) -> Told:
