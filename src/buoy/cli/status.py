@@ -3,14 +3,16 @@
 
 import datetime as dt
 from collections import Counter
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeGuard
 
 import typer
 
 from buoy.cli import status_writers
 from buoy.cli.context import Output, OutputOption, show, with_store
 from buoy.cli.reading import listing
+from buoy.model.documents import Document
 from buoy.model.node import Node
+from buoy.model.proxied import Eligibility
 from buoy.model.reason import Reason
 from buoy.model.snapshot import Snapshot
 from buoy.model.status import AddressStatus, State
@@ -21,6 +23,8 @@ MetricsOption = Annotated[
     bool, typer.Option("--metrics", help="Print what is known of Neutron as Prometheus reads it, and end with 0.")
 ]
 
+_UNIT = "on {0}: systemctl status buoy-agent"
+_POD = "kubectl get pods -n buoy-system -o wide --field-selector spec.nodeName={0}"
 _UNBOUND = (Reason.UNBOUND, Reason.PORT_UNBOUND, Reason.OTHER_DRIVER)
 
 app = typer.Typer(rich_markup_mode=None)
@@ -47,9 +51,10 @@ def _row(what: str, value: object, note: str = "") -> dict[str, Any]:
 def _nodes(snapshot: Snapshot) -> list[dict[str, Any]]:
     alive = {node.name: node for node in snapshot.documents.values() if isinstance(node, Node)}
     used = {document.node for document in snapshot.documents.values() if isinstance(document, Workload)}
+    members = {document.node for document in snapshot.documents.values() if _attracts(document)}
     rows = [
-        _row(f"node {name}", "no agent", f"on {name}: systemctl status buoy-agent")
-        for name in sorted(used - set(alive))
+        _row(f"node {name}", "no agent", _POD.format(name) if name in members else _UNIT.format(name))
+        for name in sorted((used | members) - set(alive))
     ]
     for name, node in sorted(alive.items()):
         up = sum(session.state == "Established" for session in node.sessions)
@@ -60,6 +65,11 @@ def _nodes(snapshot: Snapshot) -> list[dict[str, Any]]:
         value = f"{up}/{len(node.sessions)} sessions" + (", draining" if node.draining else "")
         rows.append(_row(f"node {name}", value, "; ".join(notes)))
     return rows
+
+
+def _attracts(document: Document) -> TypeGuard[Eligibility]:
+    """Tell whether this says that a node of Kubernetes is to attract traffic, for which it needs an agent."""
+    return isinstance(document, Eligibility) and not document.excluded
 
 
 def _addresses(snapshot: Snapshot) -> list[dict[str, Any]]:

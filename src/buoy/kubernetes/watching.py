@@ -24,7 +24,7 @@ from buoy.model.errors import StoreUnavailable
 from buoy.model.snapshot import Batch, Identity, Snapshot
 from buoy.model.status import Witness
 from buoy.store.api_client import ApiServer, decode
-from buoy.store.api_lease import LEASES, Liveness
+from buoy.store.api_lease import LEASES, Lease, Liveness
 from buoy.store.api_listing import page
 from buoy.store.api_names import ObjectName, Resource, Selection
 from buoy.store.api_objects import News, number
@@ -93,11 +93,15 @@ class Watching:
 
     def _take(self, resource: Resource, news: News[Any]) -> set[str]:
         if resource == LEASES:
-            turned = self.liveness.take(news.changed)
+            turned = self._lives(news.changed)
             return set(self.translation.take_lives({name.name: self.liveness.alive(name) for name in turned}))
         if resource == NODES:
             self._note_nodes(news.changed)
         return set(self.translation.take(resource, news.changed, news.broken))
+
+    def _lives(self, changed: Mapping[ObjectName, Lease | None]) -> frozenset[ObjectName]:
+        # an agent acts by who lives; whoever else looks, tells it to people
+        return self.liveness.take(changed) if self._holder else self.liveness.glance(changed, self._api.date)
 
     def _note_nodes(self, changed: Mapping[ObjectName, Node | None]) -> None:
         for name, node in changed.items():

@@ -46,6 +46,8 @@ class ApiServer:
         self.jitter = jitter
         self._transport = Transport(settings)
         self._places = asyncio.Semaphore(PLACES)
+        self.date = ""
+        """When the server answered last, by its own clock and as HTTP says it; "" if it did not say."""
 
     async def get(self, target: Target, into: type[T]) -> T | None:
         """Return an object as it is now; None if it is not there."""
@@ -117,6 +119,7 @@ class ApiServer:
             async with asyncio.timeout_at(until), self._places:
                 while True:
                     answer = await self._transport.exchange(request, until - clock())
+                    self.date = answer.headers.get("Date", self.date)
                     if 200 <= answer.status < 300:
                         return answer.body
                     status = status_of(answer.body, answer.status)

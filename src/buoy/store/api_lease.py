@@ -4,7 +4,8 @@
 Promises: a lease is renewed whenever the server answers, and whoever watches takes
 a holder as gone only after hearing nothing new of it for its whole time while the
 server was there to be heard. The tricky thing is that two clocks are never compared:
-`renewTime` is only looked at for whether it is another than before.
+`renewTime` is only looked at for whether it is another than before. But who looks only once,
+as a command line does, has nothing to go by but the clocks (`glance`).
 
 Source: kubernetes.io, "Leases"; API reference coordination.k8s.io/v1.
 """
@@ -14,6 +15,7 @@ import datetime as dt
 import math
 import time
 from collections.abc import Callable, Mapping
+from email.utils import parsedate_to_datetime
 
 import msgspec
 
@@ -29,6 +31,8 @@ BEATS = 3
 """Renewals in the time of a lease: two may be lost."""
 UNPROVEN = 9
 """Times its own time after which a lease lapses although nothing else was heard either."""
+STALE = 1.5
+"""Times its own time after which a lease looks over to who looks only once."""
 GRACE = 1.0
 """Seconds after its time in which a lease may still be heard of: what came while we were stopped ourselves."""
 
@@ -96,6 +100,16 @@ def body(name: ObjectName, spec: Mapping[str, object]) -> Mapping[str, object]:
     return {"apiVersion": LEASES.api_version, "kind": "Lease", "metadata": metadata, "spec": spec}
 
 
+def stale(lease: Lease, date: str) -> bool:
+    """Tell whether a lease was over long before the date of an HTTP answer; False where either cannot be read."""
+    spec = lease.spec
+    try:
+        answered, renewed = parsedate_to_datetime(date), dt.datetime.fromisoformat(spec.renew_time or "")
+        return answered - renewed > dt.timedelta(seconds=STALE * (spec.lease_duration_seconds or 0))
+    except (TypeError, ValueError):
+        return False
+
+
 def now() -> str:
     """Return the time as Kubernetes writes it in leases: RFC 3339 with six digits of a second."""
     return dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
@@ -140,6 +154,19 @@ class Liveness:
         if changed:
             self._heard = self._clock()
         return frozenset(name for name, lease in changed.items() if self._take(name, lease))
+
+    def glance(self, changed: Mapping[ObjectName, Lease | None], date: str) -> frozenset[ObjectName]:
+        """Hear of leases like `take`, for who looks once and cannot wait: one that is long over is not held.
+
+        `date` is the server's clock as HTTP says it. A holder's clock that is behind by `STALE` times the lease's time
+        makes it look dead, so this is for telling people, never for acting.
+        """
+        before = {name for name in changed if self.alive(name)}
+        self.take(changed)
+        for name in [name for name, lease in changed.items() if lease is not None and stale(lease, date)]:
+            if name in self._held:
+                self._held[name].alive = False
+        return frozenset(before.symmetric_difference(name for name in changed if self.alive(name)))
 
     def interrupted(self) -> None:
         """Begin the time of every lease anew."""

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who is taken as alive by whoever watches leases."""
 
+import pytest
+
 from buoy.store.api_lease import GRACE, UNPROVEN, Lease, LeaseSpec, Liveness, Metadata
 from buoy.store.api_names import ObjectName
 
@@ -121,3 +123,32 @@ def test_wait_is_for_the_first_that_may_lapse() -> None:
     assert GRACE == liveness.wait()
     clock.now += GRACE
     assert frozenset({NODE}) == liveness.lapse()
+
+
+RENEWED = "2026-11-21T18:00:00.000000Z"
+
+
+@pytest.mark.parametrize(
+    ("date", "is_held"),
+    [
+        ("Sat, 21 Nov 2026 18:00:22 GMT", True),
+        ("Sat, 21 Nov 2026 18:00:23 GMT", False),
+        ("Sat, 21 Nov 2026 17:00:00 GMT", True),
+        ("", True),
+        ("yesterday", True),
+    ],
+)
+def test_who_looks_once_takes_a_lease_for_over_that_is_so_by_the_servers_clock(date: str, *, is_held: bool) -> None:
+    liveness = Liveness(Clock())
+    turned = liveness.glance({NODE: lease(RENEWED), OTHER: lease("never")}, date)
+    assert (is_held, True) == (liveness.alive(NODE), liveness.alive(OTHER))
+    assert frozenset({NODE, OTHER} if is_held else {OTHER}) == turned
+
+
+def test_who_goes_on_looking_tells_what_turned() -> None:
+    liveness = Liveness(Clock())
+    liveness.glance({NODE: lease(RENEWED)}, "")
+    assert frozenset({NODE}) == liveness.glance({NODE: lease(RENEWED)}, "Sat, 21 Nov 2026 18:01:00 GMT")
+    later = {NODE: lease("2026-11-21T18:01:01.000000Z")}
+    assert frozenset({NODE}) == liveness.glance(later, "Sat, 21 Nov 2026 18:01:02 GMT")
+    assert frozenset() == liveness.glance({OTHER: None}, "Sat, 21 Nov 2026 18:01:02 GMT")
