@@ -9,8 +9,6 @@ pool stays what it last was, and a Service is left as it is; each is told once.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import msgspec
-
 from buoy.controller.claims import CLAIM_OBJECT, CLAIMS, claim_of
 from buoy.controller.fronts import CLASSES, INGRESSES, Ingress, IngressClass
 from buoy.controller.objects import Service
@@ -19,12 +17,12 @@ from buoy.controller.world import World
 from buoy.ipam.overlap import Occupied, occupied
 from buoy.kubernetes.eligibility import translate_node
 from buoy.kubernetes.foreign import IPAddressPool
-from buoy.kubernetes.objects import Metadata, Namespace, Node
+from buoy.kubernetes.networks import ServiceCIDR, prefixes
+from buoy.kubernetes.objects import Namespace, Node
 from buoy.kubernetes.own import STRUCTS
 from buoy.kubernetes.pods import Pod
-from buoy.kubernetes.resources import ADDRESS_POOLS, KINDS, NAMESPACES, NODES, PODS, SERVICES
+from buoy.kubernetes.resources import ADDRESS_POOLS, KINDS, NAMESPACES, NODES, PODS, SERVICE_CIDRS, SERVICES
 from buoy.kubernetes.translate import Translation
-from buoy.model.address import parse_prefix
 from buoy.model.errors import InvalidInput
 from buoy.model.pool import Pool
 from buoy.store.api_client import ApiServer
@@ -36,22 +34,7 @@ from buoy.store.store import Reporter
 POOLS = next(kind.resource for kind in KINDS if kind.struct is Pool)
 _POOL = "pools/"
 
-SERVICE_CIDRS = Resource("networking.k8s.io", "v1", "servicecidrs", namespaced=False)
 IF_ANY = Selection(optional=True)
-
-
-class ServiceCIDRSpec(msgspec.Struct, frozen=True):
-    """Prefixes of cluster IPs."""
-
-    cidrs: tuple[str, ...] | None = None
-
-
-class ServiceCIDR(msgspec.Struct, frozen=True):
-    """networking.k8s.io/v1 ServiceCIDR."""
-
-    metadata: Metadata
-    spec: ServiceCIDRSpec = ServiceCIDRSpec()
-
 
 FOLLOWED: Mapping[Resource, Any] = {
     SERVICES: Service,
@@ -154,12 +137,12 @@ class Observer:
 
     def _take_networks(self, news: News[ServiceCIDR]) -> None:
         for name, network in news.changed.items():
-            texts = (network.spec.cidrs or ()) if network is not None else ()
             try:
-                uses = [Occupied(parse_prefix(text), "for cluster IPs") for text in texts]
+                found = prefixes(network) if network is not None else ()
             except InvalidInput as error:
                 self._tell(SERVICE_CIDRS, name, str(error))
                 continue
+            uses = [Occupied(prefix, "for cluster IPs") for prefix in found]
             self._hear(self._world.pools.occupy(f"network {name}", uses))
 
     def _hear(self, pools: Mapping[str, Pool | None]) -> None:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar, cast
 import msgspec
 
 from buoy.kubernetes.resources import BGP_CONFIGURATIONS, CALICO, CALICO_TWIN, NAMESPACE
-from buoy.kubernetes.structs import FOREIGN, STRUCTS
+from buoy.kubernetes.structs import OPTIONAL, STRUCTS
 from buoy.model.errors import BuoyError, StoreUnavailable
 from buoy.store.api_client import ApiServer, decode
 from buoy.store.api_informer import Informer
@@ -128,7 +128,7 @@ class Feed:
             self._calico = CALICO_TWIN if CALICO_TWIN in served else BGP_CONFIGURATIONS.version
 
     def _informer(self, resource: Resource, at: Resource) -> Informer[Any]:
-        selection = Selection(namespace=NAMESPACE if resource == LEASES else "", optional=resource in FOREIGN)
+        selection = Selection(namespace=NAMESPACE if resource == LEASES else "", optional=resource in OPTIONAL)
         reporter = self._reports.of(str(resource))
         if resource == LEASES:
             reporter = self._patient(reporter)

@@ -11,6 +11,7 @@ from typing import Any
 
 from buoy.kubernetes import own
 from buoy.kubernetes.foreign import BGPConfiguration, BGPFilter, BGPPeer, IPAddressPool
+from buoy.kubernetes.networks import ServiceCIDR
 from buoy.kubernetes.objects import EndpointSlice, Node, Service
 from buoy.kubernetes.resources import (
     ADDRESS_POOLS,
@@ -19,6 +20,7 @@ from buoy.kubernetes.resources import (
     BGP_PEERS,
     KINDS,
     NODES,
+    SERVICE_CIDRS,
     SERVICES,
     SLICES,
 )
@@ -33,6 +35,7 @@ STRUCTS: dict[Resource, Any] = {
     BGP_CONFIGURATIONS: BGPConfiguration,
     BGP_FILTERS: BGPFilter,
     BGP_PEERS: BGPPeer,
+    SERVICE_CIDRS: ServiceCIDR,
     SLICES: EndpointSlice,
     SERVICES: Service,
 }
@@ -40,11 +43,13 @@ STRUCTS: dict[Resource, Any] = {
 
 FOREIGN = frozenset({ADDRESS_POOLS, BGP_CONFIGURATIONS, BGP_FILTERS, BGP_PEERS})
 """Kinds that need not be installed."""
+OPTIONAL = FOREIGN | {SERVICE_CIDRS}
+"""Kinds that a server need not know."""
 
 _BESIDES: dict[str, tuple[Resource, ...]] = {
     "service-ips/": (SERVICES, SLICES, NODES),
     "pools/": (ADDRESS_POOLS,),
-    "settings/": (BGP_CONFIGURATIONS, ADDRESS_POOLS),
+    "settings/": (BGP_CONFIGURATIONS, ADDRESS_POOLS, SERVICE_CIDRS),
     "peers/": (BGP_PEERS, BGP_FILTERS, NODES),
     "filters/": (BGP_PEERS, BGP_FILTERS),
     "nodes/": (LEASES,),

@@ -25,6 +25,7 @@ from buoy.kubernetes.eligibility import translate_node
 from buoy.kubernetes.foreign import BGPConfiguration, BGPFilter, BGPPeer, IPAddressPool
 from buoy.kubernetes.layers import Layers, Source
 from buoy.kubernetes.metallb import translate_pool
+from buoy.kubernetes.networks import ServiceCIDR, prefixes
 from buoy.kubernetes.objects import EndpointSlice, Node, Service
 from buoy.kubernetes.resources import (
     ADDRESS_POOLS,
@@ -36,6 +37,7 @@ from buoy.kubernetes.resources import (
     GROUP,
     KINDS,
     NODES,
+    SERVICE_CIDRS,
     SERVICES,
     SLICES,
 )
@@ -97,6 +99,7 @@ class Translation:
             SERVICES: self._take_service,
             SLICES: self._take_slice,
             NODES: self._take_node,
+            SERVICE_CIDRS: self._take_network,
             ADDRESS_POOLS: self._take_pool,
             BGP_CONFIGURATIONS: self._take_configuration,
             BGP_PEERS: self._take_peer,
@@ -175,6 +178,10 @@ class Translation:
 
     def _take_configuration(self, source: Source, found: BGPConfiguration | None) -> tuple[str]:
         self._cluster.take_configuration(source.name, found)
+        return (_SETTINGS,)
+
+    def _take_network(self, source: Source, found: ServiceCIDR | None) -> tuple[str]:
+        self._cluster.take_network(source.name, () if found is None else prefixes(found))
         return (_SETTINGS,)
 
     def _take_peer(self, source: Source, found: BGPPeer | None) -> set[str]:

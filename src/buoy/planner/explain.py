@@ -22,6 +22,7 @@ from buoy.model.workload import Workload
 from buoy.planner import explain_proxied
 from buoy.planner.desired import Desired
 from buoy.planner.line import Line, no, yes
+from buoy.planner.placement import described
 from buoy.planner.status import Seen, entry_name, lacking
 from buoy.planner.verify import mismatches
 from buoy.planner.wanted import Wanted, announcement
@@ -75,7 +76,7 @@ def _service(service: ServiceIP, scene: Scene) -> Iterator[Line]:
         mapping = endpoint.mapping
         ports = f", {mapping.protocol} {mapping.first}-{mapping.last}" if mapping else ""
         place = endpoint.node or "no node"
-        yield yes("binding", f"port {endpoint.workload}, fixed IP {endpoint.target}{ports}, on {place}")
+        yield yes("binding", f"{described(endpoint)}{ports}, on {place}")
     yield from _here(service.address, scene)
 
 

@@ -102,6 +102,13 @@ def _ownerless(service: ServiceIP) -> Withhold:
     return _withhold(Reason.OWNER_AWAY, service, owner=str(owner.identity), namespace=owner.namespace)
 
 
+def described(endpoint: Endpoint) -> str:
+    """Return what an endpoint is, for people."""
+    if endpoint.attached is Attachment.HOST:
+        return f"{endpoint.workload} at {endpoint.target}"
+    return f"port {endpoint.workload}, fixed IP {endpoint.target}"
+
+
 def unconfirmed(address: Address, reader: Reader) -> bool:
     """Tell whether a node that is to serve an address no more may still announce it, and nobody has fenced it."""
     others = reader.announcers(address)

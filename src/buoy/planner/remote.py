@@ -18,7 +18,7 @@ from buoy.model.workload import Workload
 from buoy.planner.elsewhere import may_announce
 from buoy.planner.explain_proxied import announcing, decisions, lawful, services, statuses_of
 from buoy.planner.line import Line
-from buoy.planner.placement import serving
+from buoy.planner.placement import described, serving, unbound
 from buoy.planner.proxied import listed
 
 
@@ -65,7 +65,7 @@ def _by_fixed_ip(address: Address, ports: Collection[Workload]) -> list[Workload
 def _service(service: ServiceIP) -> Iterator[Told]:
     yield _yes("document", f"{service.mode} service IP {service.id}, direction {service.direction}")
     if not service.endpoints:
-        yield _no("binding", Withhold(Reason.UNBOUND, {"address": service.address}))
+        yield _no("binding", unbound(service))
     # one line for a port, however many of its ports are forwarded
     for end in {(end.workload, end.target, end.node, end.driver): end for end in service.endpoints}.values():
         details = {"workload": end.workload, "address": service.address, "driver": end.driver}
@@ -73,7 +73,7 @@ def _service(service: ServiceIP) -> Iterator[Told]:
             reason = Reason.OTHER_DRIVER if end.driver else Reason.PORT_UNBOUND
             yield _no("binding", Withhold(reason, details))
         else:
-            yield _yes("binding", f"port {end.workload}, fixed IP {end.target}, on {end.node}")
+            yield _yes("binding", f"{described(end)}, on {end.node}")
 
 
 def old_nodes(address: Address, snapshot: Snapshot) -> list[Told]:

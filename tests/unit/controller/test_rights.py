@@ -11,8 +11,8 @@ from buoy.agent import run
 from buoy.controller.claims import CLAIMS
 from buoy.controller.fronts import CLASSES, INGRESSES
 from buoy.controller.notices import RESOURCES
-from buoy.controller.observe import POOLS, SERVICE_CIDRS
-from buoy.kubernetes.resources import ADDRESS_POOLS, NAMESPACES, NODES, PODS, SERVICES
+from buoy.controller.observe import POOLS
+from buoy.kubernetes.resources import ADDRESS_POOLS, NAMESPACES, NODES, PODS, SERVICE_CIDRS, SERVICES
 from buoy.kubernetes.structs import needed
 from buoy.store.api_names import Resource
 

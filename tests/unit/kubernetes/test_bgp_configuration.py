@@ -3,13 +3,15 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from buoy.kubernetes.bgp_configuration import Configured, configure
-from buoy.kubernetes.resources import ADDRESS_POOLS, BGP_CONFIGURATIONS
+from buoy.kubernetes.networks import ServiceCIDR
+from buoy.kubernetes.resources import ADDRESS_POOLS, BGP_CONFIGURATIONS, SERVICE_CIDRS
 from buoy.kubernetes.translate import Translation, TranslationSettings
 from buoy.model.address import Address, Prefix
-from buoy.model.peer import BGPSettings
+from buoy.model.peer import BGPSettings, Tagged
 from buoy.model.pool import Pool, Range
 from buoy.model.proxied import Advertised, Kind
 from buoy.store.api_names import ObjectName, Resource
@@ -29,6 +31,10 @@ def advertised(prefix: str, kind: Kind, *, aggregate: bool = True) -> Advertised
 
 def blocks(*cidrs: str) -> list[dict[str, str]]:
     return [{"cidr": cidr} for cidr in cidrs]
+
+
+def advertising(cidr: str, *communities: str) -> dict[str, Any]:
+    return {"prefixAdvertisements": [{"cidr": cidr, "communities": list(communities)}]}
 
 
 def test_each_list_advertises_its_kind() -> None:
@@ -96,8 +102,10 @@ def test_an_as_number_is_written_in_three_ways(asn: object) -> None:
         ({"listenPort": 70000}, "spec.listenPort"),
         ({"nodeMeshMaxRestartTime": "soon"}, "spec.nodeMeshMaxRestartTime"),
         ({"serviceClusterIPs": blocks("10.96.0.0/33")}, "spec.serviceClusterIPs[0].cidr"),
-        ({"communities": [{"name": "a", "value": "1:2"}]}, "spec.communities"),
-        ({"prefixAdvertisements": [{"cidr": "10.0.0.0/8"}]}, "spec.prefixAdvertisements"),
+        ({"communities": [{"name": "a", "value": "1:65536"}]}, "spec.communities[0].value"),
+        ({"prefixAdvertisements": [{"cidr": "10.0.0"}]}, "spec.prefixAdvertisements[0].cidr"),
+        (advertising("10.0.0.0/8", "nobody"), "spec.prefixAdvertisements[0].communities[0]"),
+        (advertising("10.0.0.0/8", "1:2:"), "spec.prefixAdvertisements[0].communities[0]"),
         ({"nodeMeshPassword": {"secretKeyRef": {}}}, "spec.nodeMeshPassword"),
         ({"localWorkloadPeeringIPV4": "192.0.2.1"}, "spec.localWorkloadPeeringIPV4"),
     ],
@@ -106,6 +114,24 @@ def test_what_is_not_in_force_is_named_and_the_rest_is(spec: dict[str, Any], fie
     made = configured(serviceExternalIPs=blocks("192.0.2.0/24"), **spec)
     assert [True] == [notice.startswith(field) for notice in made.notices]
     assert BGPSettings(advertise=(advertised("192.0.2.0/24", Kind.EXTERNAL),)) == made.settings
+
+
+def test_announcements_carry_communities_by_name_or_value() -> None:
+    named = [{"name": "blue", "value": "64512:100"}, {"name": "large", "value": "064512:1:0"}]
+    made = configured(communities=named, **advertising("192.0.2.7/24", "blue", "large", "65535:65281", "64512:100"))
+    expected = Tagged(prefix=Prefix("192.0.2.0/24"), communities=("64512:100", "64512:1:0", "65535:65281"))
+    assert ((expected,), ()) == (made.settings.communities, made.notices)
+
+
+def test_a_community_that_cannot_be_read_takes_no_other_along() -> None:
+    made = configured(**advertising("2001:db8::/32", "1:2", "nobody"))
+    assert (Tagged(prefix=Prefix("2001:db8::/32"), communities=("1:2",)),) == made.settings.communities
+
+
+def test_communities_of_both_who_say_some_are_in_force() -> None:
+    own = BGPSettings(communities=(Tagged(prefix=Prefix("192.0.2.0/24"), communities=("1:1",)),))
+    made = configure(own, configuration(**advertising("198.51.100.0/24", "2:2")), ())
+    assert ["192.0.2.0/24", "198.51.100.0/24"] == [each.prefix for each in made.settings.communities]
 
 
 def test_what_calico_does_anyway_needs_no_word() -> None:
@@ -174,3 +200,24 @@ def settings(translation: Translation) -> BGPSettings:
     found = translation.documents["settings/bgp"]
     assert isinstance(found, BGPSettings)
     return found
+
+
+def test_what_is_asked_of_cluster_ips_is_inside_and_what_is_no_prefix_is_told() -> None:
+    def network(*cidrs: str) -> ServiceCIDR:
+        return msgspec.convert({"metadata": {"name": "kubernetes"}, "spec": {"cidrs": cidrs}}, ServiceCIDR)
+
+    translation, name = Translation(), ObjectName("", "kubernetes")
+    assert {} == translation.take(SERVICE_CIDRS, {name: network("10.96.0.0/16", "fd00:1234::/112")})
+    translation.take(SETTINGS, {DEFAULT: stored(BGPSettings(internal_prefixes=(Prefix("10.96.0.0/16"),)))})
+    assert ("10.96.0.0/16", "fd00:1234::/112") == internal(translation)
+    translation.take(SERVICE_CIDRS, {name: network("10.96.0.1/16")})
+    assert ("10.96.0.0/16", "fd00:1234::/112") == internal(translation)
+    assert "spec.cidrs[0]" in translation.broken["servicecidrs.networking.k8s.io/kubernetes"]
+    translation.take(SERVICE_CIDRS, {name: None})
+    assert ("10.96.0.0/16",) == internal(translation)
+
+
+def internal(translation: Translation) -> tuple[Prefix, ...]:
+    settings = translation.documents["settings/bgp"]
+    assert isinstance(settings, BGPSettings)
+    return settings.internal_prefixes

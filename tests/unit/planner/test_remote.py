@@ -7,6 +7,7 @@ from buoy.model.address import Mac, host_prefix
 from buoy.model.documents import Document, path
 from buoy.model.node import Fence, Node
 from buoy.model.reason import Reason
+from buoy.model.service_ip import Attachment, Owner
 from buoy.model.snapshot import Identity, Snapshot
 from buoy.model.status import AddressStatus, State
 from buoy.model.workload import AddressPair
@@ -21,6 +22,9 @@ BAD = AddressStatus(
 )
 
 
+OWNER = Owner(kind="Pod", namespace="shop", name="db-0")
+
+
 def store(*documents: Document) -> Snapshot:
     return Snapshot(Identity("etcd", 1), {path(document): document for document in documents}, {}, {})
 
@@ -30,6 +34,7 @@ def store(*documents: Document) -> Snapshot:
     [
         ((), [("document", "unknown-address")]),
         ((floating(endpoints=()),), [("document", ""), ("binding", "unbound")]),
+        ((floating(endpoints=(), owners=(OWNER,)),), [("document", ""), ("binding", "owner-away")]),
         ((floating(endpoints=(endpoint(node=""),)),), [("document", ""), ("binding", "port-unbound")]),
         ((floating(endpoints=(endpoint(node="", driver="ovn"),)),), [("document", ""), ("binding", "other-driver")]),
         ((floating(),), [("document", ""), ("binding", ""), ("node", "node-without-agent")]),
@@ -113,3 +118,9 @@ def test_an_old_node_that_could_not_withdraw_says_why() -> None:
 def test_an_old_node_that_withdrew_but_cannot_sweep_says_only_why() -> None:
     left = AddressStatus(node=THERE, address=SERVICE, state=State.ERROR, reason=Reason.NOT_VERIFIED, details={})
     assert ["not-verified"] == [line["reason"] for line in old_nodes(SERVICE, store(floating(), left))]
+
+
+def test_what_is_attached_to_the_host_is_no_port() -> None:
+    pod = endpoint(workload="shop/db-0", attached=Attachment.HOST)
+    lines = {line["topic"]: line["text"] for line in remote_lines(SERVICE, store(floating(endpoints=(pod,))))}
+    assert "shop/db-0 at 192.0.2.1, on compute-1" == lines["binding"]
