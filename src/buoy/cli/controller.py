@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from buoy.kubernetes.addresses import LOAD_BALANCER_CLASS
+
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 
@@ -33,6 +35,25 @@ FipPoolOption = Annotated[
         help="The pool of whoever names none, nor does its namespace; a dictionary, as Contrail has it.",
     ),
 ]
+NeutronOption = Annotated[
+    str,
+    typer.Option(
+        envvar="OS_ENDPOINT", help="Where Neutron is, for pools whose registry it is, such as http://192.0.2.1:9696."
+    ),
+]
+NeutronTokenOption = Annotated[
+    str,
+    typer.Option(
+        envvar="BUOY_NEUTRON_TOKEN_FILE",
+        help="A file with a Keystone token, read for every call; '' for a Neutron that asks for none.",
+    ),
+]
+NeutronCaOption = Annotated[
+    str, typer.Option(envvar="BUOY_NEUTRON_CA_FILE", help="Who signed Neutron's certificate. Default: the system's.")
+]
+NeutronSpareOption = Annotated[
+    int, typer.Option(envvar="BUOY_NEUTRON_SPARE", help="Addresses of each pool of Neutron's that are kept ready.")
+]
 ListenOption = Annotated[str, typer.Option(help="host:port of /metrics, /healthz and /readyz; '' for none.")]
 
 
@@ -42,9 +63,13 @@ def run(
     context: ContextOption = "",
     namespace: NamespaceOption = "buoy-system",
     cluster: ClusterOption = "",
-    load_balancer_class: ClassOption = "buoy.dev/load-balancer",
+    load_balancer_class: ClassOption = LOAD_BALANCER_CLASS,
     only_class: OnlyClassOption = False,
     fip_pool: FipPoolOption = "",
+    neutron_endpoint: NeutronOption = "",
+    neutron_token_file: NeutronTokenOption = "",
+    neutron_ca_file: NeutronCaOption = "",
+    neutron_spare: NeutronSpareOption = 8,
     listen: ListenOption = "127.0.0.1:9706",
 ) -> None:
     """Run the controller until it is told to stop.
@@ -53,9 +78,15 @@ def run(
     Service's status, condition and Events, and takes them back. Several may run: one
     leads, another takes over seconds after it ended. SIGTERM changes nothing.
     """
+    from buoy.controller.neutron_api import NeutronSettings
     from buoy.controller.reading import Ours
     from buoy.controller.run import ControllerSettings, run_controller
 
     ours = Ours(load_balancer_class=load_balancer_class, unset=not only_class, cluster=cluster, public_pool=fip_pool)
-    found = ControllerSettings(kubeconfig=kubeconfig, context=context, namespace=namespace, listen=listen, ours=ours)
+    neutron = NeutronSettings(
+        endpoint=neutron_endpoint, token_file=neutron_token_file, ca_file=neutron_ca_file, spare=neutron_spare
+    )
+    found = ControllerSettings(
+        kubeconfig=kubeconfig, context=context, namespace=namespace, listen=listen, ours=ours, neutron=neutron
+    )
     asyncio.run(run_controller(found))

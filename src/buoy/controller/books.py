@@ -30,11 +30,13 @@ class Books:
         self._assumed: dict[Address, ServiceIP] = {}
         self._shown_by: defaultdict[Address, set[ObjectName]] = defaultdict(set)
         self._unreadable: set[Address] = set()
+        self._aside: defaultdict[str, set[Address]] = defaultdict(set)
 
     def put(self, at: Address, claim: Claim | None) -> Claim | None:
         """Take in what an address's claim is now; return what it was."""
         before = self.claims.pop(at, None)
         self._unreadable.discard(at)
+        self._put_aside(at, before, claim)
         for owner in before.document.owners if before else ():
             self._of[owner.identity].discard(at)
         if claim is not None:
@@ -75,6 +77,18 @@ class Books:
     def of(self, identity: Identity) -> tuple[Claim, ...]:
         """Return the claims that name an object, by address."""
         return tuple(self.claims[at] for at in sorted(self._of.get(identity, ())))
+
+    def _put_aside(self, at: Address, before: Claim | None, claim: Claim | None) -> None:
+        """What another registry gave us stands in a claim with its id: nobody has it, so it is ours to give."""
+        pools = set()
+        if before is not None and before.document.id:
+            self._aside[before.document.pool].discard(at)
+            pools.add(before.document.pool)
+        if claim is not None and claim.document.id and claim.document.released is not None:
+            self._aside[claim.document.pool].add(at)
+            pools.add(claim.document.pool)
+        for pool in pools:
+            self.ledger.put_aside(pool, self._aside[pool])
 
     def _refresh(self, at: Address) -> None:
         claim = self.claims.get(at)

@@ -7,14 +7,14 @@ two pools, is told. The tricky thing: a node that joins may take addresses out o
 pool that gave them already; who has them keeps them, and is told.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
 from buoy.ipam.blocks import Block, block, extent
 from buoy.ipam.overlap import Occupied, overlaps
 from buoy.model.address import family
-from buoy.model.pool import Pool
+from buoy.model.pool import Pool, Registry
 
 
 class Pools:
@@ -22,6 +22,8 @@ class Pools:
 
     def __init__(self) -> None:
         self.written: dict[str, Pool] = {}
+        self.registry_says: Callable[[str], str] = _no_registry
+        """What keeps addresses of a pool from being had whose books are kept elsewhere; empty: nothing does."""
         self._occupied: dict[str, tuple[Occupied, ...]] = {}
 
     def put(self, name: str, pool: Pool | None) -> Mapping[str, Pool | None]:
@@ -43,12 +45,14 @@ class Pools:
         return {pool.name: self._without_occupied(pool) for pool in met}
 
     def remarks(self, name: str) -> tuple[str, ...]:
-        """Return what a pool overlaps."""
+        """Return what a pool overlaps, and what its registry objects."""
         pool = self.written.get(name)
         if pool is None:
             return ()
         met = [each for several in self._occupied.values() for each in several if _meets(pool, each)]
-        return tuple(map(str, overlaps(pool, self.written.values(), met)))
+        remarks = tuple(map(str, overlaps(pool, self.written.values(), met)))
+        said = self.registry_says(name) if pool.registry is not Registry.STORE else ""
+        return (*remarks, said) if said else remarks
 
     def _without_occupied(self, pool: Pool) -> Pool:
         met = {each.prefix for several in self._occupied.values() for each in several if _meets(pool, each)}
@@ -62,3 +66,7 @@ def _meets(pool: Pool, each: Occupied) -> bool:
 
 def _overlap(item: Block, first: int, last: int) -> bool:
     return item.first <= last and first <= item.last
+
+
+def _no_registry(pool: str) -> str:
+    return f"Neutron keeps the books of {pool}: tell the controller where it is, --neutron-endpoint"

@@ -20,6 +20,8 @@ import msgspec
 
 from buoy.controller.events import Events
 from buoy.controller.metrics import Metrics
+from buoy.controller.neutron_api import NeutronApi, NeutronSettings, check
+from buoy.controller.neutron_keeper import Keeper, Means
 from buoy.controller.notices import RESOURCES, Notices
 from buoy.controller.observe import Observer, informers
 from buoy.controller.pool_status import PoolReports
@@ -51,26 +53,39 @@ class ControllerSettings(msgspec.Struct, frozen=True, kw_only=True):
     listen: str = ""
     """``host:port`` of /metrics, /healthz and /readyz; empty: nowhere."""
     ours: Ours = Ours()
+    neutron: NeutronSettings = NeutronSettings()
+    """Of pools whose books Neutron keeps."""
 
 
 async def run_controller(settings: ControllerSettings) -> None:
     """Run until a signal; raise `InvalidInput` for settings it cannot run with."""
+    check(settings.neutron)
     api = ApiServer(find(settings.kubeconfig, settings.context), random.random)
     metrics, pulse = Metrics(), Pulse()
-    process = Process(api, settings, metrics, pulse)
+    neutron = NeutronApi(settings.neutron) if settings.neutron.endpoint else None
+    process = Process((api, neutron), settings, metrics, pulse)
     stop_serving = serve(settings.listen, metrics.registry, pulse) if settings.listen else None
     try:
         await process.run()
     finally:
         if stop_serving:
             stop_serving()
+        if neutron is not None:
+            await neutron.close()
         await api.close()
 
 
 class Process:
     """The tasks of one controller process."""
 
-    def __init__(self, api: ApiServer, settings: ControllerSettings, metrics: Metrics, pulse: Pulse) -> None:
+    def __init__(
+        self,
+        clients: tuple[ApiServer, NeutronApi | None],
+        settings: ControllerSettings,
+        metrics: Metrics,
+        pulse: Pulse,
+    ) -> None:
+        api, neutron = clients
         self._api = api
         self._settings = settings
         self._metrics = metrics
@@ -84,16 +99,25 @@ class Process:
         self._complete = asyncio.Event()
         self._leading = False
         self._leadership: Leadership | None = None
+        self._keeper: Keeper | None = None
+        if neutron is not None:
+            means = Means(neutron, Writes(api), metrics.log, _now, self._leads, self._wake)
+            self._keeper = Keeper(self._world, means, settings.neutron.spare)
 
     def run_pass(self) -> float | None:
         """Run a pass of the work, and note that the loop beats."""
-        if self._leadership is None or not self._leadership.leading:
+        if not self._leads():
             # a process that was stopped for long leads no more, whatever its tasks still believe
             return None
         with self._metrics.pass_seconds.time():
             delay = self._work.run_pass()
         self._pulse.beat()
+        if self._keeper is not None:
+            self._keeper.notice()
         return delay
+
+    def _leads(self) -> bool:
+        return self._leadership is not None and self._leadership.leading
 
     def failed(self, error: Exception) -> None:
         """Pass a failure on to the work."""
@@ -127,7 +151,9 @@ class Process:
                 self._set_leading(leading=True)
                 self._metrics.log.info("leads", holder=self._holder)
                 self._world.everything()
-                works = (self._loop.run(), self._events.run(), self._reports.run(), self._notices().run())
+                works = [self._loop.run(), self._events.run(), self._reports.run(), self._notices().run()]
+                if self._keeper is not None:
+                    works.append(self._keeper.run())
                 try:
                     await _first(leadership.lost(), *works)
                 finally:

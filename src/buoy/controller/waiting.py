@@ -7,11 +7,21 @@ the order in which they began to wait.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from typing import NamedTuple
 
 from buoy.model.address import Address
-from buoy.model.refusal import Cause
+from buoy.model.refusal import AllocationReason, Cause
 from buoy.model.service_ip import Identity
+
+_ELSEWHERE = frozenset({AllocationReason.NONE_PUT_ASIDE, AllocationReason.ADDRESS_NOT_PUT_ASIDE})
+
+
+class Lack(NamedTuple):
+    """What another registry has not put aside for us yet: this address of a pool, or (empty) any."""
+
+    pool: str
+    address: Address
 
 
 class Waiting:
@@ -20,14 +30,17 @@ class Waiting:
     def __init__(self) -> None:
         self.stirred: set[str] = set()
         """Pools for which others wait than before; to be emptied by who reads it."""
+        self.lacks: dict[Identity, tuple[Lack, ...]] = {}
+        """What of it is to be had of another registry."""
         self._tokens: dict[Identity, frozenset[str]] = {}
         self._by_token: defaultdict[str, dict[Identity, None]] = defaultdict(dict)
 
     def __len__(self) -> int:
         return len(self._tokens)
 
-    def wait(self, identity: Identity, causes: Iterable[Cause]) -> None:
+    def wait(self, identity: Identity, causes: Collection[Cause]) -> None:
         """Note what an object lacks, and no more what it lacked before; without a cause it lacks nothing."""
+        self._note_lacks(identity, causes)
         tokens = frozenset(
             f"{field}/{cause.details[field]}"
             for cause in causes
@@ -36,7 +49,7 @@ class Waiting:
         )
         if causes and self._tokens.get(identity) == tokens:
             return
-        self.stop(identity)
+        self._stop(identity)
         if causes:
             self._tokens[identity] = tokens
             for token in tokens:
@@ -45,12 +58,27 @@ class Waiting:
 
     def stop(self, identity: Identity) -> None:
         """Forget an object."""
+        self.lacks.pop(identity, None)
+        self._stop(identity)
+
+    def _stop(self, identity: Identity) -> None:
         for token in self._tokens.pop(identity, frozenset()):
             waiting = self._by_token[token]
             waiting.pop(identity, None)
             self._stir(token)
             if not waiting:
                 del self._by_token[token]
+
+    def _note_lacks(self, identity: Identity, causes: Iterable[Cause]) -> None:
+        lacks = tuple(
+            Lack(cause.pool, Address(cause.details.get("address", "")))
+            for cause in causes
+            if cause.reason in _ELSEWHERE
+        )
+        if lacks:
+            self.lacks[identity] = lacks
+        else:
+            self.lacks.pop(identity, None)
 
     def of_pool(self, name: str) -> int:
         """Return how many wait that were refused by a pool."""

@@ -256,7 +256,7 @@ class World:
         self.touch(self.waiting.freed(pools, at))
 
     def _note_ending(self, document: ServiceIP) -> None:
-        if document.released is not None and document.owners:
+        if document.released is not None and (document.owners or not document.id):
             until = self.books.ledger.until(document)
             if until is not None:
                 self.holds.add(until, document.address)

@@ -150,6 +150,8 @@ def _free(desk: Desk, pool: Pool, address: Address, claim: ServiceIP | None) -> 
         if claim.owners:
             return conflict(request, claim, pool) or Way.SHARED
         return Way.ADOPTED if users(claim) else Cause(AllocationReason.ADDRESS_TAKEN, details)
+    if not ledger.may_give(pool, address):
+        return Cause(AllocationReason.ADDRESS_NOT_PUT_ASIDE, details)
     if _names(claim, request):
         return Way.RECLAIMED
     until = ledger.until(claim)

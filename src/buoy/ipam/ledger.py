@@ -109,6 +109,9 @@ class Ledger:
         if claim.released is None or claim.backings:
             # What a Service still shows is still reached, whatever its claim says.
             return None
+        if not claim.owners:
+            # Put aside for us in another registry: nobody has had it.
+            return claim.released
         pool = self._pools.get(claim.pool)
         return claim.released + dt.timedelta(seconds=pool.hold_down if pool else HOLD_DOWN)
 

@@ -63,9 +63,13 @@ def care(ledger: Ledger, census: Census, now: dt.datetime) -> Care:
 
 
 def is_over(ledger: Ledger, claim: ServiceIP, now: dt.datetime) -> bool:
-    """Tell whether a released claim may go: others may have the address, and its former owner is not waited for."""
+    """Tell whether a released claim may go: others may have the address, and its former owner is not waited for.
+
+    One that nobody ever had is put aside by who asked another registry for it, and theirs to give back.
+    """
     until = ledger.until(claim)
-    if claim.released is None or until is None or until > now:
+    spare = bool(claim.id) and not claim.owners
+    if claim.released is None or spare or until is None or until > now:
         return False
     pool = ledger.pools.get(claim.pool)
     return now >= claim.released + dt.timedelta(seconds=pool.remember if pool else REMEMBER)

@@ -77,6 +77,8 @@ class Pool(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     name: str
     prefixes: tuple[Prefix, ...] = ()
     registry: Registry = Registry.STORE
+    subnet: str = ""
+    """The id of the Neutron subnet, where the pool is not called after it."""
     direction: Direction = Direction.BOTH
     description: str = ""
     ranges: tuple[Range, ...] = ()

@@ -8,6 +8,7 @@ from buoy.ipam.allocate import allocate
 from buoy.ipam.ledger import Ledger
 from buoy.ipam.request import Allocation, Scope
 from buoy.model.address import Address
+from buoy.model.pool import Registry
 from buoy.model.proxied import Backing, Kind
 from buoy.model.refusal import Refusal
 from buoy.model.service_ip import Owner, ServiceIP
@@ -43,6 +44,14 @@ class TestFormerAddresses:
             claim("2001:db8::9", service(), released=later(-1)),
         )
         assert ["198.51.100.9 a reclaimed"] == ways(allocate(asks(), Ledger([V4], gone), NOW))
+
+    def test_of_an_openstack_pool_it_is_had_again_only_while_it_is_put_aside(self) -> None:
+        neutron = pool(registry=Registry.NEUTRON)
+        ledger = Ledger([neutron], [claim("198.51.100.7", service(), released=later(-1))])
+        asked = allocate(asks(wanted={4: A7}), ledger, NOW)
+        assert ["198.51.100.7: OpenStack has not put it aside for a"] == lacking(asked)
+        ledger.put_aside("a", [A7, Address("198.51.100.1")])
+        assert ["198.51.100.7 a reclaimed"] == ways(allocate(asks(), ledger, NOW))
 
     @pytest.mark.parametrize(
         "owner",

@@ -166,6 +166,12 @@ class TestUse:
         ledger.put_aside("a", [Address("198.51.100.1"), Address("198.51.100.2")])
         assert Use(256, 2, 0, 1, None) == ledger.use(neutron, 4, NOW)
 
+    def test_what_nobody_ever_had_is_free_at_once(self) -> None:
+        neutron = pool(registry=Registry.NEUTRON)
+        ledger = Ledger([neutron], [claim("198.51.100.1", id="port", released=NOW)])
+        ledger.put_aside("a", [Address("198.51.100.1")])
+        assert Use(256, 0, 0, 1, None) == ledger.use(neutron, 4, NOW)
+
     def test_namespaces_are_counted_by_pool_and_cluster_and_a_shared_address_once(self) -> None:
         claims = (
             claim("198.51.100.1", service("one"), service("two")),

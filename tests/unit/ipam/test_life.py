@@ -66,6 +66,12 @@ def test_a_released_claim_is_purged_when_neither_hold_down_nor_memory_needs_it(
     assert Care((), (gone,), ()) == care(ledger, census(), later(purged_at))
 
 
+def test_what_is_put_aside_is_not_purged_before_it_is_let_go() -> None:
+    aside = claim("198.51.100.1", id="port", released=NOW)
+    gone = claim("198.51.100.2", released=NOW)
+    assert (gone,) == care(Ledger([V4], [aside, gone]), census(), later(86_400)).purges
+
+
 def test_one_without_its_pool_is_purged_after_a_day() -> None:
     gone = claim("198.51.100.1", service(), released=NOW)
     assert () == care(Ledger([], [gone]), census(), later(86_399)).purges
