@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeGuard
 
 import typer
 
-from buoy.cli import status_writers
+from buoy.cli import status_services, status_writers
 from buoy.cli.context import Output, OutputOption, show, with_store
 from buoy.cli.reading import listing
 from buoy.model.documents import Document
@@ -18,6 +18,7 @@ from buoy.model.snapshot import Snapshot
 from buoy.model.status import AddressStatus, State
 from buoy.model.workload import Workload
 from buoy.planner.unserved import unserved
+from buoy.store.store import Store
 
 MetricsOption = Annotated[
     bool, typer.Option("--metrics", help="Print what is known of Neutron as Prometheus reads it, and end with 0.")
@@ -25,7 +26,7 @@ MetricsOption = Annotated[
 
 _UNIT = "on {0}: systemctl status buoy-agent"
 _POD = "kubectl get pods -n buoy-system -o wide --field-selector spec.nodeName={0}"
-_UNBOUND = (Reason.UNBOUND, Reason.PORT_UNBOUND, Reason.OTHER_DRIVER)
+_UNBOUND = (Reason.UNBOUND, Reason.PORT_UNBOUND, Reason.OTHER_DRIVER, Reason.OWNER_AWAY, Reason.RELEASED)
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -33,15 +34,19 @@ app = typer.Typer(rich_markup_mode=None)
 @app.command()
 def status(*, output: OutputOption = Output.TABLE, metrics: MetricsOption = False) -> None:
     """Print Neutron, nodes, addresses by state and what is wrong; end with 1 if anything is."""
-    snapshot = with_store(listing)
+    snapshot, services = with_store(_look)
     if metrics:
         print(status_writers.metrics(snapshot), end="")
         return
     writers = [_row(*line) for line in status_writers.lines(snapshot, dt.datetime.now(dt.UTC))]
-    rows = [*writers, *_nodes(snapshot), *_addresses(snapshot), *_broken(snapshot)]
+    rows = [*writers, *(_row(*line) for line in services), *_nodes(snapshot), *_addresses(snapshot), *_broken(snapshot)]
     show(rows, output, ["what", "value", "ok", "note"])
     if not all(row["ok"] for row in rows):
         raise typer.Exit(1)
+
+
+async def _look(store: Store) -> tuple[Snapshot, list[status_writers.Line]]:
+    return await listing(store), await status_services.look(store)
 
 
 def _row(what: str, value: object, note: str = "") -> dict[str, Any]:
@@ -83,7 +88,7 @@ def _addresses(snapshot: Snapshot) -> list[dict[str, Any]]:
     rows += [
         _row(f"address {wrong.address}", wrong.state, f"{wrong.reason} on {wrong.node}: buoy why {wrong.address}")
         for wrong in found
-        if wrong.state is State.ERROR
+        if wrong.state is State.ERROR or wrong.reason is Reason.NOT_PROXIED_YET
     ]
     return rows
 
