@@ -7,14 +7,10 @@ for the last leader may have ended between two steps.
 """
 
 import asyncio
-import contextlib
 import datetime as dt
 import os
 import random
-import signal
 import socket
-from collections.abc import Coroutine, Iterator
-from typing import Any
 
 import msgspec
 
@@ -32,6 +28,7 @@ from buoy.controller.writes import Writes
 from buoy.kubernetes.feed import Feed
 from buoy.kubernetes.resources import NAMESPACE
 from buoy.model.errors import StoreUnavailable
+from buoy.runtime.ending import first, signals
 from buoy.runtime.health import Pulse, serve
 from buoy.runtime.loop import Loop
 from buoy.store.api_client import ApiServer
@@ -126,8 +123,8 @@ class Process:
     async def run(self) -> None:
         """Run every task until a signal or the first that fails."""
         stopped = asyncio.Event()
-        with _signals(stopped):
-            await _first(stopped.wait(), self._watch(), self._lead(), self._beat())
+        with signals(stopped):
+            await first(stopped.wait(), self._watch(), self._lead(), self._beat())
 
     def _wake(self) -> None:
         self._loop.wake()
@@ -155,7 +152,7 @@ class Process:
                 if self._keeper is not None:
                     works.append(self._keeper.run())
                 try:
-                    await _first(leadership.lost(), *works)
+                    await first(leadership.lost(), *works)
                 finally:
                     await self._work.stop()
                     self._set_leading(leading=False)
@@ -191,28 +188,3 @@ class Process:
 
 def _now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
-
-
-@contextlib.contextmanager
-def _signals(stopped: asyncio.Event) -> Iterator[None]:
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopped.set)
-    try:
-        yield
-    finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
-
-
-async def _first(*works: Coroutine[Any, Any, Any]) -> None:
-    """Run all until one ends or fails; end the others."""
-    tasks = [asyncio.ensure_future(work) for work in works]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-    for task in done:
-        task.result()
