@@ -11,6 +11,7 @@ import gc
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import msgspec
 
@@ -23,6 +24,7 @@ from buoy.agent.host import open_host
 from buoy.agent.inspect import listen
 from buoy.agent.kept import Draining, Kept
 from buoy.agent.node import Agent, Parts
+from buoy.agent.passwords import reader
 from buoy.agent.reports import Reports
 from buoy.agent.sole import sole_agent
 from buoy.agent.speaking import BirdConfiguration
@@ -103,7 +105,11 @@ def build(settings: Settings, host: LinuxHost, store: Store, telemetry: Telemetr
     parts = Parts(
         host,
         Announcements(speaker, settings.node, time.monotonic),
-        BirdConfiguration(speaker, LocalNode(name=settings.node, addresses=settings.addresses)),
+        BirdConfiguration(
+            speaker,
+            LocalNode(name=settings.node, addresses=settings.addresses),
+            password=reader(Path(settings.passwords)),
+        ),
         Caution(Kept()),
     )
     preference = Class.DRAIN if Draining() else Class.NORMAL

@@ -22,8 +22,15 @@ _RETRY = 1.0
 class BirdConfiguration:
     """Brings what the documents say of BGP into force; `problems` names what could not be."""
 
-    def __init__(self, speaker: BirdSpeaker, local: LocalNode, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        speaker: BirdSpeaker,
+        local: LocalNode,
+        clock: Callable[[], float] = time.monotonic,
+        password: Callable[[str], str] = lambda _: "",
+    ) -> None:
         self._speaker = speaker
+        self._password = password
         self._local = local
         self._clock = clock
         self._due = True
@@ -74,7 +81,7 @@ class BirdConfiguration:
         self.held = ()
         try:
             before = self._speaker.text()
-            wanted = speaking(self._local, wish(snapshot, remembered(before)))
+            wanted = speaking(self._local, wish(snapshot, remembered(before), self._password))
             text = bird_conf(wanted, self._local)
             self.held = self._hold(set(sessions(before)) - set(sessions(text))) if doubted else ()
             if self.held:

@@ -40,6 +40,7 @@ def change(
     graceful_restart_time: bgp_options.RestartTime = None,
     password: bgp_options.Password = None,
     password_file: bgp_options.PasswordFile = None,
+    password_from: bgp_options.PasswordFrom = None,
     bfd: bgp_options.BfdSwitch = None,
     bfd_interval: bgp_options.BfdInterval = None,
     bfd_multiplier: bgp_options.BfdMultiplier = None,

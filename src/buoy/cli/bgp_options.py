@@ -20,6 +20,10 @@ Asn = Annotated[int | None, typer.Option("--asn", help="AS number, 1 to 42949672
 HoldTime = Annotated[int | None, typer.Option(help="Seconds of silence that end a session; 0 for never.")]
 Password = Annotated[str | None, typer.Option(help="TCP MD5 password (RFC 2385); others may see it in `ps`.")]
 PasswordFile = Annotated[str | None, typer.Option(metavar="FILE", help="Read the password from FILE, `-` for stdin.")]
+PasswordFrom = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="The password is in this file beneath each agent's `passwords`; '': no more."),
+]
 BfdSwitch = Annotated[bool | None, typer.Option("--bfd/--no-bfd", help="Notice a silent loss by BFD (RFC 5880).")]
 BfdInterval = Annotated[int | None, typer.Option(metavar="MS", help="BFD: one packet every MS milliseconds.")]
 BfdMultiplier = Annotated[int | None, typer.Option(metavar="N", help="BFD: N missing packets are a loss.")]

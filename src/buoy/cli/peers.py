@@ -57,6 +57,7 @@ def _write(
     port: Annotated[int | None, typer.Option(help="The neighbour's TCP port (179).")] = None,
     password: bgp_options.Password = None,
     password_file: bgp_options.PasswordFile = None,
+    password_from: bgp_options.PasswordFrom = None,
     hold_time: bgp_options.HoldTime = None,
     keepalive: Annotated[int | None, typer.Option(help="Seconds between keepalives; 0: a third of hold.")] = None,
     connect_retry: Annotated[int | None, typer.Option(help="Seconds between attempts to connect (5).")] = None,

@@ -18,7 +18,7 @@ import msgspec
 
 from buoy.kubernetes.calico_communities import tagged
 from buoy.kubernetes.foreign import BGPConfiguration, BGPConfigurationSpec, Block
-from buoy.kubernetes.reading import read_asn, read_prefix, read_seconds
+from buoy.kubernetes.reading import read_asn, read_prefix, read_seconds, secret_file
 from buoy.kubernetes.twins import camel
 from buoy.model.address import Prefix, contains, family, packed, split
 from buoy.model.errors import InvalidInput
@@ -30,7 +30,6 @@ DEFAULT = "default"
 """The name of the BGPConfiguration of the whole cluster."""
 
 _IGNORED = (
-    "node_mesh_password",
     "bind_mode",
     "ignored_interfaces",
     "local_workload_peering_ipv4",
@@ -116,9 +115,11 @@ class _Reading:
         balancer = self._blocks(spec.service_load_balancer_ips or (), "spec.serviceLoadBalancerIPs", Kind.LOAD_BALANCER)
         yield from (msgspec.structs.replace(each, aggregate=aggregate) for each in balancer)
 
-    def overrides(self, spec: BGPConfigurationSpec) -> dict[str, int | bool]:
+    def overrides(self, spec: BGPConfigurationSpec) -> dict[str, int | bool | str]:
         """Return the settings that are given."""
-        found: dict[str, int | bool] = {}
+        found: dict[str, int | bool | str] = {}
+        if spec.node_mesh_password is not None:
+            found |= {"password": "", "password_from": secret_file(spec.node_mesh_password)}
         if spec.node_to_node_mesh_enabled is not None:
             found["mesh"] = spec.node_to_node_mesh_enabled
         try:

@@ -19,6 +19,7 @@ from buoy.kubernetes.foreign import (
     MatchExpression,
     PrefixAdvertisement,
     PrefixLength,
+    SecretKey,
 )
 from buoy.model.node import Node
 from buoy.model.peer import Bfd, BGPSettings, Filter, FilterRule, Peer, Tagged
@@ -45,6 +46,7 @@ _AS_NUMBER = _rule(
     "give an AS number, such as 64512 or 1.10",
 )
 _COMMUNITY = {"type": "string", "maxLength": 32, "pattern": "^(0|[1-9][0-9]*)(:(0|[1-9][0-9]*)){1,2}$"}
+_SECRET_FILE = {"maxLength": 507, "pattern": "^(([A-Za-z0-9_-][A-Za-z0-9._-]*/)?[A-Za-z0-9_-][A-Za-z0-9._-]*)?$"}
 _BLOCK = {
     "maxLength": 49,
     **_rule("isCIDR(self) || isIP(self)", "give a network, such as 192.0.2.0/24 or 2001:db8::/64"),
@@ -72,6 +74,10 @@ BOUNDS: dict[tuple[Struct, str], dict[str, Any]] = {
     (BGPSettings, "listen_port"): _PORT,
     (BGPSettings, "hold_time"): _HOLD,
     (Tagged, "communities"): {"items": _COMMUNITY},
+    (Peer, "password_from"): _SECRET_FILE,
+    (BGPSettings, "password_from"): _SECRET_FILE,
+    (SecretKey, "name"): {"maxLength": 253, "pattern": "^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"},
+    (SecretKey, "key"): {"maxLength": 253, "pattern": "^[A-Za-z0-9_-][A-Za-z0-9._-]*$"},
     (Community, "name"): {"maxLength": 128, "pattern": "^[A-Za-z0-9_.-]+$"},
     (Community, "value"): {"maxLength": 32, "pattern": "^[0-9]+(:[0-9]+){1,2}$"},
     (PrefixAdvertisement, "cidr"): _BLOCK,
@@ -141,6 +147,13 @@ ITEMS: dict[tuple[Struct, str], int] = {
 
 _SAME_FAMILY = "isIP(self.first) && isIP(self.last) && ip(self.first).family() == ip(self.last).family()"
 
+_ONE_PASSWORD = (
+    (
+        "!has(self.password) || self.password == '' || !has(self.passwordFrom) || self.passwordFrom == ''",
+        "give password or passwordFrom, not both",
+    ),
+)
+
 RULES: dict[Struct, tuple[tuple[str, str], ...]] = {
     Range: ((_SAME_FAMILY, "give two addresses of one family"),),
     FilterRule: (("!has(self.low) || !has(self.high) || self.low <= self.high", "low must not be greater than high"),),
@@ -150,6 +163,8 @@ RULES: dict[Struct, tuple[tuple[str, str], ...]] = {
             "give values with In and NotIn, and only with them",
         ),
     ),
+    Peer: _ONE_PASSWORD,
+    BGPSettings: _ONE_PASSWORD,
     PortMapping: (("self.first <= self.last", "first must not be greater than last"),),
     Pool: (
         (

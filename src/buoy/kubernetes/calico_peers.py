@@ -16,7 +16,7 @@ from buoy.kubernetes.calico_filters import Made, combined_filter
 from buoy.kubernetes.eligibility import translate_node
 from buoy.kubernetes.foreign import BGPFilter, BGPPeer, BGPPeerSpec
 from buoy.kubernetes.objects import Labels, Node
-from buoy.kubernetes.reading import read_asn, read_endpoint, read_seconds
+from buoy.kubernetes.reading import read_asn, read_endpoint, read_seconds, secret_file
 from buoy.kubernetes.selectors import selector
 from buoy.model import documents
 from buoy.model.address import Address
@@ -25,7 +25,6 @@ from buoy.model.errors import InvalidInput
 from buoy.model.peer import RESTART_TIME, Bfd, Peer
 
 _IGNORED = (
-    "password",
     "keep_original_next_hop",
     "next_hop_mode",
     "num_allowed_local_as_numbers",
@@ -102,6 +101,7 @@ def _peer(spec: BGPPeerSpec, neighbour: _Neighbour, speakers: tuple[str, ...], f
         asn=read_asn(spec.as_number or 0, "spec.asNumber"),
         local_asn=None if spec.local_as_number is None else read_asn(spec.local_as_number, "spec.localASNumber"),
         nodes=speakers,
+        password_from=secret_file(spec.password) if spec.password else "",
         keepalive=read_seconds(alive, "spec.keepaliveTime") if alive else None,
         graceful_restart_time=read_seconds(restart, "spec.maxRestartTime") if restart else RESTART_TIME,
         bfd=_BFD[spec.failure_detection_mode],

@@ -21,6 +21,19 @@ class Block(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     cidr: str
 
 
+class SecretKey(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A key of a Secret."""
+
+    name: str
+    key: str
+
+
+class Password(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A password, by the Secret that holds it."""
+
+    secret_key_ref: SecretKey
+
+
 class Community(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """A name for a community, ``aa:nn`` or ``aa:nn:mm``."""
 
@@ -48,7 +61,7 @@ class BGPConfigurationSpec(msgspec.Struct, frozen=True, kw_only=True, rename="ca
     node_mesh_max_restart_time: str | None = None
     communities: tuple[Community, ...] | None = None
     prefix_advertisements: tuple[PrefixAdvertisement, ...] | None = None
-    node_mesh_password: Any = None
+    node_mesh_password: Password | None = None
     bind_mode: Any = None
     ignored_interfaces: Any = None
     local_workload_peering_ipv4: Any = msgspec.field(default=None, name="localWorkloadPeeringIPV4")
@@ -80,7 +93,7 @@ class BGPPeerSpec(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omi
     max_restart_time: str | None = None
     source_address: str | None = None
     filters: Texts = None
-    password: Any = None
+    password: Password | None = None
     keep_original_next_hop: Any = None
     next_hop_mode: Any = None
     num_allowed_local_as_numbers: Any = msgspec.field(default=None, name="numAllowedLocalASNumbers")

@@ -8,6 +8,7 @@ in the object. Host bits of a prefix are ignored, as Go's net.ParseCIDR does.
 import ipaddress
 import re
 
+from buoy.kubernetes.foreign import Password
 from buoy.model.address import Address, Prefix, parse_address
 from buoy.model.errors import InvalidInput
 
@@ -44,6 +45,11 @@ def read_seconds(text: str, field: str) -> int:
         raise InvalidInput(field, text, "give a duration, such as 120s or 2m")
     hours, minutes, seconds, milliseconds = (float(part or 0) for part in found.groups())
     return round(hours * 3600 + minutes * 60 + seconds + milliseconds / 1000)
+
+
+def secret_file(password: Password) -> str:
+    """Return where agents find a password of a Secret: beneath their `passwords`, where it is mounted by its name."""
+    return f"{password.secret_key_ref.name}/{password.secret_key_ref.key}"
 
 
 def read_endpoint(text: str, field: str, port: int = 179) -> tuple[Address, int]:

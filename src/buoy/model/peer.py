@@ -63,6 +63,8 @@ class Peer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     local_asn: int | None = None
     port: int = 179
     password: str = ""
+    password_from: str = ""
+    """In its place a file beneath each agent's `passwords`, such as ``bgp-secrets/tor``: of a Secret, name and key."""
     hold_time: int = 90
     keepalive: int | None = None
     connect_retry: int = 5
@@ -99,6 +101,8 @@ class BGPSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     hold_time: int = 90
     graceful_restart_time: int = RESTART_TIME
     password: str = ""
+    password_from: str = ""
+    """See Peer."""
     bfd: Bfd | None = None
     """Hold time, restart time, password and BFD of the sessions between nodes; peers have their own."""
     internal_prefixes: tuple[Prefix, ...] = ()

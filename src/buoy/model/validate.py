@@ -31,7 +31,7 @@ from buoy.model.errors import InvalidInput
 from buoy.model.group import Member, Rule, SecurityGroup
 from buoy.model.network import Network, Subnet
 from buoy.model.node import Fence, Node
-from buoy.model.peer import Filter, Peer, Tagged
+from buoy.model.peer import BGPSettings, Filter, Peer, Tagged
 from buoy.model.pool import Pool
 from buoy.model.proxied import Backing, Eligibility
 from buoy.model.service_ip import Endpoint
@@ -47,6 +47,7 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@-]{0,127}")
 _NAME_OR_EMPTY = re.compile(rf"({_NAME.pattern})?")
 _WORKLOAD = re.compile(rf"{_NAME.pattern}|[a-z0-9][a-z0-9-]{{0,62}}/[a-z0-9][a-z0-9.-]{{0,252}}")
 _GROUP = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_SECRET = re.compile(r"([A-Za-z0-9_-][A-Za-z0-9._-]{0,252}/){0,1}[A-Za-z0-9_-][A-Za-z0-9._-]{0,252}|")
 _INTERFACE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}")
 
 
@@ -103,6 +104,7 @@ _name = _matching(_NAME, "use up to 128 letters, digits and _ . : @ -, beginning
 _name_or_empty = _matching(_NAME_OR_EMPTY, "use letters, digits and _ . : @ -, or leave it empty")
 _workload = _matching(_WORKLOAD, "give the name of a port, or namespace/name of a pod")
 _group = _matching(_GROUP, "use 1 to 64 letters, digits, _ and -")
+_secret = _matching(_SECRET, "name a file such as bgp-secrets/tor, relative to the agents' passwords")
 _interface = _matching(_INTERFACE, "use 1 to 15 letters, digits and _ . -, beginning with a letter, digit or _")
 
 
@@ -125,7 +127,14 @@ _NAMES: dict[type, dict[str, Check]] = {
     Node: {"name": _name},
     Fence: {"node": _name},
     Writer: {"name": _name},
-    Peer: {"name": _name, "nodes": _each(_name), "export_filter": _name_or_empty, "import_filter": _name_or_empty},
+    Peer: {
+        "name": _name,
+        "nodes": _each(_name),
+        "export_filter": _name_or_empty,
+        "import_filter": _name_or_empty,
+        "password_from": _secret,
+    },
+    BGPSettings: {"password_from": _secret},
     Filter: {"name": _name},
     Tagged: {"communities": _each(_community)},
     AddressStatus: {"node": _name},

@@ -94,6 +94,12 @@ def _peer(value: Peer) -> None:
     _within(".multihop", value.multihop, 1, 255)
     if not value.password.isprintable() or '"' in value.password:
         raise InvalidInput(".password", "…", 'use printable characters without "')
+    _one_password(value)
+
+
+def _one_password(value: Peer | BGPSettings) -> None:
+    if value.password and value.password_from:
+        raise InvalidInput(".password_from", value.password_from, "give password or password_from, not both")
 
 
 def _bfd(value: Bfd) -> None:
@@ -104,6 +110,7 @@ def _bfd(value: Bfd) -> None:
 def _settings(value: BGPSettings) -> None:
     _within(".asn", value.asn, 1, _ASN)
     _within(".listen_port", value.listen_port, 1, _PORTS)
+    _one_password(value)
 
 
 def _filter_rule(value: FilterRule) -> None:

@@ -10,16 +10,24 @@ once known stay known (`remembered`) until an operator fences them.
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
-from buoy.model.address import Address, family, packed, unpacked
+from buoy.model.address import Address, family
 from buoy.model.errors import InvalidInput
 from buoy.model.node import Fence, Node
 from buoy.model.peer import RESTART_TIME, Bfd, BGPSettings, Filter, Peer, Tagged
 from buoy.model.snapshot import Snapshot
-from buoy.planner.peering_rules import check_filter, check_peer, check_settings, check_together
+from buoy.planner.peering_addresses import facing, pairs, router_id
+from buoy.planner.peering_rules import (
+    HIDDEN,
+    check_filter,
+    check_password,
+    check_peer,
+    check_settings,
+    check_together,
+)
 
 PATHS = ("peers/", "filters/", "settings/bgp", "nodes/", "fences/")
 """Where the documents stand of which a node's sessions are made."""
@@ -45,6 +53,8 @@ class PeeringWish(msgspec.Struct, frozen=True, kw_only=True):
     peers: tuple[Peer, ...] = ()
     filters: tuple[Filter, ...] = ()
     nodes: Mapping[str, tuple[Address, ...]] = {}
+    passwords: Mapping[str, str] | None = None
+    """By the file that holds them, "" where none is to be had; None away from the node, where nobody can look."""
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,17 +103,26 @@ class Speaking(msgspec.Struct, frozen=True, kw_only=True):
     refused: tuple[InvalidInput, ...] = ()
 
 
-def wish(snapshot: Snapshot, remembered: Mapping[str, tuple[Address, ...]]) -> PeeringWish:
-    """Gather what a snapshot says of BGP; nodes known before stay known unless they are fenced."""
+def wish(
+    snapshot: Snapshot,
+    remembered: Mapping[str, tuple[Address, ...]],
+    password: Callable[[str], str] | None = None,
+) -> PeeringWish:
+    """Gather what a snapshot says of BGP; nodes known before stay known unless they are fenced.
+
+    `password` reads one that stands in a file, "" if there is none; see `PeeringWish.passwords`.
+    """
     documents = snapshot.documents.values()
     fenced = {document.node for document in documents if isinstance(document, Fence)}
     living = {document.name: document.addresses for document in documents if isinstance(document, Node)}
     settings = snapshot.documents.get("settings/bgp")
+    named = {each.password_from for each in documents if isinstance(each, Peer | BGPSettings)}
     return PeeringWish(
         settings=settings if isinstance(settings, BGPSettings) else BGPSettings(),
         peers=tuple(document for document in documents if isinstance(document, Peer)),
         filters=tuple(document for document in documents if isinstance(document, Filter)),
         nodes={name: at for name, at in {**remembered, **living}.items() if name not in fenced},
+        passwords=None if password is None else {name: password(name) for name in sorted(named) if name},
     )
 
 
@@ -116,7 +135,7 @@ def speaking(local: LocalNode, wanted: PeeringWish) -> Speaking:
         if (peer.nodes and local.name not in peer.nodes) or peer.address in local.addresses:
             continue
         try:
-            session = _peer_session(local, wanted.settings, peer, filters)
+            session = _peer_session(local, wanted, peer, filters)
             _claim(sessions, session, peer)
         except InvalidInput as error:
             refused.append(error)
@@ -126,7 +145,7 @@ def speaking(local: LocalNode, wanted: PeeringWish) -> Speaking:
     ordered = tuple(sorted(sessions.values(), key=lambda each: each.name))
     used = {name for session in ordered for name in (session.export_filter, session.import_filter)}
     return Speaking(
-        router_id=_router_id(local),
+        router_id=router_id(local.name, local.addresses),
         cluster_id=wanted.settings.cluster_id,
         reflects=local.name in wanted.settings.reflectors or any(session.client for session in ordered),
         sessions=ordered,
@@ -172,7 +191,8 @@ def _usable_filters(filters: Iterable[Filter]) -> tuple[dict[str, Filter], list[
     return usable, refused
 
 
-def _peer_session(local: LocalNode, settings: BGPSettings, peer: Peer, filters: Mapping[str, Filter]) -> Session:
+def _peer_session(local: LocalNode, wanted: PeeringWish, peer: Peer, filters: Mapping[str, Filter]) -> Session:
+    settings = wanted.settings
     check_peer(peer)
     local_asn = peer.local_asn or settings.asn
     check_together(settings, (peer,), filters.values())
@@ -180,11 +200,11 @@ def _peer_session(local: LocalNode, settings: BGPSettings, peer: Peer, filters: 
         name=symbol("peer", peer.name),
         remote=peer.address,
         remote_asn=peer.asn,
-        local=peer.source or _facing(local, peer),
+        local=peer.source or facing(local.name, local.addresses, peer),
         local_asn=local_asn,
         remote_port=peer.port,
         local_port=settings.listen_port,
-        password=peer.password,
+        password=_password(f"peers/{peer.name}", peer, wanted, local),
         hold_time=peer.hold_time,
         keepalive=peer.keepalive,
         connect_retry=peer.connect_retry,
@@ -200,14 +220,19 @@ def _peer_session(local: LocalNode, settings: BGPSettings, peer: Peer, filters: 
     )
 
 
-def _facing(local: LocalNode, peer: Peer) -> Address:
-    """Return the own address with the longest prefix in common with the peer's: the one on its network."""
-    own = [address for address in local.addresses if family(address) == family(peer.address)]
-    if not own:
-        remedy = f"{local.name} has no IPv{family(peer.address)} address: give it one, or the peer a source"
-        raise InvalidInput(f"peers/{peer.name}.address", peer.address, remedy)
-    theirs = int.from_bytes(packed(peer.address), "big")
-    return min(own, key=lambda address: (int.from_bytes(packed(address), "big") ^ theirs).bit_length())
+def _password(at: str, said: Peer | BGPSettings, wanted: PeeringWish, local: LocalNode) -> str:
+    """Return the password of a session; raise `InvalidInput` if it is not to be had, for none would be another one."""
+    if not said.password_from:
+        return said.password
+    if wanted.passwords is None:
+        return HIDDEN
+    field, found = f"{at}.password_from", wanted.passwords.get(said.password_from, "")
+    if not found:
+        remedy = f"no such password is on {local.name}: put it into that file beneath the agent's passwords, or, "
+        remedy += "in Kubernetes, into a Secret that the agents mount, by name and key"
+        raise InvalidInput(field, said.password_from, remedy)
+    check_password(field, found)
+    return found
 
 
 def _claim(sessions: dict[tuple[Address, int], Session], session: Session, peer: Peer) -> None:
@@ -229,19 +254,20 @@ def _node_sessions(local: LocalNode, wanted: PeeringWish) -> tuple[list[Session]
         for name in settings.reflectors
         if not nodes.get(name)
     ]
+    others = [name for name in others if name != local.name]
+    if not others:
+        return [], missing
+    try:
+        password = _password("settings/bgp", settings, wanted, local)
+    except InvalidInput as error:
+        return [], [*missing, error]
+    settings = msgspec.structs.replace(settings, password=password)
     sessions = [
         _node_session(settings, name, (own, theirs), client=reflector and name not in settings.reflectors)
         for name in others
-        if name != local.name
-        for own, theirs in _pairs(local.addresses, nodes.get(name, ()))
+        for own, theirs in pairs(local.addresses, nodes.get(name, ()))
     ]
     return sessions, missing
-
-
-def _pairs(own: tuple[Address, ...], theirs: tuple[Address, ...]) -> list[tuple[Address, Address]]:
-    """Return the first address of each side, per family both have: both nodes must come to the same pair."""
-    firsts = [{family(address): address for address in reversed(side)} for side in (own, theirs)]
-    return [(firsts[0][version], firsts[1][version]) for version in (4, 6) if version in firsts[0].keys() & firsts[1]]
 
 
 def _node_session(settings: BGPSettings, name: str, pair: tuple[Address, Address], *, client: bool) -> Session:
@@ -260,15 +286,3 @@ def _node_session(settings: BGPSettings, name: str, pair: tuple[Address, Address
         graceful_restart_time=settings.graceful_restart_time,
         client=client,
     )
-
-
-def _router_id(local: LocalNode) -> Address:
-    """Return the first IPv4 address; on a node without one, four bytes of its name, never zero (RFC 6286)."""
-    for address in local.addresses:
-        if family(address) == 4:
-            return address
-    return unpacked(bytes([1 + hashlib.sha256(local.name.encode()).digest()[0] % 223, *_low(local.name)]))
-
-
-def _low(name: str) -> bytes:
-    return hashlib.sha256(name.encode()).digest()[1:4]

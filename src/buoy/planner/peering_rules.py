@@ -37,7 +37,8 @@ def check_peer(peer: Peer) -> None:
     if peer.multihop is not None:
         _between(f"{at}.multihop", peer.multihop, 1, 255)
     _timers(at, peer.hold_time, peer.keepalive)
-    _password(f"{at}.password", peer.password)
+    check_password(f"{at}.password", peer.password)
+    _one_password(at, peer)
     _bfd(at, peer.bfd)
     if peer.source is not None and family(_canonical(f"{at}.source", peer.source)) != family(peer.address):
         raise InvalidInput(f"{at}.source", peer.source, f"give one of the family of {peer.address}")
@@ -57,7 +58,8 @@ def check_settings(settings: BGPSettings) -> None:
     _between(f"{at}.listen_port", settings.listen_port, 1, 65535)
     _timers(at, settings.hold_time, None)
     _restart_time(at, settings.graceful_restart_time)
-    _password(f"{at}.password", settings.password)
+    check_password(f"{at}.password", settings.password)
+    _one_password(at, settings)
     _bfd(at, settings.bfd)
     for field in ("internal_prefixes", "originate"):
         for prefix in getattr(settings, field):
@@ -149,7 +151,13 @@ def _restart_time(at: str, seconds: int) -> None:
     _between(f"{at}.graceful_restart_time", seconds, 1, 4095)
 
 
-def _password(field: str, value: str) -> None:
+def _one_password(at: str, said: Peer | BGPSettings) -> None:
+    if said.password and said.password_from:
+        raise InvalidInput(f"{at}.password_from", said.password_from, "give password or password_from, not both")
+
+
+def check_password(field: str, value: str) -> None:
+    """Raise `InvalidInput`, which does not repeat it, for a password that BIRD's configuration cannot hold."""
     if value == HIDDEN:
         raise InvalidInput(field, value, "this stands for a password: print the document with --show-password")
     if not _PASSWORD.fullmatch(value):

@@ -59,6 +59,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Seconds after which a silent agent is dead for the others."""
     service_proxy: ServiceProxy = ServiceProxy.KUBE_PROXY
     """With a kubeconfig: ``kube-proxy`` looks at its rules, ``unchecked`` announces without having looked."""
+    passwords: str = f"{ownership.CONFIG_DIRECTORY}/passwords"
+    """The directory with the files that peers and BGP settings name in `password_from`."""
     store: StoreSettings = StoreSettings()
     metadata: Metadata = Metadata()
     health: Health = Health()

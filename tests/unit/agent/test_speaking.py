@@ -1,6 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """BIRD's configuration while the store is believed, and while it is doubted."""
 
+from pathlib import Path
+
+import msgspec
+
+from buoy.agent.passwords import reader
 from buoy.agent.speaking import BirdConfiguration
 from buoy.model.address import Address
 from buoy.model.documents import Document, path
@@ -99,3 +104,29 @@ def test_a_bird_that_hangs_is_tried_once_a_second_however_often_something_else_h
     now += 1
     configuration.configure(_snapshot(TOR))
     assert 2 == speaker.tries
+
+
+def test_a_peer_is_spoken_with_once_its_password_is_there_and_not_before(tmp_path: Path) -> None:
+    speaker = Speaker()
+    configuration = BirdConfiguration(
+        speaker,  # type: ignore[arg-type]  # a BIRD without a process
+        LOCAL,
+        password=reader(tmp_path),
+    )
+    snapshot = _snapshot(msgspec.structs.replace(TOR, password_from="bgp/tor"), OTHER)
+    configuration.configure(snapshot)
+    assert (False, True) == ("peer_tor" in speaker.loaded, "peer_other" in speaker.loaded)
+    assert ["peers/tor.password_from"] == [str(error).split(":")[0] for error in configuration.problems]
+    (tmp_path / "bgp").mkdir()
+    (tmp_path / "bgp" / "tor").write_text("s3cret\n")
+    configuration.doubt()
+    configuration.configure(snapshot)
+    assert ('password "s3cret";' in speaker.loaded, ()) == (True, configuration.problems)
+
+
+def test_what_cannot_be_read_is_no_password(tmp_path: Path) -> None:
+    (tmp_path / "empty").write_text("\n")
+    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    (tmp_path / "directory").mkdir()
+    read = reader(tmp_path)
+    assert ["", "", "", ""] == [read(name) for name in ("empty", "binary", "directory", "absent")]

@@ -106,7 +106,6 @@ def test_an_as_number_is_written_in_three_ways(asn: object) -> None:
         ({"prefixAdvertisements": [{"cidr": "10.0.0"}]}, "spec.prefixAdvertisements[0].cidr"),
         (advertising("10.0.0.0/8", "nobody"), "spec.prefixAdvertisements[0].communities[0]"),
         (advertising("10.0.0.0/8", "1:2:"), "spec.prefixAdvertisements[0].communities[0]"),
-        ({"nodeMeshPassword": {"secretKeyRef": {}}}, "spec.nodeMeshPassword"),
         ({"localWorkloadPeeringIPV4": "192.0.2.1"}, "spec.localWorkloadPeeringIPV4"),
     ],
 )
@@ -114,6 +113,12 @@ def test_what_is_not_in_force_is_named_and_the_rest_is(spec: dict[str, Any], fie
     made = configured(serviceExternalIPs=blocks("192.0.2.0/24"), **spec)
     assert [True] == [notice.startswith(field) for notice in made.notices]
     assert BGPSettings(advertise=(advertised("192.0.2.0/24", Kind.EXTERNAL),)) == made.settings
+
+
+def test_the_password_between_nodes_is_in_a_secret_and_takes_the_place_of_buoys_own() -> None:
+    found = configuration(nodeMeshPassword={"secretKeyRef": {"name": "bgp-secrets", "key": "mesh"}})
+    made = configure(BGPSettings(password="own"), found, ())
+    assert (BGPSettings(password_from="bgp-secrets/mesh"), ()) == (made.settings, made.notices)
 
 
 def test_announcements_carry_communities_by_name_or_value() -> None:

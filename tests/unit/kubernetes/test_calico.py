@@ -94,6 +94,13 @@ def test_what_a_peer_says_of_its_session_is_kept(cluster: Cluster) -> None:
     assert {"peers/tor": expected} == cluster.peers
 
 
+def test_a_password_stands_in_a_secret_that_agents_mount(cluster: Cluster) -> None:
+    cluster.has_peer(peerIP="192.0.2.254", asNumber=1, password={"secretKeyRef": {"name": "bgp-secrets", "key": "tor"}})
+    expected = Peer(name="tor", address=Address("192.0.2.254"), asn=1, password_from="bgp-secrets/tor")
+    assert {"peers/tor": expected} == cluster.peers
+    assert () == cluster.notices
+
+
 @pytest.mark.parametrize(("mode", "bfd"), [("BFDIfDirectlyConnected", Bfd()), ("None", None)])
 def test_the_enterprise_edition_may_ask_for_bfd(cluster: Cluster, mode: str, bfd: Bfd | None) -> None:
     cluster.has_peer(peerIP="192.0.2.254", asNumber=1, failureDetectionMode=mode, restartMode="GracefulRestart")
@@ -158,7 +165,6 @@ def test_a_peer_that_cannot_be_is_none_and_says_why(cluster: Cluster, spec: dict
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("password", {"secretKeyRef": {"name": "bgp", "key": "tor"}}),
         ("nextHopMode", "Keep"),
         ("numAllowedLocalASNumbers", 1),
         ("ttlSecurity", 1),

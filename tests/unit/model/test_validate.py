@@ -83,6 +83,8 @@ def at(address: str) -> Document:
         filtering(low=24, high=32),
         filtering(high=30),
         BGPSettings(),
+        BGPSettings(password_from="mesh"),
+        changed(PEER, password_from="bgp-secrets/tor.1"),
         tagged("0:65535", "4294967295:0:1"),
         pool(quota=0, hold_down=0.0, remember=0.0, namespaces=("dev",), aliases=("default-domain:dev:vn:pool",)),
         pool(prefixes=(Prefix("169.254.192.0/18"),), registry=Registry.NEUTRON),
@@ -129,6 +131,12 @@ def test_what_can_be_passes(document: Document) -> None:
             ".endpoints",
             "map at most 65535 ports of one service IP",
         ),
+        *(
+            (changed(PEER, password_from=bad), ".password_from", "name a file")
+            for bad in ("../tor", "a/../b", "/etc/shadow", "a/b/c", "a/", "a b")
+        ),
+        (changed(PEER, password="a", password_from="b"), ".password_from", "give password or password_from"),
+        (BGPSettings(password="a", password_from="b"), ".password_from", "give password or password_from"),
         (tagged("1:2", "1:65536"), ".communities[0].communities[1]", "give aa:nn up to 65535"),
         (tagged("1:2:4294967296"), ".communities[0].communities[0]", "give aa:nn up to 65535, or aa:nn:mm"),
         (tagged("01:2"), ".communities[0].communities[0]", "give aa:nn"),

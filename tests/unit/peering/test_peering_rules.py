@@ -68,6 +68,13 @@ def test_bfd_outside_its_bounds_is_refused(bfd: Bfd) -> None:
         check_peer(_peer(bfd=bfd))
 
 
+def test_a_password_stands_in_one_place() -> None:
+    with pytest.raises(InvalidInput, match=r"peers/tor\.password_from"):
+        check_peer(_peer(password="a", password_from="bgp/tor"))
+    with pytest.raises(InvalidInput, match=r"settings/bgp\.password_from"):
+        check_settings(BGPSettings(password="a", password_from="bgp/tor"))
+
+
 def test_a_refused_password_is_not_repeated() -> None:
     with pytest.raises(InvalidInput) as refused:
         check_peer(_peer(password='s3cret"'))
