@@ -26,6 +26,7 @@ _GROUPS = {
     "filter": ("buoy.cli.filters", "Filters of what peers are told and what is taken from them."),
     "bgp": ("buoy.cli.bgp", "The cluster's own BGP settings."),
     "store": ("buoy.cli.store", "etcd: whether it answers, and who may do what in it."),
+    "service-ip": ("buoy.cli.service_ips", "Floating IPs of pods (Kubernetes), given and taken back by hand."),
     "show": ("buoy.cli.show", "What the store and the nodes hold."),
     "node": ("buoy.cli.nodes", "Nodes: list them, and say of a silent one that it is off."),
 }

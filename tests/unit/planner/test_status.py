@@ -7,6 +7,7 @@ from buoy.model.address import Address
 from buoy.model.documents import Document
 from buoy.model.nodestate import Announcement, Change, Dnat, Failure, Flush, Link, Phase, PortGuard, Route, Step, Table
 from buoy.model.reason import Reason, Withhold
+from buoy.model.service_ip import Owner
 from buoy.model.status import AddressStatus, State, WorkloadStatus
 from buoy.planner.status import Seen, act_name, address_status, workload_status
 from buoy.planner.verify import Mismatch
@@ -83,6 +84,7 @@ def test_somebody_elses_route_is_the_reason_and_named_so_that_it_can_be_removed(
         ((floating(endpoints=()),), (UP,), None),
         ((floating(endpoints=(endpoint(node=THERE),)),), (UP,), None),
         ((floating(endpoints=(endpoint(node="", driver="openvswitch"),)),), (UP,), None),
+        ((floating(endpoints=(), owners=(Owner(kind="Pod", namespace="shop", name="db-0"),)),), (UP,), None),
         ((), (UP,), None),
     ],
 )
