@@ -98,10 +98,11 @@ def _state(objects: Inventory, asked: Asked, refused: Mapping[str, str]) -> Stat
     broken = {at: why for at, why in snapshot.broken.items() if why not in told.values()}
     said = {**refused, **broken, **told}
     said |= {f"node {node}": "; ".join(noes) for node, noes in seen.refused.items() if noes}
-    return State(seen, _holders(objects), said)
+    return State(seen, holders(objects), said)
 
 
-def _holders(objects: Inventory) -> dict[str, Standing]:
+def holders(objects: Inventory) -> dict[str, Standing]:
+    """Return what each Service and Ingress has, by ``service namespace/name``."""
     found: dict[str, Standing] = {}
     for resource, word in ((SERVICES, "service"), (INGRESSES, "ingress")):
         for name, holder in _decoded(objects, resource, READ[resource])[0].items():

@@ -28,6 +28,7 @@ _GROUPS = {
     "store": ("buoy.cli.store", "etcd: whether it answers, and who may do what in it."),
     "service-ip": ("buoy.cli.service_ips", "Floating IPs of pods (Kubernetes), given and taken back by hand."),
     "show": ("buoy.cli.show", "What the store and the nodes hold."),
+    "migrate": ("buoy.cli.migrate", "From MetalLB or Calico's BGP to Buoy: what goes on, and what does not."),
     "node": ("buoy.cli.nodes", "Nodes: list them, and say of a silent one that it is off."),
 }
 _COMMANDS = {
