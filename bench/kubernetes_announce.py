@@ -9,10 +9,8 @@ came before kube-proxy on that node forwarded: there must be none.
 import asyncio
 import time
 
-import msgspec
-
 from bench import kubernetes_crowd
-from bench.kubernetes_crowd import NAMESPACE, SERVICES, SLICES
+from bench.kubernetes_crowd import SERVICES, SLICES
 from bench.kubernetes_world import NODES, World
 from bench.plot import Plot, Point
 from bench.report import Options, Report, short, spread
@@ -28,7 +26,7 @@ async def measure(world: World, options: Options) -> Found:
     """Create Services one by one, then in batches; return milliseconds by stage, and how early each was announced."""
     small = world.size <= 100
     alone = options.times(200 if small else 30, 5)
-    together = options.times(1000 if small else 100, 50)
+    together = 50 if options.quick else 1000 if small else 100
     found: Found = {stage: [] for stage in (*STAGES, "too early", "batched", "batched ours")}
     for number in range(alone):
         trial = await _trial(world, f"alone-{world.size}-{number}")
@@ -44,9 +42,9 @@ async def measure(world: World, options: Options) -> Found:
 
 
 async def _trial(world: World, name: str) -> Found:
-    await world.api.create(SLICES, NAMESPACE, kubernetes_crowd.endpoints(name, *world.ends), msgspec.Raw)
+    await kubernetes_crowd.make(world.api, SLICES, kubernetes_crowd.endpoints(name, *world.ends))
     start = time.monotonic()
-    await world.api.create(SERVICES, NAMESPACE, kubernetes_crowd.service(name), msgspec.Raw)
+    await kubernetes_crowd.make(world.api, SERVICES, kubernetes_crowd.service(name))
     created = time.monotonic()
     address, given = await world.addresses.of(name)
     found: Found = {stage: [] for stage in (*STAGES, "too early")}

@@ -118,7 +118,7 @@ async def _start(lab: Lab, api: ApiServer, addresses: Addresses, name: str) -> d
     await asyncio.sleep(2)
     await asyncio.to_thread(lab.service, "stop", CONTROLLER, BUOY)
     before = await _versions(api)
-    await api.create(SERVICES, NAMESPACE, kubernetes_crowd.service(name), msgspec.Raw)
+    await kubernetes_crowd.make(api, SERVICES, kubernetes_crowd.service(name))
     began = time.monotonic()
     await asyncio.to_thread(lab.service, "start", CONTROLLER, BUOY)
     _, given = await addresses.of(name)

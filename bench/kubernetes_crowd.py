@@ -6,7 +6,6 @@ own controllers is measured. None has a node port, of which a cluster has fewer 
 """
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
@@ -14,10 +13,10 @@ from typing import Any
 import msgspec
 
 from buoy.lab.lab import Lab
-from buoy.model.errors import Conflict, StoreUnavailable
-from buoy.store.api_client import ApiServer
+from buoy.store.api_client import ApiServer, encoded
 from buoy.store.api_config import find
-from buoy.store.api_names import ObjectName, Resource, Selection
+from buoy.store.api_names import ObjectName, Resource, Selection, Target
+from buoy.store.api_transport import Request
 
 SERVICES = Resource("", "v1", "services", True)
 SLICES = Resource("discovery.k8s.io", "v1", "endpointslices", True)
@@ -28,7 +27,7 @@ POOL = "198.18.0.0/15"
 """Of addresses for benchmarks: RFC 2544."""
 PORT = 80
 _AT_ONCE = 12
-_ATTEMPTS = 10
+_DEADLINE = 60.0
 _PATIENCE = 600.0
 
 
@@ -87,24 +86,25 @@ async def fill(api: ApiServer, numbers: Iterable[int], *ends: tuple[str, str]) -
     async def one(number: int) -> None:
         name = f"crowd-{number}"
         if ends:
-            await _make(api, SLICES, endpoints(name, *ends))
-        await _make(api, SERVICES, service(name))
+            await make(api, SLICES, endpoints(name, *ends))
+        await make(api, SERVICES, service(name))
 
     await each(one, list(numbers))
 
 
-async def _make(api: ApiServer, resource: Resource, body: dict[str, Any]) -> None:
+async def make(api: ApiServer, resource: Resource, body: dict[str, Any]) -> None:
     """Make an object, however long a server under load takes."""
-    for _ in range(_ATTEMPTS):
-        # one that was made by a request that nobody answered is there already
-        with contextlib.suppress(Conflict):
-            try:
-                await api.create(resource, NAMESPACE, body, msgspec.Raw)
-            except StoreUnavailable as error:
-                print(error, flush=True)
-                continue
-        return
-    raise TimeoutError(f"{body['kind']} {body['metadata']['name']}: no answer, {_ATTEMPTS} times")
+    await api.call(Request("POST", resource.path(NAMESPACE), body=encoded(body)), f"create {resource}", _DEADLINE)
+
+
+async def change(api: ApiServer, target: Target, body: dict[str, Any]) -> None:
+    """Change an object by a merge patch, however long a server under load takes."""
+    kind = "application/merge-patch+json"
+    await api.call(Request("PATCH", target.path, {}, encoded(body), kind), f"change {target}", _DEADLINE)
+
+
+async def _delete(api: ApiServer, target: Target) -> None:
+    await api.call(Request("DELETE", target.path), f"delete {target}", _DEADLINE)
 
 
 async def each(work: Callable[[Any], Awaitable[None]], items: Sequence[Any]) -> None:
@@ -137,10 +137,11 @@ async def remove(api: ApiServer, names: Sequence[str]) -> None:
 
     async def one(name: str) -> None:
         at = ObjectName(NAMESPACE, name)
-        await api.delete(SERVICES.at(at))
-        await api.delete(SLICES.at(at))
+        await _delete(api, SERVICES.at(at))
+        await _delete(api, SLICES.at(at))
         # its address is released first: that is what the finalizer waits for
-        while await api.get(SERVICES.at(at), msgspec.Raw) is not None:  # noqa: ASYNC110  nobody tells us
+        request = Request("GET", SERVICES.at(at).path)
+        while await api.call(request, f"get {at}", _DEADLINE) is not None:  # noqa: ASYNC110  nobody tells us
             await asyncio.sleep(0.02)
 
     await each(one, names)

@@ -11,11 +11,9 @@ import asyncio
 import json
 import time
 
-import msgspec
-
 from bench import cloudlab, kubernetes_crowd
 from bench.kubernetes_calls import RESET, Calls, before_and_after
-from bench.kubernetes_crowd import NAMESPACE, SERVICES, SLICES
+from bench.kubernetes_crowd import SERVICES, SLICES
 from bench.kubernetes_world import NODES, World
 from bench.report import Options, Report, short, spread
 
@@ -50,9 +48,9 @@ async def _called(world: World, number: int) -> dict[str, int]:
     policy, ends = ("Cluster", world.ends) if number % 2 else ("Local", world.ends[:1])
     client = Calls(world.lab, address, EVERY)
     try:
-        await world.api.create(SLICES, NAMESPACE, kubernetes_crowd.endpoints(name, *ends), msgspec.Raw)
+        await kubernetes_crowd.make(world.api, SLICES, kubernetes_crowd.endpoints(name, *ends))
         wanted = kubernetes_crowd.service(name, policy, loadBalancerIP=address)
-        await world.api.create(SERVICES, NAMESPACE, wanted, msgspec.Raw)
+        await kubernetes_crowd.make(world.api, SERVICES, wanted)
         await world.announced(address, *(node for _, node in ends))
         await asyncio.sleep(_AFTER)
     finally:
@@ -83,7 +81,7 @@ async def _restarted(world: World, machine: str) -> tuple[float, int]:
 async def _allocates(world: World) -> None:
     """Wait until a new Service, which has no endpoint and is announced by nobody, has an address."""
     name = f"restart-{world.size}"
-    await world.api.create(SERVICES, NAMESPACE, kubernetes_crowd.service(name), msgspec.Raw)
+    await kubernetes_crowd.make(world.api, SERVICES, kubernetes_crowd.service(name))
     await world.addresses.of(name)
     await kubernetes_crowd.remove(world.api, [name])
     world.addresses.heard.pop(name, None)

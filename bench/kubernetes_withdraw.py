@@ -9,10 +9,8 @@ the request is sent.
 import asyncio
 import time
 
-import msgspec
-
 from bench import kubernetes_crowd
-from bench.kubernetes_crowd import NAMESPACE, SERVICES, SLICES
+from bench.kubernetes_crowd import SERVICES, SLICES
 from bench.kubernetes_world import NODES, World, at
 from bench.plot import Plot, Point
 from bench.report import Options, Report, short, spread
@@ -25,8 +23,8 @@ Found = dict[str, list[float]]
 async def measure(world: World, options: Options) -> Found:
     """Let an endpoint turn not ready and ready; return milliseconds."""
     name, node = f"local-{world.size}", NODES[0]
-    await world.api.create(SLICES, NAMESPACE, kubernetes_crowd.endpoints(name, *world.ends), msgspec.Raw)
-    await world.api.create(SERVICES, NAMESPACE, kubernetes_crowd.service(name, "Local"), msgspec.Raw)
+    await kubernetes_crowd.make(world.api, SLICES, kubernetes_crowd.endpoints(name, *world.ends))
+    await kubernetes_crowd.make(world.api, SERVICES, kubernetes_crowd.service(name, "Local"))
     address, _ = await world.addresses.of(name)
     await world.announced(address)
     found: Found = {stage: [] for stage in STAGES}
@@ -55,7 +53,7 @@ async def _refused(world: World, address: str, node: str, since: float) -> None:
 async def _set(world: World, name: str, *, ready: bool) -> None:
     slice_ = kubernetes_crowd.endpoints(name, *world.ends)
     slice_["endpoints"][0]["conditions"] = {"ready": ready, "serving": ready}
-    await world.api.patch(SLICES.at(at(name)), {"endpoints": slice_["endpoints"]}, msgspec.Raw)
+    await kubernetes_crowd.change(world.api, SLICES.at(at(name)), {"endpoints": slice_["endpoints"]})
 
 
 def report(found: dict[int, Found], options: Options, command: str) -> None:
