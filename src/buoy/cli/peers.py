@@ -11,7 +11,7 @@ from buoy.cli.bgp import app as bgp
 from buoy.cli.context import DryRunOption, Output, OutputOption, show, with_store
 from buoy.cli.filters import app as filters
 from buoy.model.errors import InvalidInput
-from buoy.model.peer import Peer
+from buoy.model.peer import NextHop, Peer
 from buoy.store.store import Store
 
 __all__ = ["apply", "bgp", "filters", "peer"]
@@ -70,6 +70,15 @@ def _write(
     ] = None,
     graceful_restart_time: bgp_options.RestartTime = None,
     multihop: Annotated[int | None, typer.Option(help="The neighbour is up to so many hops away; 0: direct.")] = None,
+    ttl_security: Annotated[
+        bool | None, typer.Option("--ttl-security/--no-ttl-security", help="Ignore who is farther away (RFC 5082).")
+    ] = None,
+    allow_local_as: Annotated[
+        int | None, typer.Option("--allow-local-as", metavar="N", help="Take paths with our own AS N times in them.")
+    ] = None,
+    next_hop: Annotated[
+        NextHop | None, typer.Option(help="Told for routes that are passed on: by BGP's rule, this node, or as heard.")
+    ] = None,
     source: Annotated[
         str | None, typer.Option(help="Our address; default: the one nearest to the neighbour's.")
     ] = None,

@@ -30,6 +30,7 @@ from buoy.model.status import AddressStatus
 _PORT = {"minimum": 1, "maximum": 65535}
 _ASN = {"minimum": 1, "maximum": 4294967295}
 _SECONDS = {"minimum": 0, "maximum": 31536000}
+_OCTET = {"minimum": 0, "maximum": 255}
 _HOLD = {"minimum": 0, "maximum": 65535}
 
 Struct: TypeAlias = type[msgspec.Struct]
@@ -68,6 +69,7 @@ BOUNDS: dict[tuple[Struct, str], dict[str, Any]] = {
     (Peer, "hold_time"): _HOLD,
     (Peer, "keepalive"): _HOLD,
     (Peer, "multihop"): {"minimum": 1, "maximum": 255},
+    (Peer, "allow_local_as"): _OCTET,
     (Bfd, "interval"): {"minimum": 10, "maximum": 60000},
     (Bfd, "multiplier"): {"minimum": 1, "maximum": 255},
     (BGPSettings, "asn"): _ASN,
@@ -107,6 +109,9 @@ BOUNDS: dict[tuple[Struct, str], dict[str, Any]] = {
     (BGPPeerSpec, "keepalive_time"): _DURATION,
     (BGPPeerSpec, "max_restart_time"): _DURATION,
     (BGPPeerSpec, "failure_detection_mode"): {"enum": ["None", "BFDIfDirectlyConnected"]},
+    (BGPPeerSpec, "num_allowed_local_as_numbers"): _OCTET,
+    (BGPPeerSpec, "ttl_security"): _OCTET,
+    (BGPPeerSpec, "next_hop_mode"): {"enum": ["Auto", "Self", "Keep"]},
     (BGPPeerSpec, "source_address"): {"enum": ["UseNodeIP", "None"]},
     (BGPPeerSpec, "peer_ip"): {
         "maxLength": 64,

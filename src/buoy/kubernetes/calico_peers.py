@@ -22,13 +22,9 @@ from buoy.model import documents
 from buoy.model.address import Address
 from buoy.model.documents import Document
 from buoy.model.errors import InvalidInput
-from buoy.model.peer import RESTART_TIME, Bfd, Peer
+from buoy.model.peer import RESTART_TIME, Bfd, NextHop, Peer
 
 _IGNORED = (
-    "keep_original_next_hop",
-    "next_hop_mode",
-    "num_allowed_local_as_numbers",
-    "ttl_security",
     "reachable_by",
     "reverse_peering",
     "local_workload_selector",
@@ -38,15 +34,16 @@ _IGNORED = (
     "extensions",
 )
 _USUAL = {
-    "next_hop_mode": "Auto",
     "reverse_peering": "Auto",
-    "num_allowed_local_as_numbers": 0,
     "restart_mode": "GracefulRestart",
 }
 
 
 _BFD: Mapping[str | None, Bfd | None] = {None: None, "None": None, "BFDIfDirectlyConnected": Bfd()}
 """By failureDetectionMode, which Calico's commercial edition has."""
+
+
+_NEXT_HOP = {None: NextHop.AUTO, "": NextHop.AUTO, "Auto": NextHop.AUTO, "Self": NextHop.SELF, "Keep": NextHop.KEEP}
 
 
 class NodeFacts(NamedTuple):
@@ -77,6 +74,8 @@ def translate_peer(found: BGPPeer, nodes: Mapping[str, NodeFacts], filters: Mapp
     if spec.failure_detection_mode not in _BFD:
         known = "give None or BFDIfDirectlyConnected"
         raise InvalidInput("spec.failureDetectionMode", spec.failure_detection_mode, known)
+    if spec.next_hop_mode not in _NEXT_HOP:
+        raise InvalidInput("spec.nextHopMode", spec.next_hop_mode, "give Auto, Self or Keep")
     if spec.local_workload_selector:
         return Made({}, tuple(notices))
     if spec.as_number is None:
@@ -93,7 +92,7 @@ def translate_peer(found: BGPPeer, nodes: Mapping[str, NodeFacts], filters: Mapp
 
 
 def _peer(spec: BGPPeerSpec, neighbour: _Neighbour, speakers: tuple[str, ...], filters: tuple[str, str]) -> Peer:
-    restart, alive = spec.max_restart_time, spec.keepalive_time
+    restart, alive, hops = spec.max_restart_time, spec.keepalive_time, spec.ttl_security or 0
     return Peer(
         name=neighbour.name,
         address=neighbour.address,
@@ -104,10 +103,20 @@ def _peer(spec: BGPPeerSpec, neighbour: _Neighbour, speakers: tuple[str, ...], f
         password_from=secret_file(spec.password) if spec.password else "",
         keepalive=read_seconds(alive, "spec.keepaliveTime") if alive else None,
         graceful_restart_time=read_seconds(restart, "spec.maxRestartTime") if restart else RESTART_TIME,
+        multihop=hops if hops > 1 else None,
+        ttl_security=hops > 0,
+        allow_local_as=spec.num_allowed_local_as_numbers or 0,
+        next_hop=_next_hop(spec),
         bfd=_BFD[spec.failure_detection_mode],
         export_filter=filters[0],
         import_filter=filters[1],
     )
+
+
+def _next_hop(spec: BGPPeerSpec) -> NextHop:
+    if spec.keep_original_next_hop and not spec.next_hop_mode:
+        return NextHop.KEEP
+    return _NEXT_HOP[spec.next_hop_mode]
 
 
 def _speakers(spec: BGPPeerSpec, nodes: Mapping[str, NodeFacts]) -> tuple[str, ...] | None:

@@ -94,10 +94,10 @@ class BGPPeerSpec(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omi
     source_address: str | None = None
     filters: Texts = None
     password: Password | None = None
-    keep_original_next_hop: Any = None
-    next_hop_mode: Any = None
-    num_allowed_local_as_numbers: Any = msgspec.field(default=None, name="numAllowedLocalASNumbers")
-    ttl_security: Any = msgspec.field(default=None, name="ttlSecurity")
+    keep_original_next_hop: bool | None = None
+    next_hop_mode: str | None = None
+    num_allowed_local_as_numbers: int | None = msgspec.field(default=None, name="numAllowedLocalASNumbers")
+    ttl_security: int | None = msgspec.field(default=None, name="ttlSecurity")
     reachable_by: Any = None
     reverse_peering: Any = None
     local_workload_selector: Any = None

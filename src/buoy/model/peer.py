@@ -48,6 +48,14 @@ class Bfd(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     graceful: bool = False
 
 
+class NextHop(enum.StrEnum):
+    """What is told as next hop of routes that a node passes on: by BGP's own rule, the node itself, or as it heard."""
+
+    AUTO = "auto"
+    SELF = "self"
+    KEEP = "keep"
+
+
 class Peer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A BGP neighbour of the nodes it is for (`nodes` empty: of all). Times in seconds.
 
@@ -72,6 +80,11 @@ class Peer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     graceful_restart: bool = True
     graceful_restart_time: int = RESTART_TIME
     multihop: int | None = None
+    ttl_security: bool = False
+    """Whether packets from farther away than `multihop`, else from another network, are ignored (RFC 5082)."""
+    allow_local_as: int = 0
+    """How often our own AS may stand in a path that is taken."""
+    next_hop: NextHop = NextHop.AUTO
     source: Address | None = None
     reflector_client: bool = False
     passive: bool = False

@@ -92,6 +92,7 @@ def _peer(value: Peer) -> None:
     _within(".port", value.port, 1, _PORTS)
     _within(".hold_time", value.hold_time, 0, _PORTS)
     _within(".multihop", value.multihop, 1, 255)
+    _within(".allow_local_as", value.allow_local_as, 0, 255)
     if not value.password.isprintable() or '"' in value.password:
         raise InvalidInput(".password", "…", 'use printable characters without "')
     _one_password(value)

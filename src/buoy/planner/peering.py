@@ -17,7 +17,7 @@ import msgspec
 from buoy.model.address import Address, family
 from buoy.model.errors import InvalidInput
 from buoy.model.node import Fence, Node
-from buoy.model.peer import RESTART_TIME, Bfd, BGPSettings, Filter, Peer, Tagged
+from buoy.model.peer import RESTART_TIME, Bfd, BGPSettings, Filter, NextHop, Peer, Tagged
 from buoy.model.snapshot import Snapshot
 from buoy.planner.peering_addresses import facing, pairs, router_id
 from buoy.planner.peering_rules import (
@@ -78,6 +78,9 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     graceful_restart: bool = True
     graceful_restart_time: int = RESTART_TIME
     multihop: int | None = None
+    ttl_security: bool = False
+    allow_local_as: int = 0
+    next_hop: NextHop = NextHop.AUTO
     passive: bool = False
     client: bool = False
     other: Address | None = None
@@ -212,6 +215,9 @@ def _peer_session(local: LocalNode, wanted: PeeringWish, peer: Peer, filters: Ma
         graceful_restart=peer.graceful_restart,
         graceful_restart_time=peer.graceful_restart_time,
         multihop=peer.multihop,
+        ttl_security=peer.ttl_security,
+        allow_local_as=peer.allow_local_as,
+        next_hop=peer.next_hop,
         passive=peer.passive,
         client=peer.reflector_client,
         other=next((address for address in local.addresses if family(address) != family(peer.address)), None),

@@ -36,6 +36,7 @@ def check_peer(peer: Peer) -> None:
     _restart_time(at, peer.graceful_restart_time)
     if peer.multihop is not None:
         _between(f"{at}.multihop", peer.multihop, 1, 255)
+    _between(f"{at}.allow_local_as", peer.allow_local_as, 0, 255)
     _timers(at, peer.hold_time, peer.keepalive)
     check_password(f"{at}.password", peer.password)
     _one_password(at, peer)

@@ -9,7 +9,7 @@ that reloading leaves every other session up. Strings come checked
 from collections.abc import Iterable, Iterator
 
 from buoy.model.address import family
-from buoy.model.peer import Action, Filter, FilterRule
+from buoy.model.peer import Action, Filter, FilterRule, NextHop
 from buoy.planner.peering import Session, Speaking, symbol
 from buoy.planner.peering_rules import length_bounds
 
@@ -48,6 +48,13 @@ def _options(session: Session, speaking: Speaking) -> Iterator[str]:
     yield f"neighbor {session.remote} port {session.remote_port} as {session.remote_asn}"
     if session.multihop is not None:
         yield f"multihop {session.multihop}"
+    if session.ttl_security:
+        yield "ttl security on"
+        if session.multihop is None:
+            # inside an AS BIRD would take 64 hops, and ask for next to nothing
+            yield "direct"
+    if session.allow_local_as:
+        yield f"allow local as {session.allow_local_as}"
     if session.passive:
         yield "passive on"
     if session.password:
@@ -77,6 +84,8 @@ def _steps(session: Session, speaking: Speaking) -> Iterator[str]:
     if session.internal:
         # a reflector that told only its best route would take ECMP away from everybody behind it
         yield "add paths on"
+    if session.next_hop is not NextHop.AUTO:
+        yield f"next hop {session.next_hop.value}"
     yield f"import filter {{ {' '.join(_import_steps(session, speaking))} }}"
     own = "buoy_export_internal()" if session.internal else f"buoy_export_external({session.local_asn})"
     filtered = f"{symbol('filter', session.export_filter)}() && " if session.export_filter else ""

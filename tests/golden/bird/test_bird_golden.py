@@ -13,7 +13,7 @@ import pytest
 
 from buoy.model.address import Address, Prefix
 from buoy.model.errors import InvalidInput
-from buoy.model.peer import Action, Bfd, BGPSettings, Filter, FilterRule, Peer, Tagged
+from buoy.model.peer import Action, Bfd, BGPSettings, Filter, FilterRule, NextHop, Peer, Tagged
 from buoy.planner.peering import LocalNode, PeeringWish, speaking
 from buoy.render.bird import bird_conf, remembered
 
@@ -30,6 +30,18 @@ POOL_ONLY = Filter(
         FilterRule(action=Action.ACCEPT, prefix=Prefix("198.51.100.0/24"), low=32, high=32),
         FilterRule(action=Action.REJECT, prefix=Prefix("0.0.0.0/0")),
         FilterRule(action=Action.REJECT, prefix=Prefix("::/0")),
+    ),
+)
+STRICT = (
+    Peer(name="near", address=Address("192.0.2.7"), asn=64512, ttl_security=True, next_hop=NextHop.SELF),
+    Peer(
+        name="far",
+        address=Address("203.0.113.7"),
+        asn=64999,
+        multihop=2,
+        ttl_security=True,
+        allow_local_as=2,
+        next_hop=NextHop.KEEP,
     ),
 )
 PEERS = (
@@ -70,6 +82,7 @@ CASES = {
         LOCAL,
         PeeringWish(peers=PEERS[:1], filters=(POOL_ONLY,), settings=BGPSettings(mesh=False, communities=TAGGED)),
     ),
+    "strict": (LOCAL, PeeringWish(peers=STRICT, settings=BGPSettings(mesh=False))),
     "client": (LOCAL, PeeringWish(nodes=NODES, settings=BGPSettings(reflectors=("rr-1.example.com",)))),
     "reflector": (
         LocalNode(name="rr-1.example.com", addresses=(Address("192.0.2.5"),)),

@@ -3,12 +3,14 @@
 
 import signal
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
 from buoy.model.address import Address, Prefix
 from buoy.model.errors import DataplaneError
-from buoy.model.peer import Bfd, BGPSettings, Peer
+from buoy.model.peer import Bfd, BGPSettings, NextHop, Peer
 from tests.netns.bird.cloud import Cloud, Router, until
 
 ADDRESS = "10.28.0.13"
@@ -175,6 +177,36 @@ def test_a_session_that_is_refused_says_why(cloud: Cloud) -> None:
     access.speaker.configure(access.conf())
 
     assert until(lambda: ["Bad peer AS" in session.error for session in compute.speaker.sessions()] == [True])
+
+
+@pytest.mark.parametrize("next_hop", list(NextHop))
+def test_its_own_announcements_lead_to_a_node_whatever_it_keeps_of_others(cloud: Cloud, next_hop: NextHop) -> None:
+    access, compute = _outside(cloud, next_hop=next_hop)
+    compute.tap("tap1")
+    compute.announce(ADDRESS, "tap1")
+    assert access.sees(ADDRESS, "via 192.168.8.3")
+
+
+def test_ttl_security_must_be_on_both_sides(cloud: Cloud) -> None:
+    access, compute = _outside(cloud, ttl_security=True)
+    (before,) = access.wanted.peers
+
+    access.want(peers=(msgspec.structs.replace(before, ttl_security=False),))
+    access.speaker.configure(access.conf())
+
+    assert until(lambda: all(session.state != "Established" for session in compute.speaker.sessions()))
+
+
+def _outside(cloud: Cloud, **more: Any) -> tuple[Router, Router]:  # noqa: ANN401  fields of a peer
+    """Return a router of another AS and a node that speaks with it, alike on both sides."""
+    access, compute = cloud.add("access", 1), cloud.add("compute-1", 3)
+    access.want(settings=BGPSettings(asn=64999, mesh=False))
+    cloud.start(settings=BGPSettings(mesh=False))
+    for router, other, asn in ((access, compute, 64512), (compute, access, 64999)):
+        router.want(peers=(Peer(name="gw", address=other.addresses[0], asn=asn, **more),))
+        router.speaker.configure(router.conf())
+    assert cloud.established()
+    return access, compute
 
 
 def test_a_session_can_be_disabled_and_enabled(cloud: Cloud) -> None:

@@ -9,7 +9,7 @@ from buoy.kubernetes.resources import BGP_FILTERS, BGP_PEERS, NODES
 from buoy.kubernetes.translate import Translation
 from buoy.model.address import Address, Prefix
 from buoy.model.documents import Document
-from buoy.model.peer import Action, Bfd, Filter, FilterRule, Peer
+from buoy.model.peer import Action, Bfd, Filter, FilterRule, NextHop, Peer
 from buoy.store.api_names import ObjectName
 from tests.unit.kubernetes.making import bgp_filter, node, peer
 
@@ -94,6 +94,24 @@ def test_what_a_peer_says_of_its_session_is_kept(cluster: Cluster) -> None:
     assert {"peers/tor": expected} == cluster.peers
 
 
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ({"ttlSecurity": 0, "numAllowedLocalASNumbers": 0, "nextHopMode": "Auto"}, {}),
+        ({"ttlSecurity": 1}, {"ttl_security": True}),
+        ({"ttlSecurity": 3}, {"ttl_security": True, "multihop": 3}),
+        ({"numAllowedLocalASNumbers": 2}, {"allow_local_as": 2}),
+        ({"nextHopMode": "Self", "keepOriginalNextHop": True}, {"next_hop": NextHop.SELF}),
+        ({"nextHopMode": "Keep"}, {"next_hop": NextHop.KEEP}),
+        ({"keepOriginalNextHop": True}, {"next_hop": NextHop.KEEP}),
+    ],
+)
+def test_how_a_peer_is_spoken_with(cluster: Cluster, spec: dict[str, Any], expected: dict[str, Any]) -> None:
+    cluster.has_peer(peerIP="192.0.2.254", asNumber=1, **spec)
+    assert {"peers/tor": Peer(name="tor", address=Address("192.0.2.254"), asn=1, **expected)} == cluster.peers
+    assert () == cluster.notices
+
+
 def test_a_password_stands_in_a_secret_that_agents_mount(cluster: Cluster) -> None:
     cluster.has_peer(peerIP="192.0.2.254", asNumber=1, password={"secretKeyRef": {"name": "bgp-secrets", "key": "tor"}})
     expected = Peer(name="tor", address=Address("192.0.2.254"), asn=1, password_from="bgp-secrets/tor")
@@ -153,6 +171,7 @@ def test_a_peer_selector_is_one_peer_for_each_node_it_matches(cluster: Cluster) 
         ({"peerIP": "192.0.2.254", "asNumber": 1, "nodeSelector": "all()", "node": "a"}, "spec.nodeSelector"),
         ({"peerIP": "192.0.2.254", "asNumber": 1, "peerSelector": "all()"}, "spec.peerIP"),
         ({"peerIP": "192.0.2.254", "asNumber": 1, "failureDetectionMode": "Ping"}, "spec.failureDetectionMode"),
+        ({"peerIP": "192.0.2.254", "asNumber": 1, "nextHopMode": "Maybe"}, "spec.nextHopMode"),
         ({"localWorkloadSelector": "all()"}, "spec.localWorkloadSelector"),
     ],
 )
@@ -165,9 +184,6 @@ def test_a_peer_that_cannot_be_is_none_and_says_why(cluster: Cluster, spec: dict
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("nextHopMode", "Keep"),
-        ("numAllowedLocalASNumbers", 1),
-        ("ttlSecurity", 1),
         ("reachableBy", "192.0.2.1"),
         ("sourceAddress", "None"),
     ],
@@ -179,7 +195,7 @@ def test_a_field_that_is_not_honoured_is_named(cluster: Cluster, field: str, val
 
 
 def test_what_is_said_of_a_peer_goes_with_it(cluster: Cluster) -> None:
-    cluster.has_peer(peerIP="192.0.2.254", asNumber=1, ttlSecurity=1)
+    cluster.has_peer(peerIP="192.0.2.254", asNumber=1, reachableBy="192.0.2.1")
     cluster.translation.take(BGP_PEERS, {TOR: None})
     assert ({}, ()) == (cluster.peers, cluster.notices)
 

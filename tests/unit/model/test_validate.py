@@ -135,6 +135,7 @@ def test_what_can_be_passes(document: Document) -> None:
             (changed(PEER, password_from=bad), ".password_from", "name a file")
             for bad in ("../tor", "a/../b", "/etc/shadow", "a/b/c", "a/", "a b")
         ),
+        (changed(PEER, allow_local_as=256), ".allow_local_as", "give a number from 0 to 255"),
         (changed(PEER, password="a", password_from="b"), ".password_from", "give password or password_from"),
         (BGPSettings(password="a", password_from="b"), ".password_from", "give password or password_from"),
         (tagged("1:2", "1:65536"), ".communities[0].communities[1]", "give aa:nn up to 65535"),

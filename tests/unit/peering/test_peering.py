@@ -8,7 +8,7 @@ from buoy.model.address import Address, Prefix
 from buoy.model.documents import Document, path
 from buoy.model.errors import InvalidInput
 from buoy.model.node import Fence, Node
-from buoy.model.peer import Action, Bfd, BGPSettings, Filter, FilterRule, Peer
+from buoy.model.peer import Action, Bfd, BGPSettings, Filter, FilterRule, NextHop, Peer
 from buoy.model.pool import Pool
 from buoy.model.snapshot import Identity, Snapshot
 from buoy.planner.peering import LocalNode, PeeringWish, Session, Speaking, outward, speaking, symbol, wish
@@ -133,6 +133,9 @@ FAR = Peer(
     passive=True,
     export_filter="few",
     import_filter="few",
+    ttl_security=True,
+    allow_local_as=2,
+    next_hop=NextHop.SELF,
 )
 
 
@@ -160,6 +163,9 @@ def test_a_peer_brings_all_it_was_given() -> None:
             other=V6,
             export_filter="few",
             import_filter="few",
+            ttl_security=True,
+            allow_local_as=2,
+            next_hop=NextHop.SELF,
         ),
     )
     assert (found.filters, found.reflects) == ((FEW,), True)

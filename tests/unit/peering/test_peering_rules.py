@@ -41,6 +41,7 @@ def _tagged(prefix: str, *communities: str) -> BGPSettings:
         ("connect_retry", 0),
         ("graceful_restart_time", 0),
         ("graceful_restart_time", 4096),
+        ("allow_local_as", 256),
         ("multihop", 0),
         ("multihop", 256),
         ("hold_time", 2),
