@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from buoy.model.address import Prefix
+from buoy.model.ownership import NEUTRON_DEVICE_OWNER
 from buoy.model.reason import Reason
 from buoy.model.status import State
 from buoy.model.workload import AddressPair, DhcpOption, FixedIP, Workload
@@ -136,6 +137,13 @@ def test_what_cannot_be_honoured_is_refused_at_the_door(cloud: Cloud, tenant: Te
     with pytest.raises(Refusal, match="vnic-type normal") as refused:
         tenant.port(**{"binding:vnic_type": "direct"})
     assert 400 == refused.value.status
+
+
+def test_a_port_that_keeps_an_address_for_a_kubernetes_cluster_is_never_bound(cloud: Cloud, tenant: Tenant) -> None:
+    fields = {"device_owner": NEUTRON_DEVICE_OWNER, "binding:host_id": "compute-1"}
+    port = cloud.create("port", network_id=tenant.network["id"], **fields)
+    assert "binding_failed" == cloud.show("port", port["id"])["binding:vif_type"]
+    assert workload(cloud, port) is None
 
 
 def test_overlapping_subnets_are_refused_where_buoy_carries_them(cloud: Cloud, tenant: Tenant) -> None:

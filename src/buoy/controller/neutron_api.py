@@ -17,9 +17,10 @@ from urllib.parse import urlencode
 import aiohttp
 import msgspec
 
-from buoy.controller.neutron_ports import DEVICE_OWNER, NeutronAway, NeutronRefused, Port, port_of
+from buoy.controller.neutron_ports import NeutronAway, NeutronRefused, Port, port_of
 from buoy.model.address import Address
 from buoy.model.errors import InvalidInput
+from buoy.model.ownership import NEUTRON_DEVICE_OWNER
 
 DEADLINE = 20.0
 """Seconds for one call."""
@@ -68,7 +69,7 @@ class NeutronApi:
 
     async def ports(self, cluster: str) -> list[Port]:
         """Return all ports of a cluster, by its uid."""
-        query = [("device_owner", DEVICE_OWNER), ("device_id", cluster), ("limit", str(PAGE))]
+        query = [("device_owner", NEUTRON_DEVICE_OWNER), ("device_id", cluster), ("limit", str(PAGE))]
         query += [("fields", field) for field in _FIELDS]
         found: list[Port] = []
         marker: list[tuple[str, str]] = []
@@ -87,7 +88,7 @@ class NeutronApi:
             fixed = {"subnet_id": subnet, **({"ip_address": address} if address else {})}
             # without groups its address becomes a member of none
             body = {"network_id": network, "fixed_ips": [fixed], "security_groups": []}
-            bodies.append({**body, "name": name, "device_owner": DEVICE_OWNER, "device_id": cluster})
+            bodies.append({**body, "name": name, "device_owner": NEUTRON_DEVICE_OWNER, "device_id": cluster})
         said = await self._ask("POST", "/ports", {"ports": bodies})
         return [port_of(each) for each in said["ports"]]
 

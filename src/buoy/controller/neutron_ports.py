@@ -16,7 +16,6 @@ from buoy.model.errors import BuoyError, InvalidInput, StoreUnavailable
 from buoy.model.pool import Pool
 from buoy.model.service_ip import ServiceIP
 
-DEVICE_OWNER = "buoy:service-ip"
 _SPARE, _LEAVING = "spare", "leaving"
 _LONGEST = 255
 """Characters of a name in Neutron."""

@@ -25,6 +25,9 @@ NFT_TABLE = "buoy"
 TAP_PREFIX = "tap"
 """Interfaces whose policy is ours to default to *drop*."""
 
+NEUTRON_DEVICE_OWNER = "buoy:service-ip"
+"""Of ports that keep an address from OpenStack while a Kubernetes cluster has it; nobody ever binds them."""
+
 STORE_PREFIX = "/buoy/v1/"
 RUN_DIRECTORY = "/run/buoy"
 STATE_DIRECTORY = "/var/lib/buoy"

@@ -18,6 +18,7 @@ from neutron_lib.plugins.ml2 import api
 from oslo_config import cfg
 from oslo_log import log
 
+from buoy.model.ownership import NEUTRON_DEVICE_OWNER
 from buoy.neutron import admission, options, outbox
 from buoy.neutron.extensions import VETOED
 from buoy.neutron.status import AGENT_TYPE
@@ -104,6 +105,8 @@ class BuoyMechanismDriver(api.MechanismDriver):
         LOG.info("port %s: no segment of its network has a type that Buoy carries (%s)", context.current["id"], types)
 
     def _refusal(self, context: Any) -> str:
+        if context.current["device_owner"] == NEUTRON_DEVICE_OWNER:
+            return "it keeps an address for a Kubernetes cluster, where packets for it go; unset its host"
         if not self._is_normal(context.current):
             vnic = context.current[portbindings.VNIC_TYPE]
             return f"binding:vnic_type {vnic} is not a tap; use --vnic-type normal"
