@@ -15,7 +15,7 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 
-from buoy.kubernetes.resources import BGP_CONFIGURATIONS, CALICO, CALICO_TWIN, NAMESPACE
+from buoy.kubernetes.resources import BGP_CONFIGURATIONS, CALICO, CALICO_TWIN, NAMESPACE, PODS
 from buoy.kubernetes.structs import OPTIONAL, STRUCTS
 from buoy.model.errors import BuoyError, StoreUnavailable
 from buoy.store.api_client import ApiServer, decode
@@ -66,7 +66,10 @@ class Reports:
 
 
 class Feed:
-    """Informers of some resources; `interrupted` is called at every report of an outage of the leases, and its end."""
+    """Informers of some resources; `interrupted` is called at every report of an outage of the leases, and its end.
+
+    Of pods those of `node` are followed, not the cluster's.
+    """
 
     def __init__(
         self,
@@ -74,7 +77,9 @@ class Feed:
         resources: Sequence[Resource],
         reporter: Reporter,
         interrupted: Callable[[], None] = lambda: None,
+        node: str = "",
     ) -> None:
+        self._node = node
         self._api = api
         self._resources = resources
         self._reports = Reports(reporter)
@@ -128,7 +133,11 @@ class Feed:
             self._calico = CALICO_TWIN if CALICO_TWIN in served else BGP_CONFIGURATIONS.version
 
     def _informer(self, resource: Resource, at: Resource) -> Informer[Any]:
-        selection = Selection(namespace=NAMESPACE if resource == LEASES else "", optional=resource in OPTIONAL)
+        selection = Selection(
+            namespace=NAMESPACE if resource == LEASES else "",
+            fields=f"spec.nodeName={self._node}" if resource == PODS else "",
+            optional=resource in OPTIONAL,
+        )
         reporter = self._reports.of(str(resource))
         if resource == LEASES:
             reporter = self._patient(reporter)

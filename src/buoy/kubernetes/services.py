@@ -13,6 +13,7 @@ import msgspec
 
 from buoy.kubernetes.addresses import LOAD_BALANCER_CLASS, Front, Fronts, fronts, ports
 from buoy.kubernetes.endpoints import FAMILIES, Standing, service_of, standing
+from buoy.kubernetes.local_pods import LocalPods
 from buoy.kubernetes.objects import EndpointSlice, Service
 from buoy.model.address import Address, family
 from buoy.model.proxied import Backing, Kind
@@ -23,8 +24,9 @@ from buoy.store.api_names import ObjectName
 class Services:
     """Every Service and what belongs to it; each method returns the addresses that may look different now."""
 
-    def __init__(self, classes: Iterable[str] = (LOAD_BALANCER_CLASS,)) -> None:
+    def __init__(self, classes: Iterable[str] = (LOAD_BALANCER_CLASS,), node: str = "") -> None:
         self._classes = tuple(classes)
+        self.pods = LocalPods(node)
         self._services: dict[ObjectName, Service] = {}
         self._fronts: dict[ObjectName, Fronts] = {}
         self._behind: dict[Address, set[ObjectName]] = {}
@@ -84,6 +86,7 @@ class Services:
 
     def take_claim(self, address: Address, claim: ServiceIP | None) -> set[Address]:
         """Hear of a claim on an address, None if it is gone."""
+        self.pods.take_claim(address, claim)
         if claim is None:
             self._claims.pop(address, None)
         else:
@@ -97,7 +100,7 @@ class Services:
         """
         claim = self._claims.get(address)
         if claim is not None and claim.mode is not Mode.PROXIED:
-            return claim
+            return self.pods.seen(claim)
         backings = tuple(self._backings(address))
         if claim is not None:
             return msgspec.structs.replace(claim, backings=backings)

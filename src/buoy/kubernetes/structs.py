@@ -13,6 +13,7 @@ from buoy.kubernetes import own
 from buoy.kubernetes.foreign import BGPConfiguration, BGPFilter, BGPPeer, IPAddressPool
 from buoy.kubernetes.networks import ServiceCIDR
 from buoy.kubernetes.objects import EndpointSlice, Node, Service
+from buoy.kubernetes.pods import Pod
 from buoy.kubernetes.resources import (
     ADDRESS_POOLS,
     BGP_CONFIGURATIONS,
@@ -20,6 +21,7 @@ from buoy.kubernetes.resources import (
     BGP_PEERS,
     KINDS,
     NODES,
+    PODS,
     SERVICE_CIDRS,
     SERVICES,
     SLICES,
@@ -30,6 +32,7 @@ from buoy.store.api_names import Resource
 STRUCTS: dict[Resource, Any] = {
     LEASES: Lease,
     NODES: Node,
+    PODS: Pod,
     **own.STRUCTS,
     ADDRESS_POOLS: IPAddressPool,
     BGP_CONFIGURATIONS: BGPConfiguration,
@@ -58,9 +61,14 @@ _BESIDES: dict[str, tuple[Resource, ...]] = {
 """What else than Buoy's own objects of the same path has a say in a document."""
 
 
-def needed(prefixes: Sequence[str]) -> tuple[Resource, ...]:
-    """Return the resources that have a say in the documents beneath some prefixes, in the order of `STRUCTS`."""
+def needed(prefixes: Sequence[str], node: str = "") -> tuple[Resource, ...]:
+    """Return the resources that have a say in the documents beneath some prefixes, in the order of `STRUCTS`.
+
+    With a `node` they are the documents as that node sees them, which knows its own pods.
+    """
     found = {kind.resource for kind in KINDS if _meet(kind.prefix, prefixes)}
+    if node and _meet("service-ips/", prefixes):
+        found.add(PODS)
     for path, resources in _BESIDES.items():
         if _meet(path, prefixes):
             found.update(resources)

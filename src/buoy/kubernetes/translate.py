@@ -27,6 +27,7 @@ from buoy.kubernetes.layers import Layers, Source
 from buoy.kubernetes.metallb import translate_pool
 from buoy.kubernetes.networks import ServiceCIDR, prefixes
 from buoy.kubernetes.objects import EndpointSlice, Node, Service
+from buoy.kubernetes.pods import Pod
 from buoy.kubernetes.resources import (
     ADDRESS_POOLS,
     BGP_CONFIGURATIONS,
@@ -37,6 +38,7 @@ from buoy.kubernetes.resources import (
     GROUP,
     KINDS,
     NODES,
+    PODS,
     SERVICE_CIDRS,
     SERVICES,
     SLICES,
@@ -65,6 +67,8 @@ class TranslationSettings(msgspec.Struct, frozen=True, kw_only=True):
     cluster_ips: str = ""
     classes: tuple[str, ...] = (LOAD_BALANCER_CLASS,)
     """Of which load-balancer classes addresses are announced, besides Services without one."""
+    node: str = ""
+    """Whose pods are heard of; "" for nobody's."""
 
 
 _USUAL = TranslationSettings()
@@ -88,7 +92,7 @@ class Translation:
         self._layers = Layers()
         self._sole: dict[str, Document] = {}
         """Documents that only one object can stand for."""
-        self._services = Services(settings.classes)
+        self._services = Services(settings.classes, settings.node)
         self._calico = Calico()
         self._cluster = ClusterSettings(settings.cluster_ips)
         self._alive: set[str] = set()
@@ -99,6 +103,7 @@ class Translation:
             SERVICES: self._take_service,
             SLICES: self._take_slice,
             NODES: self._take_node,
+            PODS: self._take_pod,
             SERVICE_CIDRS: self._take_network,
             ADDRESS_POOLS: self._take_pool,
             BGP_CONFIGURATIONS: self._take_configuration,
@@ -168,6 +173,9 @@ class Translation:
         touched.add(eligibility)
         self._put_sole(eligibility, None if found is None else translate_node(found))
         return touched | self._put_all(self._calico.take_node(source.name, found))
+
+    def _take_pod(self, source: Source, found: Pod | None) -> set[str]:
+        return _service_ips(self._services.pods.take(source.object, found))
 
     def _take_pool(self, source: Source, found: IPAddressPool | None) -> frozenset[str]:
         pool = None if found is None else translate_pool(found)

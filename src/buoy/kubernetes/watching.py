@@ -15,6 +15,8 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
+import msgspec
+
 from buoy.kubernetes.feed import Feed
 from buoy.kubernetes.objects import Namespace, Node
 from buoy.kubernetes.resources import KINDS, NAMESPACES, NODES
@@ -50,9 +52,10 @@ class Watching:
         self.liveness = Liveness()
         """Which agents live."""
         covered = covering(prefixes)
-        self.translation = Translation(settings, lambda path: path.startswith(covered))
-        self._resources = needed(covered)
-        self._feed = Feed(api, self._resources, reporter, self.liveness.interrupted)
+        as_node = msgspec.structs.replace(settings, node=holder)
+        self.translation = Translation(as_node, lambda path: path.startswith(covered))
+        self._resources = needed(covered, holder)
+        self._feed = Feed(api, self._resources, reporter, self.liveness.interrupted, holder)
         self._identity = Identity("", 0)
         self.node_uids: dict[str, str] = {}
         """The UID of each node in its present life."""

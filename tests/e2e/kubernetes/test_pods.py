@@ -169,3 +169,19 @@ def test_by_an_object_a_pod_is_given_an_address(cluster: Cluster) -> None:
     assert "gold" == cluster.get("serviceip", "198.18.7.12")["spec"]["pool"]
     cluster.kubectl("delete", "serviceip", "198.18.7.12")
     eventually(lambda: cluster.hops("198.18.7.12/32"), lambda seen: seen == set())
+
+
+def test_with_the_controller_away_a_pod_that_is_gone_attracts_nothing_and_is_led_to_anew_after(
+    cluster: Cluster,
+) -> None:
+    run(cluster, "alone", wish="gold")
+    address = given(cluster, "alone")
+    cluster.announced(f"{address}/32", "node-1")
+    cluster.lab.service("kill", "controller", "buoy")
+    cluster.end("alone")
+    eventually(lambda: cluster.hops(f"{address}/32"), lambda seen: seen == set())
+    run(cluster, "alone", "node-2", wish="gold")
+    assert ["default/alone"] == [end["workload"] for end in cluster.get("serviceip", address)["spec"]["endpoints"]]
+    cluster.lab.service("start", "controller", "buoy")
+    cluster.announced(f"{address}/32", "node-2", seconds=30)
+    eventually(lambda: cluster.http(address, 8080), lambda seen: seen == f"alone {CLIENT}")

@@ -45,7 +45,7 @@ def test_controller_may_follow_what_it_decides_by_and_nothing_else() -> None:
 def test_agent_may_follow_what_its_documents_come_of_and_nothing_else() -> None:
     followed = {name for name, verbs in rights("buoy-agent").items() if verbs >= FOLLOW}
     # by the uid of one namespace it knows the cluster
-    assert names((*needed(run._SHARED), NAMESPACES)) == followed
+    assert names((*needed(run._SHARED, "node-1"), NAMESPACES)) == followed
 
 
 def test_neither_may_write_pools_nodes_or_secrets_or_give_rights() -> None:

@@ -7,8 +7,13 @@ import msgspec
 import pytest
 
 from buoy.kubernetes.pods import Pod, chosen, endpoints, is_candidate, owner_of, parse_mappings
+from buoy.kubernetes.resources import PODS
+from buoy.kubernetes.translate import Translation, TranslationSettings
+from buoy.model.address import Address
 from buoy.model.errors import InvalidInput
-from buoy.model.service_ip import Attachment, Endpoint, PortMapping
+from buoy.model.service_ip import Attachment, Endpoint, PortMapping, ServiceIP
+from buoy.store.api_names import ObjectName, Resource
+from tests.unit.kubernetes.making import stored
 
 
 def pod(name: str = "db-0", *ips: str, ready: bool = True, **metadata: Any) -> Pod:  # noqa: ANN401  JSON
@@ -103,3 +108,44 @@ def test_what_maps_no_ports_is_refused(text: str) -> None:
     with pytest.raises(InvalidInput) as refused:
         parse_mappings(text, "ports")
     assert "ports" == refused.value.field
+
+
+CLAIM = Resource("buoy.dev", "v1", "serviceips", namespaced=False)
+FLOATING, DB = ObjectName("", "198.51.100.1"), ObjectName("shop", "db-0")
+PATH = "service-ips/198.51.100.1"
+
+
+def floating(*ends: Endpoint) -> Any:  # noqa: ANN401  a struct made at run time
+    return stored(ServiceIP(address=Address("198.51.100.1"), endpoints=ends))
+
+
+def led(translation: Translation) -> list[str]:
+    """Return where the floating IP leads to."""
+    document = translation.documents[PATH]
+    assert isinstance(document, ServiceIP)
+    return [end.workload for end in document.endpoints]
+
+
+def test_a_node_leads_only_to_a_pod_that_is_here_and_has_the_address() -> None:
+    translation = Translation(TranslationSettings(node="node-1"))
+    translation.take(CLAIM, {FLOATING: floating(*endpoints(pod(), 4, ()))})
+    assert [] == led(translation), "not before the pod is seen"
+    assert {PATH} == translation.take(PODS, {DB: pod()}).keys()
+    assert ["shop/db-0"] == led(translation)
+    assert {} == translation.take(PODS, {DB: pod(ready=False)}), "nothing depends on that here"
+    translation.take(PODS, {DB: pod("db-0", "10.244.0.3")})
+    assert [] == led(translation), "the address may be another's"
+    translation.take(PODS, {DB: pod()})
+    assert {PATH} == translation.take(PODS, {DB: None}).keys()
+    assert [] == led(translation)
+    translation.take(CLAIM, {FLOATING: None})
+    assert {} == translation.take(PODS, {DB: pod()})
+
+
+def test_pods_of_other_nodes_and_ports_are_not_its_affair() -> None:
+    elsewhere = endpoints(pod(), 4, ())
+    port = Endpoint(workload="port1", target=Address("192.0.2.1"), node="node-2")
+    for node, end in (("node-2", elsewhere[0]), ("", elsewhere[0]), ("node-2", port)):
+        translation = Translation(TranslationSettings(node=node))
+        translation.take(CLAIM, {FLOATING: floating(end)})
+        assert [end.workload] == led(translation)
