@@ -231,7 +231,8 @@ def _password(at: str, said: Peer | BGPSettings, wanted: PeeringWish, local: Loc
     if not said.password_from:
         return said.password
     if wanted.passwords is None:
-        return HIDDEN
+        # which one it is may change, and with it the session
+        return f"{HIDDEN} {said.password_from}"
     field, found = f"{at}.password_from", wanted.passwords.get(said.password_from, "")
     if not found:
         remedy = f"no such password is on {local.name}: put it into that file beneath the agent's passwords, or, "

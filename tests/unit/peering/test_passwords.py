@@ -40,7 +40,7 @@ def test_a_peer_whose_password_is_not_to_be_had_is_refused_and_never_spoken_with
 def test_away_from_the_node_nobody_can_tell_a_password_and_none_is_taken_for_it() -> None:
     (session,) = _speaking(SECRET).sessions
 
-    assert session.password == "(hidden)"
+    assert session.password == "(hidden) bgp/tor"
 
 
 def test_nodes_do_not_speak_with_each_other_without_their_password() -> None:
