@@ -7,6 +7,7 @@ nothing for is read all the same, so that it can be named.
 Sources: metallb api/v1beta1, api/v1beta2.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -38,7 +39,7 @@ class PeerSpec(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_d
     router_id: str = msgspec.field(default="", name="routerID")
     node_selectors: tuple[LabelSelector, ...] | None = None
     password: str = ""
-    password_secret: Any = None
+    password_secret: Mapping[str, Any] | None = None
     bfd_profile: str = ""
     enable_graceful_restart: bool = False
     ebgp_multi_hop: bool = False

@@ -48,6 +48,8 @@ EVERYWHERE = (ADDRESS_POOLS, PEERS, OLD_PEERS, BFD_PROFILES, BGP_ADVERTISEMENTS,
 """What is read besides Services and nodes."""
 
 _ANY_HOPS = 255
+_KEY = "password"
+"""The key of a Secret of type kubernetes.io/basic-auth."""
 _TIMERS = {"hold_time": "holdTime", "keepalive": "keepaliveTime", "connect_retry": "connectTime"}
 _NOT_DONE = ("dynamic_asn", "router_id", "vrf", "interface", "disable_mp", "dual_stack_address_family")
 _BFD_NOT_DONE = ("echo_interval", "echo_mode", "passive_mode", "minimum_ttl")
@@ -129,6 +131,7 @@ def _peer(found: MetalPeer, settings: BGPSettings, speakers: tuple[str, ...], bf
         local_asn=spec.my_asn if spec.my_asn not in {0, settings.asn} else None,
         nodes=speakers,
         password=spec.password,
+        password_from=f"{_secret(spec)}/{_KEY}" if _secret(spec) and not spec.password else "",
         bfd=bfd.get(spec.bfd_profile),
         multihop=_ANY_HOPS if spec.ebgp_multi_hop else None,
         source=parse_address(spec.source_address, "spec.sourceAddress") if spec.source_address else None,
@@ -146,16 +149,18 @@ def _timers(spec: PeerSpec) -> dict[str, int]:
 def _remarks(spec: PeerSpec, speakers: tuple[str, ...]) -> Iterator[tuple[Verdict, str]]:
     if speakers:
         yield Verdict.DIFFERS, f"names the nodes its selectors select now, and follows no labels: {', '.join(speakers)}"
-    if spec.password_secret:
-        yield (
-            Verdict.DIFFERS,
-            "spec.passwordSecret is not read: buoy peer set NAME --password-file FILE, before it is needed",
-        )
+    if _secret(spec):
+        note = "agents read it from a mount: copy it to buoy-system and name it in the DaemonSet beside bgp-secrets"
+        yield Verdict.DIFFERS, f"spec.passwordSecret {_secret(spec)}: {note}"
     if not spec.enable_graceful_restart:
         yield Verdict.DIFFERS, "asks for graceful restart, so a restart of BIRD takes no route away; MetalLB did not"
     for field in _NOT_DONE:
         if getattr(spec, field):
             yield Verdict.NOT_DONE, f"spec.{_words(field)} {getattr(spec, field)}"
+
+
+def _secret(spec: PeerSpec) -> str:
+    return str((spec.password_secret or {}).get("name", ""))
 
 
 def _words(field: str) -> str:

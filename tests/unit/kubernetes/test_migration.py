@@ -103,7 +103,9 @@ def test_a_router_of_the_older_version_is_read_where_there_is_no_newer() -> None
 
 def test_what_buoy_has_nothing_for_is_named() -> None:
     assert "vrf" in said(from_metallb(router(vrf="red")), NOT_DONE)["tor"]
-    assert "passwordSecret" in said(from_metallb(router(passwordSecret={"name": "s"})), DIFFERS)["tor"]
+    hidden = from_metallb(router(passwordSecret={"name": "bgp-secrets"}))
+    assert ["bgp-secrets/password"] == [peer.password_from for peer in only(hidden, Peer)]
+    assert "passwordSecret bgp-secrets" in said(hidden, DIFFERS)["tor"]
     assert "graceful restart" in said(from_metallb(router(enableGracefulRestart=False)), DIFFERS)["tor"]
     for wrong in ({"peerASN": 0, "dynamicASN": "external"}, {"peerAddress": "router"}, {"peerASN": "many"}):
         made = from_metallb(router(**wrong))
