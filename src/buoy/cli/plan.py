@@ -146,7 +146,10 @@ def _word(before: object, after: object) -> str:
 
 
 def _told(told: Told | None) -> str | None:
-    return None if told is None else f"{told.preference.name.lower()} to {', '.join(told.sessions)}"
+    if told is None:
+        return None
+    tagged = f" with {', '.join(told.communities)}" if told.communities else ""
+    return f"{told.preference.name.lower()} to {', '.join(told.sessions)}{tagged}"
 
 
 def _spoken(session: Session | None) -> str | None:

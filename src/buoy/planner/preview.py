@@ -18,7 +18,7 @@ from buoy.model.guest import GuestConfig
 from buoy.model.network import Network, Subnet
 from buoy.model.node import Node
 from buoy.model.nodestate import Announcement, Class, Link, Table
-from buoy.model.peer import Action, Filter
+from buoy.model.peer import Action, Filter, Tagged
 from buoy.model.proxied import ProxyMode
 from buoy.model.reason import Reason, Withhold
 from buoy.model.snapshot import Snapshot
@@ -38,10 +38,11 @@ class Route(NamedTuple):
 
 
 class Told(NamedTuple):
-    """With which preference a route is told, and on which sessions."""
+    """With which preference a route is told, on which sessions, and with which communities, sorted."""
 
     preference: Class
     sessions: tuple[str, ...]
+    communities: tuple[str, ...] = ()
 
 
 class Preview(NamedTuple):
@@ -81,9 +82,10 @@ def preview(snapshot: Snapshot, nodes: Iterable[str]) -> Preview:
         desired = _desired(snapshot, node)
         for key, entry in desired.state.items():
             if key.table is Table.ANNOUNCEMENT and isinstance(entry, Announcement):
-                told = _hearing(Prefix(key.name[0]), spoken.sessions, filters)
+                prefix = Prefix(key.name[0])
+                told = _hearing(prefix, spoken.sessions, filters)
                 if told:
-                    routes[Route(Prefix(key.name[0]), name)] = Told(entry.preference, told)
+                    routes[Route(prefix, name)] = Told(entry.preference, told, _communities(prefix, spoken.tagged))
         for address, verdict in desired.verdicts.items():
             verdicts.setdefault(address, []).append(verdict)
     return Preview(routes, sessions, _nowhere(verdicts), refused)
@@ -122,6 +124,12 @@ def _hearing(prefix: Prefix, sessions: Iterable[Session], filters: Mapping[str, 
             name for name, each in carried.items() if name in told and accepts(filters.get(each.export_filter), prefix)
         )
     )
+
+
+def _communities(prefix: Prefix, tagged: Iterable[Tagged]) -> tuple[str, ...]:
+    address, length = split(prefix)
+    around = (each for each in tagged if contains(each.prefix, address) and length >= split(each.prefix)[1])
+    return tuple(sorted({community for each in around for community in each.communities}))
 
 
 def _carries(session: Session, prefix: Prefix) -> bool:

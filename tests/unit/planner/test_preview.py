@@ -8,7 +8,7 @@ from buoy.model.address import Address, Prefix
 from buoy.model.documents import Document
 from buoy.model.node import Node
 from buoy.model.nodestate import Class
-from buoy.model.peer import Action, BGPSettings, Filter, FilterRule, Peer
+from buoy.model.peer import Action, BGPSettings, Filter, FilterRule, Peer, Tagged
 from buoy.model.proxied import Eligibility
 from buoy.model.reason import Reason
 from buoy.planner.preview import Difference, Preview, Route, Told, accepts, differences, gone, preview
@@ -43,6 +43,27 @@ def test_a_guest_is_told_of_as_if_its_interface_were_up() -> None:
     found = seen(port(), floating(), TOR)
     assert Route(Prefix(f"{SERVICE}/32"), HERE) in found.routes
     assert {HERE} == {route.node for route in found.routes}
+
+
+def test_a_route_is_told_with_the_communities_of_every_prefix_it_is_in() -> None:
+    tagged = (
+        Tagged(prefix=Prefix("203.0.113.0/24"), communities=("64512:2", "64512:1:1")),
+        Tagged(prefix=HOST, communities=("64512:1", "64512:2")),
+        Tagged(prefix=Prefix("203.0.113.5/32"), communities=()),
+        Tagged(prefix=Prefix("198.51.100.0/24"), communities=("64512:3",)),
+    )
+    said = msgspec.structs.replace(settings(), communities=tagged)
+    told = HEARD._replace(communities=("64512:1", "64512:1:1", "64512:2"))
+    assert {Route(HOST, HERE): told, Route(HOST, THERE): told} == seen(balanced(), TOR, said).routes
+
+
+def test_a_prefix_is_not_told_with_the_communities_of_a_part_of_it() -> None:
+    aggregate = settings(pool(aggregate=True))
+    tagged = tuple(
+        Tagged(prefix=Prefix(prefix), communities=(f"64512:{index}",)) for index, prefix in enumerate((POOL, HOST))
+    )
+    found = seen(balanced(), TOR, msgspec.structs.replace(aggregate, communities=tagged)).routes
+    assert ("64512:0",) == found[Route(Prefix(POOL), HERE)].communities
 
 
 def test_a_node_without_a_living_agent_says_nothing() -> None:
