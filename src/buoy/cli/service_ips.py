@@ -16,7 +16,7 @@ from buoy.cli.context import DryRunOption, store_settings, with_store
 from buoy.cli.reading import listing
 from buoy.ipam.allocate import allocate
 from buoy.ipam.claim import claimed, without
-from buoy.ipam.ledger import Ledger
+from buoy.ipam.ledger import Ledger, put_aside
 from buoy.ipam.request import Choice, Given, Request, Scope
 from buoy.kubernetes.objects import Namespace
 from buoy.kubernetes.opening import IN_CLUSTER
@@ -161,6 +161,8 @@ def _given(wish: Wish, seen: Seen, snapshot: Snapshot, now: dt.datetime) -> Serv
     found = snapshot.documents.values()
     claims = [each for each in found if isinstance(each, ServiceIP)]
     ledger = Ledger([each for each in found if isinstance(each, Pool)], claims)
+    for pool_name, aside in put_aside(claims).items():
+        ledger.put_aside(pool_name, aside)
     own = addresses(seen.pod)
     if wish.address is not None:
         families = tuple(each for each in own if each == family(wish.address))

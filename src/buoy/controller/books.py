@@ -13,7 +13,7 @@ from collections.abc import Iterable
 import msgspec
 
 from buoy.controller.subject import Claim
-from buoy.ipam.ledger import Ledger
+from buoy.ipam.ledger import Ledger, put_aside
 from buoy.model.address import Address
 from buoy.model.proxied import Backing, Kind
 from buoy.model.service_ip import Identity, ServiceIP
@@ -36,7 +36,7 @@ class Books:
         """Take in what an address's claim is now; return what it was."""
         before = self.claims.pop(at, None)
         self._unreadable.discard(at)
-        self._put_aside(at, before, claim)
+        self._put_aside(before, claim)
         for owner in before.document.owners if before else ():
             self._of[owner.identity].discard(at)
         if claim is not None:
@@ -78,17 +78,14 @@ class Books:
         """Return the claims that name an object, by address."""
         return tuple(self.claims[at] for at in sorted(self._of.get(identity, ())))
 
-    def _put_aside(self, at: Address, before: Claim | None, claim: Claim | None) -> None:
+    def _put_aside(self, before: Claim | None, claim: Claim | None) -> None:
         """What another registry gave us stands in a claim with its id: nobody has it, so it is ours to give."""
-        pools = set()
-        if before is not None and before.document.id:
-            self._aside[before.document.pool].discard(at)
-            pools.add(before.document.pool)
-        if claim is not None and claim.document.id and claim.document.released is not None:
-            self._aside[claim.document.pool].add(at)
-            pools.add(claim.document.pool)
-        for pool in pools:
-            self.ledger.put_aside(pool, self._aside[pool])
+        was, now = (put_aside([each.document] if each else []) for each in (before, claim))
+        for pool in {*was, *now}:
+            aside = self._aside[pool]
+            aside.difference_update(was.get(pool, ()))
+            aside.update(now.get(pool, ()))
+            self.ledger.put_aside(pool, aside)
 
     def _refresh(self, at: Address) -> None:
         claim = self.claims.get(at)

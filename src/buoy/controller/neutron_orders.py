@@ -132,15 +132,18 @@ def missing(view: View) -> list[Claim]:
 
 def _of_port(port: Port, pool: Pool | None, claim: Claim | None, view: View) -> Iterator[Order]:
     mine = claim is not None and claim.document.id == port.id
-    if not mine and (port.leaving or pool is None):
+    if not port.address or (port.leaving and not mine):
         yield GiveBack(port, None)
+    elif pool is None and (claim is None or _is_let_go(claim)):
+        # another controller may know its pool, and be about to put it aside: it must find that it was too late
+        yield GiveBack(port, _let_go(claim or Claim(ServiceIP(address=port.address, mode=Mode.PROXIED), ""), view.now))
     elif claim is None:
         assert pool is not None
         yield Adopt(port, Claim(_put_aside(port, pool, view.now), ""))
     elif not mine:
-        assert pool is not None
-        pool_name = pool.name if claim.document.released else claim.document.pool
-        yield Adopt(port, claim._replace(document=msgspec.structs.replace(claim.document, id=port.id, pool=pool_name)))
+        if pool is not None:
+            name = pool.name if claim.document.released else claim.document.pool
+            yield Adopt(port, claim._replace(document=msgspec.structs.replace(claim.document, id=port.id, pool=name)))
     elif pool is None and _is_free(port, claim, view):
         yield GiveBack(port, _let_go(claim, view.now))
     elif view.naming.of(claim.document) != port.name:
@@ -185,6 +188,10 @@ def _pool(port: Port, ledger: Ledger) -> Pool | None:
 
 def _is_live(claim: Claim) -> bool:
     return claim.document.released is None
+
+
+def _is_let_go(claim: Claim) -> bool:
+    return claim.document.released is not None and not claim.document.id
 
 
 def _is_free(port: Port, claim: Claim, view: View) -> bool:

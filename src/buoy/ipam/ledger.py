@@ -159,6 +159,15 @@ class Ledger:
                 self._blocked.block(claim.address, self.until(claim))
 
 
+def put_aside(claims: Iterable[ServiceIP]) -> Mapping[str, set[Address]]:
+    """Return what another registry has put aside for us, by pool: what has its id there and nobody here."""
+    found: dict[str, set[Address]] = {}
+    for claim in claims:
+        if claim.id and claim.released is not None:
+            found.setdefault(claim.pool, set()).add(claim.address)
+    return found
+
+
 def rank(pool: Pool) -> tuple[int, str]:
     """Return the place of a pool among others: the highest priority first, then by name."""
     return (-pool.priority, pool.name)

@@ -111,11 +111,26 @@ def test_a_port_that_is_leaving_is_deleted_and_never_put_aside() -> None:
     assert [GiveBack(leaving, None)] == found([leaving])
 
 
-def test_a_port_of_no_pool_is_deleted_but_not_if_people_use_it() -> None:
-    assert [GiveBack(port(9), None)] == found([port(9)], pools=[])
+@pytest.mark.parametrize(("pools", "subnet"), [([], "subnet"), ([POOL], "another")])
+def test_a_port_of_no_pool_is_deleted_once_nobody_else_can_put_it_aside(pools: list[Pool], subnet: str) -> None:
+    let_go = ServiceIP(address=Address("192.0.2.9"), mode=Mode.PROXIED, released=START)
+    stray = port(9, subnet=subnet)
+    assert [GiveBack(stray, Claim(let_go, ""))] == found([stray], pools=pools)
+    again = claim(9, released=LONG_AGO, port_id="")
+    [order] = found([stray], again, pools=pools)
+    assert isinstance(order, GiveBack)
+    assert order.claim is not None
+    assert "7" == order.claim.version
+
+
+def test_a_port_of_no_pool_is_not_deleted_while_people_use_it() -> None:
     assert [] == found([port(9, "prod/shop/web/u1")], claim(9, WEB), pools=[])
-    elsewhere = port(9, subnet="another")
-    assert [GiveBack(elsewhere, None)] == found([elsewhere])
+    assert [] == found([port(9)], claim(9, WEB, port_id="another"), pools=[])
+
+
+def test_a_port_without_an_address_is_deleted() -> None:
+    empty = port(9)._replace(address=Address(""))
+    assert [GiveBack(empty, None)] == found([empty])
 
 
 def test_a_claim_whose_port_is_gone_is_let_go_if_nobody_has_it_and_else_made_good() -> None:

@@ -6,7 +6,7 @@ import datetime as dt
 import pytest
 
 from buoy.ipam.blocks import Block, Blocks, blocks
-from buoy.ipam.ledger import Ledger, Use
+from buoy.ipam.ledger import Ledger, Use, put_aside
 from buoy.model.address import Address, Prefix
 from buoy.model.pool import Pool, Range, Registry
 from buoy.model.service_ip import ServiceIP
@@ -165,6 +165,15 @@ class TestUse:
         ledger = Ledger([neutron], [claim("198.51.100.1", service()), ServiceIP(address=Address("198.51.100.9"))])
         ledger.put_aside("a", [Address("198.51.100.1"), Address("198.51.100.2")])
         assert Use(256, 2, 0, 1, None) == ledger.use(neutron, 4, NOW)
+
+    def test_what_has_an_id_elsewhere_and_nobody_here_is_put_aside(self) -> None:
+        claims = (
+            claim("198.51.100.1", id="port", released=NOW),
+            claim("198.51.100.2", service(), id="port", released=NOW),
+            claim("198.51.100.3", service(), id="port"),
+            claim("198.51.100.4", released=NOW),
+        )
+        assert {"a": {Address("198.51.100.1"), Address("198.51.100.2")}} == put_aside(claims)
 
     def test_what_nobody_ever_had_is_free_at_once(self) -> None:
         neutron = pool(registry=Registry.NEUTRON)
