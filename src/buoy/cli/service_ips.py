@@ -89,7 +89,7 @@ def associate(
         seen = await _see(name)
         for attempt in range(_ATTEMPTS):
             snapshot = await listing(store, "service-ips/", "pools/")
-            document = _given(wish, seen, snapshot, dt.datetime.now(dt.UTC))
+            document = given(wish, seen, snapshot, dt.datetime.now(dt.UTC))
             path = documents.path(document)
             try:
                 if not dry_run:
@@ -156,7 +156,7 @@ async def _see(name: ObjectName) -> Seen:
     return Seen(pod, namespace)
 
 
-def _given(wish: Wish, seen: Seen, snapshot: Snapshot, now: dt.datetime) -> ServiceIP:
+def given(wish: Wish, seen: Seen, snapshot: Snapshot, now: dt.datetime) -> ServiceIP:
     """Return the claim to be written; raise `InvalidInput` if there is nothing to be had."""
     found = snapshot.documents.values()
     claims = [each for each in found if isinstance(each, ServiceIP)]
