@@ -22,7 +22,7 @@ from buoy.model.address import Address
 from buoy.model.errors import InvalidInput
 from buoy.model.ownership import NEUTRON_DEVICE_OWNER
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 """Seconds for one call."""
 PAGE = 500
 _FIELDS = ("id", "name", "fixed_ips", "revision_number")

@@ -25,8 +25,8 @@ from buoy.model.address import Address
 from buoy.model.pool import Pool, Registry
 from buoy.model.service_ip import Mode, ServiceIP
 
-AT_ONCE = 32
-"""Ports asked for in one call."""
+AT_ONCE = 10
+"""Ports asked for in one call, which is to be over long before its deadline, however busy Neutron is."""
 
 
 class Fetch(NamedTuple):

@@ -47,7 +47,7 @@ def test_what_is_lacking_or_not_ready_is_fetched() -> None:
 
 
 def test_at_most_so_many_are_fetched_at_once() -> None:
-    assert [Fetch("vms", "subnet", 32)] == found([], lacks=[Lack("vms", ANY)] * 100)
+    assert [Fetch("vms", "subnet", 10)] == found([], lacks=[Lack("vms", ANY)] * 100)
 
 
 def test_what_is_asked_for_by_address_is_fetched_once() -> None:
