@@ -99,6 +99,13 @@ def test_an_aggregate_takes_the_place_of_host_routes() -> None:
     ] == brief(found)
 
 
+def test_communities_of_a_prefix_change_the_routes_in_it() -> None:
+    objects = settled(*PODS, service("local", **LOCAL))
+    tagged = {"communities": [{"prefix": "203.0.113.0/24", "communities": ["65535:65282"]}]}
+    found = told(objects, made("BGPSettings", "default", spec=tagged))
+    assert [Line("route", "changes", "203.0.113.0/32", "node-2", HEARD, f"{HEARD} with 65535:65282")] == found
+
+
 def test_a_router_more_is_a_session_on_each_node_and_hears_every_route() -> None:
     objects = settled(*PODS, service("local", **LOCAL))
     found = told(objects, made("Peer", "core", spec={"address": "192.0.2.253", "asn": 64511}))
