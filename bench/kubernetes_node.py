@@ -47,15 +47,18 @@ class Said(NamedTuple):
 
 
 class Cluster:
-    """An API server in memory, for one agent; in the place of `node.Counting`."""
+    """An API server in memory, for one agent; in the place of `node.Counting`.
 
-    def __init__(self, said: Iterable[Said]) -> None:
+    `age` is the version it begins at: one that is lower than before would be taken for a backup.
+    """
+
+    def __init__(self, said: Iterable[Said], age: int = _AGE) -> None:
         self.leases: Leases = MemoryStore().leases
         self.writes = 0
         self.bytes = 0
         self._first = list(said)
         self._news: asyncio.Queue[Said] = asyncio.Queue()
-        self._revision = _AGE
+        self._revision = age
         self._documents: dict[str, Stored] = {}
 
     async def read(self, path: str) -> Stored:
