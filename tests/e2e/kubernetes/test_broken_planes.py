@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One plane broken by hand at a time: whether `buoy status` and `buoy why` name it, and what survives."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.cloud import eventually
+from tests.e2e.kubernetes.calling import every_call_answered
+from tests.e2e.kubernetes.cluster import Cluster, service
+
+BOTH = ("node-1", "node-2")
+
+
+@pytest.fixture(scope="module")
+def address(cluster: Cluster) -> str:
+    """A Service that both nodes announce, each with a pod."""
+    for number, node in enumerate(BOTH, 1):
+        cluster.pod(f"web-{number}", node, {"app": "web"})
+    cluster.apply(web("one"))
+    [found] = eventually(lambda: cluster.external("one"))
+    cluster.announced(f"{found}/32", *BOTH)
+    return found
+
+
+def web(name: str) -> dict[str, object]:
+    return service(name, externalTrafficPolicy="Local", selector={"app": "web"})
+
+
+def status(cluster: Cluster) -> str:
+    """Return what `buoy status` says is wrong."""
+    shown = cluster.on("controller", "buoy", "status", check=False)
+    return "\n".join(line for line in shown.splitlines() if "  no  " in line)
+
+
+def test_a_port_that_vanishes_from_kube_proxys_map_is_missed_and_named(cluster: Cluster, address: str) -> None:
+    element = f"{{ {address} . tcp . 80 }}"
+    cluster.on("node-1", "nft", "delete", "element", "ip", "kube-proxy", "service-ips", element)
+    cluster.announced(f"{address}/32", "node-2")
+    said = eventually(lambda: status(cluster), lambda seen: "not-proxied-yet on node-1" in seen)
+    assert address in said
+    with every_call_answered(cluster, address):
+        cluster.lab.service("kill", "node-1", "kube-proxy")
+        cluster.lab.service("start", "node-1", "kube-proxy")
+        cluster.announced(f"{address}/32", *BOTH, seconds=30)
+    eventually(lambda: status(cluster), lambda seen: seen == "")
+
+
+def test_an_agent_and_a_controller_that_are_gone_are_named_and_announcements_stay(
+    cluster: Cluster, address: str
+) -> None:
+    gone = [("node-1", "agent"), ("controller", "buoy")]
+    with every_call_answered(cluster, address):
+        for machine, daemon in gone:
+            cluster.lab.service("kill", machine, daemon)
+        cluster.apply(web("late"))
+        said = eventually(
+            lambda: status(cluster), lambda seen: "no agent" in seen and "nobody leads" in seen, seconds=45
+        )
+        assert "node node-1" in said
+        assert "kubectl describe service late -n default" in said
+        for machine, daemon in gone:
+            cluster.lab.service("start", machine, daemon)
+        eventually(lambda: cluster.external("late"), seconds=40)
+    eventually(lambda: status(cluster), lambda seen: seen == "", seconds=20)
+
+
+def test_what_strangers_take_away_is_put_back(cluster: Cluster, address: str) -> None:
+    for command in ("ip route flush table 2053", "nft delete table inet buoy"):
+        cluster.on("node-1", *command.split())
+        eventually(lambda: [line["ok"] for line in cluster.why(address, "node-1")], all)
+        cluster.announced(f"{address}/32", *BOTH)
+
+
+def test_no_log_has_a_traceback(cluster: Cluster, address: str) -> None:
+    del address
+    logs = Path(cluster.environment["KUBECONFIG"]).parent / "logs"
+    found = subprocess.run(["grep", "-rl", "Traceback", str(logs)], capture_output=True, text=True, check=False)
+    assert "" == found.stdout
