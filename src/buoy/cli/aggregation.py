@@ -31,6 +31,10 @@ def run(
     """Serve projectcalico.org/v3 to kube-apiserver, from the same CRDs' version v3crd.
 
     Only the cluster's front proxy is answered. The server keeps nothing; run two of it.
+
+    \b
+    Example:
+      buoy aggregation run --cert /tls/tls.crt --key /tls/tls.key
     """
     from buoy.aggregation.run import Serving, certificate, endpoint
     from buoy.aggregation.run import run as serve

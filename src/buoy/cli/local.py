@@ -11,6 +11,7 @@ from buoy.agent.diagnosis import Finding, diagnose
 from buoy.agent.inspect import ask
 from buoy.cli.context import Output, OutputOption, show
 from buoy.cli.controller import ClassOption, ClusterOption, FipPoolOption, OnlyClassOption
+from buoy.kubernetes.addresses import LOAD_BALANCER_CLASS
 from buoy.model.errors import InvalidInput
 from buoy.runtime.settings import Settings, load
 
@@ -31,7 +32,7 @@ def plan_command(
     delete: DeleteOption = False,
     output: OutputOption = Output.TABLE,
     cluster: ClusterOption = "",
-    load_balancer_class: ClassOption = "buoy.dev/load-balancer",
+    load_balancer_class: ClassOption = LOAD_BALANCER_CLASS,
     only_class: OnlyClassOption = False,
     fip_pool: FipPoolOption = "",
 ) -> None:

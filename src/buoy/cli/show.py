@@ -16,9 +16,10 @@ from buoy.model.peer import Filter, Peer
 from buoy.model.pool import Pool
 from buoy.model.service_ip import ServiceIP
 from buoy.model.snapshot import Snapshot
-from buoy.model.status import AddressStatus
+from buoy.model.status import AddressStatus, State
 from buoy.model.workload import Workload
 from buoy.planner.peering_rules import HIDDEN
+from buoy.planner.placement import serving
 from buoy.planner.unserved import unserved
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -90,13 +91,14 @@ def service_ips(output: OutputOption = Output.TABLE) -> None:
         if not isinstance(document, ServiceIP):
             return None
         plain = _whole(document)
-        ends = document.endpoints
-        seen = _status_of(document.address, ends[0].node, snapshot) if ends else None
+        nodes = sorted(filter(None, serving(document)))
+        seen = filter(None, (_status_of(document.address, node, snapshot) for node in nodes))
+        states = {status.state for status in seen} or {State.DOWN}
         return {
             **plain,
-            "targets": [end.target for end in ends],
-            "nodes": sorted({end.node for end in ends}),
-            "state": seen.state if seen else "down",
+            "targets": [end.target for end in document.endpoints] or _services(document),
+            "nodes": nodes,
+            "state": State.ACTIVE if State.ACTIVE in states else min(states),
         }
 
     columns = ["address", "mode", "targets", "nodes", "direction", "state"]

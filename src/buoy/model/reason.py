@@ -103,7 +103,7 @@ _TEXT = {
     ),
     Reason.NODE_WITHOUT_AGENT: (
         "{node} has no living buoy agent",
-        "on {node}: systemctl status buoy-agent; buoy doctor",
+        "on {node}: systemctl status buoy-agent, in a cluster kubectl -n buoy-system get pods -o wide; buoy doctor",
     ),
     Reason.OTHER_NODE: ("the workload is on {node}", "ask on {node}"),
     Reason.OTHER_DRIVER: (

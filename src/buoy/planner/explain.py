@@ -10,10 +10,10 @@ from collections.abc import Collection, Iterator
 
 import msgspec
 
-from buoy.model.address import Address, contains
+from buoy.model.address import Address, contains, packed
 from buoy.model.node import Node
 from buoy.model.nodestate import Key, NodeState, Table
-from buoy.model.pool import Pool
+from buoy.model.pool import Pool, Range
 from buoy.model.reason import Reason, Withhold
 from buoy.model.service_ip import Mode, ServiceIP
 from buoy.model.snapshot import Snapshot
@@ -22,7 +22,7 @@ from buoy.model.workload import Workload
 from buoy.planner import explain_proxied
 from buoy.planner.desired import Desired
 from buoy.planner.line import Line, no, yes
-from buoy.planner.placement import described
+from buoy.planner.placement import described, service_line
 from buoy.planner.status import Seen, entry_name, lacking
 from buoy.planner.verify import mismatches
 from buoy.planner.wanted import Wanted, announcement
@@ -69,8 +69,7 @@ def _service(service: ServiceIP, scene: Scene) -> Iterator[Line]:
     if service.mode is Mode.PROXIED:
         yield from _proxied(service, scene)
         return
-    identity = f" {service.id}" if service.id else ""
-    yield yes("document", f"{service.mode} service IP{identity}, direction {service.direction}")
+    yield yes("document", service_line(service))
     yield _pool(service, scene.desired.snapshot)
     for endpoint in service.endpoints:
         mapping = endpoint.mapping
@@ -99,8 +98,15 @@ def _pool(service: ServiceIP, snapshot: Snapshot) -> Line:
     if not isinstance(pool, Pool):
         return yes("pool", "drawn from no pool")
     inside = any(contains(prefix, service.address) for prefix in pool.prefixes)
-    text = f"{pool.name} ({', '.join(pool.prefixes)}), books kept by {pool.registry}"
+    inside |= any(_within(each, service.address) for each in pool.ranges)
+    parts = (*pool.prefixes, *(f"{each.first}-{each.last}" for each in pool.ranges))
+    text = f"{pool.name} ({', '.join(parts)}), books kept by {pool.registry}"
     return Line("pool", text if inside else f"{text}, which does not contain {service.address}", ok=inside)
+
+
+def _within(addresses: Range, address: Address) -> bool:
+    first, last, it = packed(addresses.first), packed(addresses.last), packed(address)
+    return len(first) == len(it) and first <= it <= last
 
 
 def _owns(workload: Workload, address: Address) -> bool:

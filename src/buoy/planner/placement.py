@@ -102,6 +102,12 @@ def _ownerless(service: ServiceIP) -> Withhold:
     return _withhold(Reason.OWNER_AWAY, service, owner=str(owner.identity), namespace=owner.namespace)
 
 
+def service_line(service: ServiceIP) -> str:
+    """Return what a service IP that leads to endpoints is, as a person reads it."""
+    identity = f" {service.id}" if service.id else ""
+    return f"{service.mode} service IP{identity}, direction {service.direction}"
+
+
 def described(endpoint: Endpoint) -> str:
     """Return what an endpoint is, for people."""
     if endpoint.attached is Attachment.HOST:

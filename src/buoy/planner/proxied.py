@@ -16,10 +16,10 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from buoy.model.address import Address, contains, is_host, split
+from buoy.model.address import Address, contains, host_prefix, is_host, split
 from buoy.model.nodestate import Class
 from buoy.model.peer import BGPSettings
-from buoy.model.proxied import Advertised, Backing, Eligibility, Proxying, ProxyMode, ProxyPort
+from buoy.model.proxied import Advertised, Backing, Eligibility, Kind, Proxying, ProxyMode, ProxyPort
 from buoy.model.reason import Reason, Withhold
 from buoy.model.service_ip import ServiceIP
 from buoy.planner.index import Reader
@@ -99,7 +99,7 @@ def _with_host_route(service: ServiceIP, reader: Reader) -> tuple[Backing, ...] 
         return idle(service)
     settings = reader.document(SETTINGS, BGPSettings)
     advertise = settings.advertise if settings else ()
-    by = {backing: advertised(backing, service.address, advertise) for backing in service.backings}
+    by = {backing: advertised(service, backing, advertise) for backing in service.backings}
     told = {backing: found for backing, found in by.items() if found is not None}
     if not told:
         kind = service.backings[0].kind.value
@@ -111,9 +111,15 @@ def _with_host_route(service: ServiceIP, reader: Reader) -> tuple[Backing, ...] 
     return routed
 
 
-def advertised(backing: Backing, address: Address, advertise: Iterable[Advertised]) -> Advertised | None:
-    """Return by which of the prefixes an address of this kind is advertised: the longest; None if by none."""
+def advertised(service: ServiceIP, backing: Backing, advertise: Iterable[Advertised]) -> Advertised | None:
+    """Return by which of the prefixes an address of this kind is advertised: the longest; None if by none.
+
+    What somebody was given is advertised by itself: a pool that shrinks or goes takes no address from who has one.
+    """
+    address = service.address
     fitting = [each for each in advertise if backing.kind in each.kinds and contains(each.prefix, address)]
+    if not fitting and backing.kind is Kind.LOAD_BALANCER and service.owners and service.released is None:
+        fitting = [Advertised(prefix=host_prefix(address), kinds=(backing.kind,), aggregate=False)]
     return max(fitting, key=lambda each: (split(each.prefix)[1], each.aggregate), default=None)
 
 

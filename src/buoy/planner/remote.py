@@ -18,7 +18,7 @@ from buoy.model.workload import Workload
 from buoy.planner.elsewhere import may_announce
 from buoy.planner.explain_proxied import announcing, decisions, lawful, services, statuses_of
 from buoy.planner.line import Line
-from buoy.planner.placement import described, serving, unbound
+from buoy.planner.placement import described, service_line, serving, unbound
 from buoy.planner.proxied import listed
 
 
@@ -63,7 +63,7 @@ def _by_fixed_ip(address: Address, ports: Collection[Workload]) -> list[Workload
 
 
 def _service(service: ServiceIP) -> Iterator[Told]:
-    yield _yes("document", f"{service.mode} service IP {service.id}, direction {service.direction}")
+    yield _yes("document", service_line(service))
     if not service.endpoints:
         yield _no("binding", unbound(service))
     # one line for a port, however many of its ports are forwarded
@@ -113,7 +113,11 @@ def _proxied(service: ServiceIP, snapshot: Snapshot) -> Iterator[Told]:
     if told:
         yield _yes("status", f"announced by {listed(sorted(told))}: an established peer was told")
     if not ends:
-        yield _nowhere([no for no in noes.values() if no is not None])
+        ready = {node for backing in service.backings for node in backing.ready}
+        yield _nowhere(
+            [no for node, no in noes.items() if no is not None and node in ready]
+            or [no for no in noes.values() if no is not None]
+        )
     yield from _nodes(service.address, ends - told, snapshot)
 
 

@@ -22,7 +22,7 @@ def unserved(snapshot: Snapshot) -> Iterator[tuple[ServiceIP, Withhold]]:
     for _, claim in sorted(snapshot.documents.items()):
         if not isinstance(claim, ServiceIP):
             continue
-        if claim.backings and not any(advertised(each, claim.address, prefixes) for each in claim.backings):
+        if claim.backings and not any(advertised(claim, each, prefixes) for each in claim.backings):
             if claim.owners:
                 kind = claim.backings[0].kind.value
                 yield claim, Withhold(Reason.NOT_ADVERTISED, about(claim, claim.backings, kind=kind))

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where a proxied service IP is announced, as what, and why it is not: policy, endpoints, eligibility, the proxy."""
 
+import datetime as dt
+
 import msgspec
 import pytest
 
@@ -9,6 +11,7 @@ from buoy.model.documents import Document
 from buoy.model.nodestate import Announcement, Class, Stray, Table
 from buoy.model.proxied import Eligibility, Kind, ProxyMode, ProxyPort
 from buoy.model.reason import Reason, Withhold
+from buoy.model.service_ip import Owner
 from buoy.planner.desired import Desired
 from buoy.planner.placement import serving, unbound
 from buoy.planner.sight import Sight, Stir
@@ -104,6 +107,13 @@ PLACES = [
 @pytest.mark.parametrize(("documents", "places"), [row[1:] for row in PLACES], ids=[row[0] for row in PLACES])
 def test_a_service_is_announced_from_the_nodes_that_serve_it(documents: tuple[Document, ...], places: set[str]) -> None:
     assert places == {node for node in (HERE, THERE, THIRD) if announced(cluster(*documents, at=node)) is not None}
+
+
+def test_what_somebody_was_given_is_announced_though_its_pool_is_gone() -> None:
+    given = msgspec.structs.replace(balanced(), owners=(Owner(kind="Service", namespace="shop", name="web"),))
+    assert Class.NORMAL is announced(cluster(given, settings(pool("198.51.100.0/24"))))
+    released = msgspec.structs.replace(given, released=dt.datetime(2026, 11, 21, tzinfo=dt.UTC))
+    assert None is announced(cluster(released, settings(pool("198.51.100.0/24"))))
 
 
 NOES = [

@@ -21,7 +21,8 @@ ADVERTISED = BGPSettings(advertise=(Advertised(prefix=Prefix("203.0.113.0/24"), 
 
 def proxied(*, owners: tuple[Owner, ...] = (OWNER,), **standing: object) -> ServiceIP:
     ports = (ProxyPort("tcp", 80),)
-    backing = Backing(service="shop/web", kind=Kind.LOAD_BALANCER, ports=ports, **standing)  # type: ignore[arg-type]
+    known = {"service": "shop/web", "kind": Kind.LOAD_BALANCER, "ports": ports, **standing}
+    backing = Backing(**known)  # type: ignore[arg-type]
     return ServiceIP(address=ADDRESS, mode=Mode.PROXIED, backings=(backing,), owners=owners)
 
 
@@ -33,7 +34,8 @@ def proxied(*, owners: tuple[Owner, ...] = (OWNER,), **standing: object) -> Serv
         ((proxied(ready=("node-1",)), ADVERTISED), None),
         ((proxied(elsewhere=True), ADVERTISED), None),
         ((proxied(), ADVERTISED), Reason.NO_READY_ENDPOINT),
-        ((proxied(ready=("node-1",)),), Reason.NOT_ADVERTISED),
+        ((proxied(ready=("node-1",)),), None),
+        ((proxied(kind=Kind.EXTERNAL, ready=("node-1",)),), Reason.NOT_ADVERTISED),
         ((proxied(owners=()),), None),
         ((ServiceIP(address=ADDRESS, mode=Mode.PROXIED, owners=(OWNER,)), ADVERTISED), Reason.NO_SERVICE),
     ],
