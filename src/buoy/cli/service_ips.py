@@ -85,26 +85,28 @@ def associate(
     )
     name = _pod_name(pod)
 
-    async def write(store: Store) -> ServiceIP:
-        seen = await _see(name)
-        for attempt in range(_ATTEMPTS):
-            snapshot = await listing(store, "service-ips/", "pools/")
-            document = given(wish, seen, snapshot, dt.datetime.now(dt.UTC))
-            path = documents.path(document)
-            try:
-                if not dry_run:
-                    await store.write([Write(path, document, snapshot.revisions.get(path, 0))])
-            except Conflict:
-                # somebody else was given it meanwhile
-                if attempt == _ATTEMPTS - 1:
-                    raise
-            else:
-                return document
-        raise AssertionError
-
-    document = with_store(write)
+    document = with_store(lambda store: _write(store, wish, name, dry_run=dry_run))
     owner = document.owners[0].identity
     print(f"{'would give' if dry_run else 'gave'} {document.address} from pool {document.pool} to {owner}")
+
+
+async def _write(store: Store, wish: Wish, name: ObjectName, *, dry_run: bool) -> ServiceIP:
+    """Write the claim that gives a pod its wish, and return it."""
+    seen = await _see(name)
+    for left in reversed(range(_ATTEMPTS)):
+        snapshot = await listing(store, "service-ips/", "pools/")
+        document = given(wish, seen, snapshot, dt.datetime.now(dt.UTC))
+        path = documents.path(document)
+        try:
+            if not dry_run:
+                await store.write([Write(path, document, snapshot.revisions.get(path, 0))])
+        except Conflict:
+            # somebody else was given it meanwhile
+            if not left:
+                raise
+        else:
+            return document
+    raise AssertionError
 
 
 @app.command()
