@@ -51,8 +51,8 @@ async def _trial(world: World, name: str) -> Found:
     found["created"].append((created - start) * 1e3)
     found["address"].append((given - start) * 1e3)
     for node in NODES:
-        announced = await world.hop(address, node)
-        forwarded = await world.forwards(address, node)
+        announced = await world.hop(address, node, since=start)
+        forwarded = await world.forwards(address, node, since=start)
         found["kube-proxy"].append((forwarded - given) * 1e3)
         found["ours"].append((announced - forwarded) * 1e3)
         found["announced"].append((announced - start) * 1e3)
