@@ -14,7 +14,7 @@ import typer
 
 from buoy.model.address import parse_address, parse_prefix
 from buoy.model.errors import InvalidInput
-from buoy.model.peer import Bfd, Tagged
+from buoy.model.peer import Bfd, NextHop, Tagged
 
 Asn = Annotated[int | None, typer.Option("--asn", help="AS number, 1 to 4294967295.")]
 HoldTime = Annotated[int | None, typer.Option(help="Seconds of silence that end a session; 0 for never.")]
@@ -38,6 +38,20 @@ RestartTime = Annotated[
     ),
 ]
 Reveal = Annotated[bool, typer.Option("--show-password", help="Print the password instead of (hidden).")]
+Graceful = Annotated[bool | None, typer.Option("--graceful-restart/--no-graceful-restart", help="RFC 4724 (on).")]
+TtlSecurity = Annotated[
+    bool | None, typer.Option("--ttl-security/--no-ttl-security", help="Ignore who is farther away (RFC 5082).")
+]
+AllowLocalAs = Annotated[
+    int | None, typer.Option("--allow-local-as", metavar="N", help="Take paths with our own AS N times in them.")
+]
+NextHopRule = Annotated[
+    NextHop | None, typer.Option(help="Told for routes that are passed on: by BGP's rule, this node, or as heard.")
+]
+Source = Annotated[str | None, typer.Option(help="Our address; default: the one nearest to the neighbour's.")]
+Reflector = Annotated[
+    bool | None, typer.Option("--reflector-client/--no-reflector-client", help="Reflect routes to it (RFC 4456).")
+]
 
 _CLEARABLE = frozenset({"local_asn", "keepalive", "multihop", "source", "cluster_id"})
 _ADDRESSES = frozenset({"address", "source", "cluster_id"})

@@ -11,7 +11,7 @@ from buoy.cli.bgp import app as bgp
 from buoy.cli.context import DryRunOption, Output, OutputOption, show, with_store
 from buoy.cli.filters import app as filters
 from buoy.model.errors import InvalidInput
-from buoy.model.peer import NextHop, Peer
+from buoy.model.peer import Peer
 from buoy.store.store import Store
 
 __all__ = ["apply", "bgp", "filters", "peer"]
@@ -65,26 +65,14 @@ def _write(
     bfd_interval: bgp_options.BfdInterval = None,
     bfd_multiplier: bgp_options.BfdMultiplier = None,
     bfd_graceful: bgp_options.BfdGraceful = None,
-    graceful_restart: Annotated[
-        bool | None, typer.Option("--graceful-restart/--no-graceful-restart", help="RFC 4724 (on).")
-    ] = None,
+    graceful_restart: bgp_options.Graceful = None,
     graceful_restart_time: bgp_options.RestartTime = None,
     multihop: Annotated[int | None, typer.Option(help="The neighbour is up to so many hops away; 0: direct.")] = None,
-    ttl_security: Annotated[
-        bool | None, typer.Option("--ttl-security/--no-ttl-security", help="Ignore who is farther away (RFC 5082).")
-    ] = None,
-    allow_local_as: Annotated[
-        int | None, typer.Option("--allow-local-as", metavar="N", help="Take paths with our own AS N times in them.")
-    ] = None,
-    next_hop: Annotated[
-        NextHop | None, typer.Option(help="Told for routes that are passed on: by BGP's rule, this node, or as heard.")
-    ] = None,
-    source: Annotated[
-        str | None, typer.Option(help="Our address; default: the one nearest to the neighbour's.")
-    ] = None,
-    reflector_client: Annotated[
-        bool | None, typer.Option("--reflector-client/--no-reflector-client", help="Reflect routes to it (RFC 4456).")
-    ] = None,
+    ttl_security: bgp_options.TtlSecurity = None,
+    allow_local_as: bgp_options.AllowLocalAs = None,
+    next_hop: bgp_options.NextHopRule = None,
+    source: bgp_options.Source = None,
+    reflector_client: bgp_options.Reflector = None,
     passive: Annotated[bool | None, typer.Option("--passive/--active", help="Wait for the neighbour.")] = None,
     export_filter: Annotated[str | None, typer.Option(help="Filter of what it is told.")] = None,
     import_filter: Annotated[str | None, typer.Option(help="Filter of what is taken from it.")] = None,

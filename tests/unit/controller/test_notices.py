@@ -104,9 +104,9 @@ async def test_a_field_that_is_not_honoured_is_named_and_conditions_of_others_st
 
 
 async def test_a_peer_is_told_like_the_configuration(server: Server) -> None:
-    peer = found(BGP_PEERS, "tor", peerIP="192.0.2.1", asNumber=64511, ttlSecurity=1)
+    peer = found(BGP_PEERS, "tor", peerIP="192.0.2.1", asNumber=64511, reachableBy="192.0.2.9")
     await tell(server, {BGP_PEERS: news({ObjectName("", "tor"): peer})})
-    assert "ttlSecurity" in said(server, "tor")[1]
+    assert "reachableBy" in said(server, "tor")[1]
 
 
 async def test_nothing_is_written_that_stands_already(server: Server) -> None:
