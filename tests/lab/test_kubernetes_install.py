@@ -101,7 +101,8 @@ def test_an_update_of_the_agents_moves_no_next_hop_and_loses_no_request(installe
 def test_an_agents_pod_can_be_asked_why_and_what_it_wrote(installed: Lab) -> None:
     [name] = [row["name"] for row in pod.listing(installed, "buoy-system")
               if row["node"] == "node-1" and row["name"].startswith("buoy-agent-")]  # fmt: skip
-    assert ADDRESS in installed.exec(f"buoy-system/{name}", "buoy", "why", ADDRESS).stdout
+    # whether all is well a moment after a rollout is not the question here
+    assert ADDRESS in installed.exec(f"buoy-system/{name}", "buoy", "why", ADDRESS, check=False).stdout
     assert "BIRD" in pod.log(installed, "buoy-system", name) or "Started" in pod.log(installed, "buoy-system", name)
 
 

@@ -109,7 +109,7 @@ class Ledger:
         if claim.released is None or claim.backings:
             # What a Service still shows is still reached, whatever its claim says.
             return None
-        if not claim.owners:
+        if claim.id and not claim.owners:
             # Put aside for us in another registry: nobody has had it.
             return claim.released
         pool = self._pools.get(claim.pool)
