@@ -8,7 +8,7 @@ from buoy.model.address import Address, Mac, Prefix
 from buoy.model.documents import Document
 from buoy.model.node import Node
 from buoy.model.nodestate import Change, Dnat, Failure, Phase, Step, Table
-from buoy.model.pool import Pool
+from buoy.model.pool import Pool, Range
 from buoy.model.reason import Reason, Withhold
 from buoy.model.status import AddressStatus, State
 from buoy.model.workload import AddressPair
@@ -188,3 +188,13 @@ def test_an_address_outside_its_pool_is_pointed_at() -> None:
     text = "public (203.0.113.0/24), books kept by store, which does not contain 198.51.100.1"
     assert Line("pool", text, ok=False) == lines[1]
     assert "drawn from no pool" == explain(SERVICE, scene(node(port(), floating())))[1].text
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "inside"),
+    [("198.51.100.1", "198.51.100.9", True), ("198.51.100.2", "198.51.100.9", False), ("::1", "::9", False)],
+)
+def test_an_address_of_a_range_is_in_its_pool(first: str, last: str, *, inside: bool) -> None:
+    pool = Pool(name="public", ranges=(Range(first=Address(first), last=Address(last)),))
+    line = explain(SERVICE, scene(node(port(), floating(pool="public"), pool)))[1]
+    assert (inside, True) == (line.ok, f"public ({first}-{last})" in line.text)
