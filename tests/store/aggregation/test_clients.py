@@ -172,7 +172,8 @@ def test_lists_come_in_pieces(served: Cluster) -> None:
 
 def test_a_watch_tells_what_happens_and_ends_with_its_client(served: Cluster) -> None:
     command = ["kubectl", "get", "bgpconfigurations", "-w", "-o", "json", "--output-watch-events"]
-    env = {"PATH": str(served.programs["kubectl"].parent), "KUBECONFIG": str(served.config("admin"))}
+    home, programs = str(served.directory), str(served.programs["kubectl"].parent)
+    env = {"PATH": programs, "KUBECONFIG": str(served.config("admin")), "HOME": home}
     log = served.directory / "watch.json"
     with log.open("w") as output, subprocess.Popen(command, stdout=output, env=env) as watch:
         said(served.kubectl("kubectl create -f -", manifest(asNumber=64512)))
