@@ -38,4 +38,6 @@ class Neutron:
         return value
 
     def all(self, kind: str, query: str = "") -> list[dict[str, Any]]:
-        return list(self.ask("GET", f"{kind}?{query}").body[kind.replace("-", "_")])
+        answer = self.ask("GET", f"{kind}?{query}")
+        assert answer.status == 200, answer
+        return list(answer.body[kind.replace("-", "_")])

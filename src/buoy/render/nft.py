@@ -14,7 +14,7 @@ from buoy.model.group import Rule, Side
 from buoy.model.ownership import NFT_FAMILY, NFT_TABLE
 from buoy.render import nft_rules
 from buoy.render.nft_names import combination_chain, group_chain, member_set
-from buoy.render.nft_skeleton import ARP_ANSWERED, ARP_CHAIN, ARP_RULES, ARP_SETS, CHAINS, COUNTED, SETS
+from buoy.render.nft_skeleton import ARP_ANSWERED, ARP_CHAIN, ARP_RULES, ARP_SETS, CHAINS, COUNTED, MOVED, SETS
 
 _TABLE = f"{NFT_FAMILY} {NFT_TABLE}"
 
@@ -22,6 +22,8 @@ _TABLE = f"{NFT_FAMILY} {NFT_TABLE}"
 def skeleton(metadata_port: int = 8775, foreign: Iterable[str] = ()) -> str:
     """Return table, sets and static chains; `foreign` are taps of other drivers, `metadata_port` is on 127.0.0.1."""
     lines = [f"add table {_TABLE}"]
+    # nft changes no base chain's priority in place: what an agent before this one loaded must make room
+    lines += [f"{act} chain {_TABLE} {chain}" for chain in MOVED for act in ("add", "flush", "delete")]
     lines += [f"add {kind} {_TABLE} {name} {{ {spec}; }}" for kind, name, spec in (*SETS, *COUNTED)]
     chains = len(lines)
     for chain, (spec, rules) in CHAINS.items():

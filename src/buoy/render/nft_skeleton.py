@@ -174,6 +174,9 @@ CHAINS = {
 }
 """Each static chain: its hook (empty: it is jumped to) and its rules."""
 
+MOVED = ("postrouting_nat",)
+"""Base chains that had another priority in an earlier version."""
+
 ARP_CHAIN = "type filter hook input priority 0;"
 ARP_ANSWERED = f"meta mark set {ARP_MARK:#x}"
 ARP_SETS = (("set", "senders", f"type ifname . ipv4_addr; {_REMEMBERED}"), COUNTED[1])

@@ -60,6 +60,21 @@ def test_nft_takes_it_over_a_skeleton(name: str, namespace: str) -> None:
     assert (0, "") == (done.returncode, done.stderr)
 
 
+def test_an_agent_takes_over_what_an_earlier_version_loaded(namespace: str) -> None:
+    inside = ["ip", "netns", "exec", namespace, "nft"]
+    before = (
+        "add table inet buoy; "
+        "add chain inet buoy postrouting_nat { type nat hook postrouting priority 100; }; "
+        "add rule inet buoy postrouting_nat counter"
+    )
+    subprocess.run([*inside, before], check=True)
+    done = subprocess.run([*inside, "-f", "-"], input=nft.skeleton(), capture_output=True, text=True, check=False)
+    assert (0, "") == (done.returncode, done.stderr)
+    show = [*inside, "list", "chain", "inet", "buoy", "postrouting_nat"]
+    shown = subprocess.run(show, capture_output=True, text=True, check=True).stdout
+    assert (True, False) == ("priority srcnat - 1;" in shown, "counter" in shown)
+
+
 def test_nothing_else_is_agreed_on() -> None:
     assert sorted(TEXTS) == sorted(path.name for path in HERE.glob("*.nft"))
 
