@@ -104,6 +104,12 @@ def accepted(status: int) -> str:
     return {200: "done", 409: "conflict"}.get(status, "refused")
 
 
+def contradicts_itself(patch: Json) -> bool:
+    """Tell whether a patch adds what it deletes: kube-apiserver does both in the random order of a Go map."""
+    deleted = patch.get("$deleteFromPrimitiveList/finalizers") or ()
+    return not set(deleted).isdisjoint(patch.get("finalizers") or ())
+
+
 @pytest.fixture
 def pair(served: Cluster) -> Iterator[Pair]:
     made = Pair(served)
@@ -128,8 +134,9 @@ def test_patches_in_a_row_lead_both_kinds_to_the_same(pair: Pair) -> None:
     for _ in range(80):
         some = choose.sample(patches, choose.randint(1, 2))
         patch = {key: value for each in some for key, value in each.items()}
-        oracle, ours = pair.patch({"metadata": patch})
-        assert {"patch": patch, "became": oracle} == {"patch": patch, "became": ours}
+        if not contradicts_itself(patch):
+            oracle, ours = pair.patch({"metadata": patch})
+            assert {"patch": patch, "became": oracle} == {"patch": patch, "became": ours}
 
 
 @pytest.mark.parametrize("patch", [[], "text", None, 1])
