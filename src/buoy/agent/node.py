@@ -83,18 +83,19 @@ class Agent:
         self.reports.heard(own, complete=batch.changed is None)
         self._count({path for path in paths if path.startswith(f"workloads/{node}/")}, complete=batch.changed is None)
         self.parts.bird.changed(batch.changed, batch.snapshot)
-        aside = self._aside(batch.changed or ())
-        news = batch.changed is None or batch.changed != aside
+        changed = batch.changed or frozenset()
+        aside = self._aside(changed)
         self._overheard |= aside
+        rest = {path for path in changed - aside - own.keys() if not path.startswith("nodes/")}
         if batch.changed is None or doubted:
             self._changed = None
         elif self._changed is not None:
-            rest = batch.changed - aside - own.keys()
-            self._changed.update(path for path in rest if not path.startswith("nodes/"))
+            self._changed |= rest
         if self._changed != set():
             self._measures.heard(time.monotonic())
         self.telemetry.store_up.set(1)
-        return news or doubted
+        # what is said of this node alone, as when its own statuses come back, is for `reports` and not for a pass
+        return bool(batch.changed is None or rest or doubted or self._freed or self.parts.bird.retry_in() is not None)
 
     def _aside(self, paths: Iterable[str]) -> set[str]:
         """Return the statuses of other nodes that are about nothing here, as nearly all are: they wake nobody."""

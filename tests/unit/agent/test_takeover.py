@@ -3,10 +3,13 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from buoy.model import documents
+from buoy.model.address import Address
 from buoy.model.documents import Document
+from buoy.model.node import Node
 from buoy.model.nodestate import Announcement, Change, Class
 from buoy.model.snapshot import Batch, Identity, Snapshot
 from buoy.model.status import AddressStatus, State
@@ -55,6 +58,19 @@ def test_only_the_word_of_what_is_served_here_is_worth_a_pass(served: Story) -> 
         heard(served, STRANGE, listed=True),
         heard(served, STRANGE, floating(endpoints=())),
     ]
+
+
+def test_its_own_word_and_the_heartbeats_of_nodes_it_knows_are_worth_none(served: Story) -> None:
+    said = served.address(SERVICE)
+    there = Node(name=THERE, addresses=(Address("192.0.2.251"),))
+    assert said
+    assert [False, True, False, False] == [
+        heard(served, said),
+        heard(served, there),
+        served.look() is None or heard(served, msgspec.structs.replace(there, workloads=7)),
+        heard(served, msgspec.structs.replace(said, state=State.ERROR)),
+    ]
+    assert served.agent.reports.waiting
 
 
 def test_what_was_overheard_counts_once_the_address_comes(served: Story) -> None:
