@@ -123,8 +123,9 @@ async def test_one_transaction_is_one_batch_also_across_prefixes(store: Store) -
             assert batch.changed == frozenset({"pools/a", path})
 
 
-async def test_what_is_outside_the_prefixes_is_not_told(store: Store) -> None:
-    async with Watching(store, ["members/"]) as watching:
+@pytest.mark.parametrize("prefixes", [["members/"], ["members/", "groups/"]])
+async def test_what_is_outside_the_prefixes_is_not_told(store: Store, prefixes: list[str]) -> None:
+    async with Watching(store, prefixes) as watching:
         await watching.next()
         await store.write([put("a")])
         member = Write("members/g/192.0.2.7/32", Member(group="g", prefix=Prefix("192.0.2.7/32")))

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One watch stream of etcd: several watches over one channel, fragments joined.
+"""One watch of etcd on a stream of its own, fragments joined.
 
-Promises: every failure of the stream is `StoreUnavailable`. The tricky thing is
-waiting with a limit: gRPC ends a call whose read is cancelled, so a read goes on in
-a task of its own and is waited for again next time.
+Promises: every failure of the stream is `StoreUnavailable`. gRPC ends a call whose
+read is cancelled, so nothing is waited for with a limit but the first message. The
+tricky thing: it also says that a read was cancelled when it was the server's doing.
 """
 
 import asyncio
@@ -23,7 +23,6 @@ class WatchStream:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._channel = channel
         self._call: grpc.aio.StreamStreamCall[Message, pb.WatchResponse] | None = None
-        self._reading: asyncio.Task[pb.WatchResponse] | None = None
 
     async def start(self, metadata: Metadata) -> None:
         """Begin the stream; an etcd member without a leader will end it instead of staying silent."""
@@ -34,10 +33,9 @@ class WatchStream:
         )
         self._call = stub(metadata=(*metadata, ("hasleader", "true")))
 
-    async def create(self, watch_id: int, key: bytes, revision: int) -> None:
+    async def create(self, key: bytes, revision: int) -> None:
         """Ask for every event of the keys that begin with `key`, from `revision` on."""
         create = pb.WatchCreateRequest(
-            watch_id=watch_id,
             key=key,
             range_end=range_end(key),
             start_revision=revision,
@@ -46,51 +44,25 @@ class WatchStream:
         )
         await self._write(pb.WatchRequest(create_request=create))
 
-    async def ask_progress(self) -> None:
-        """Ask how far everything has been told."""
-        await self._write(pb.WatchRequest(progress_request=pb.WatchProgressRequest()))
-
     async def receive(self) -> pb.WatchResponse:
         """Return the next message, whole."""
-        response = await self._finish(self._read())
+        response = await self._next()
         while response.fragment:
-            rest = await self._finish(self._read())
+            rest = await self._next()
             response.events.extend(rest.events)
             response.fragment = rest.fragment
         return response
 
-    async def receive_within(self, seconds: float) -> pb.WatchResponse | None:
-        """Return the next message, or None if it does not begin in time."""
-        await asyncio.wait((self._read(),), timeout=seconds)
-        return await self.receive() if self._read().done() else None
-
     async def receive_first(self) -> pb.WatchResponse:
         """Return the first message; raise `StoreUnavailable` if the server is silent."""
-        response = await self.receive_within(DEADLINE)
-        if response is None:
-            raise StoreUnavailable("the watch was not answered")
-        return response
+        try:
+            return await asyncio.wait_for(self.receive(), DEADLINE)
+        except TimeoutError:
+            raise StoreUnavailable("the watch was not answered") from None
 
     async def close(self) -> None:
         """End the stream and its connection."""
-        if self._reading is not None:
-            self._reading.cancel()
-            await asyncio.wait((self._reading,))
-            if not self._reading.cancelled():
-                self._reading.exception()
         await self._channel.close()
-
-    def _read(self) -> asyncio.Task[pb.WatchResponse]:
-        if self._reading is None:
-            self._reading = asyncio.create_task(self._next(), name="etcd watch")
-        return self._reading
-
-    async def _finish(self, reading: asyncio.Task[pb.WatchResponse]) -> pb.WatchResponse:
-        await asyncio.wait((reading,))
-        self._reading = None
-        if reading.cancelled():
-            raise StoreUnavailable("the watch was cancelled")
-        return reading.result()
 
     async def _next(self) -> pb.WatchResponse:
         assert self._call is not None
@@ -98,6 +70,10 @@ class WatchStream:
             response = await self._call.read()
         except grpc.aio.AioRpcError as error:
             raise StoreUnavailable(f"watch: {error.details() or error.code().name}") from None
+        except asyncio.CancelledError:
+            if (task := asyncio.current_task()) and task.cancelling():
+                raise
+            raise StoreUnavailable("the watch was cancelled") from None
         if not isinstance(response, pb.WatchResponse):
             raise StoreUnavailable("watch: the server ended it")
         return response

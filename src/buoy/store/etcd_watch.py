@@ -5,11 +5,12 @@ Promises: no event is lost or told twice, whatever ends the connection; deletion
 made while nobody watched are told; a store that is another, or was set back to a
 backup, is listed anew and shows in the identity of the next batch.
 
-The tricky thing is that etcd tells each prefix's events separately: a transaction
-over two prefixes comes as two messages. So after an event etcd is asked how far it
-has told everything, and only what lies before that becomes a batch (`_agree`). Nor
-does it say that it was set back, if it was pushed past what was told meanwhile: so
-before a watch is resumed, the newest key that was told must stand in its history.
+Two things are tricky. To several watches etcd tells one transaction in several
+messages, and whether there is one more must be asked: so there is one watch, of
+everything if several prefixes are wanted, and what none of them covers is passed over.
+And etcd does not say that it was set back, if it was pushed past what was told
+meanwhile: so before a watch is resumed, the newest key that was told must stand in
+its history.
 """
 
 import asyncio
@@ -28,12 +29,10 @@ MAX_BEHIND = 500
 """Revisions up to which following is cheaper than listing: etcd feeds late watchers 1,000 events each 100 ms."""
 FIRST_DELAY, LAST_DELAY = 0.1, 1.0
 """Seconds between attempts; the last bounds how late a change is heard after the store's return."""
-PATIENCE = 0.05
-"""Seconds to wait for word that a transaction is complete: etcd is silent while one of our prefixes catches up."""
 
 
 class Watcher:
-    """The state of one `EtcdStore.watch`: its view, how far each prefix was told, the stream if there is one."""
+    """The state of one `EtcdStore.watch`: its view, how far it was told, the stream if there is one."""
 
     def __init__(self, connection: Connection, prefix: str, prefixes: tuple[str, ...], reporter: Reporter) -> None:
         self._connection = connection
@@ -46,9 +45,7 @@ class Watcher:
         """The newest key that was told and not deleted since."""
         self._rewritten = False
         self._listed = False
-        self._told: dict[int, int] = {}
-        self._held: list[tuple[int, Event]] = []
-        self._agreed = 0
+        self._told = 0
         self._stream: WatchStream | None = None
 
     async def batches(self) -> AsyncIterator[Batch]:
@@ -79,9 +76,8 @@ class Watcher:
         if not self._listed:
             return await self._list()
         if self._stream is None:
-            await self._follow()
-            return None
-        return await self._hear(self._stream)
+            return await self._follow()
+        return await self._take(await self._stream.receive())
 
     async def _list(self) -> Batch | None:
         at, events = await listing(self._connection, self._prefix, self._prefixes)
@@ -89,32 +85,32 @@ class Watcher:
         changed = self._view.replace(events, suspect=suspect)
         self._at, self._rewritten = at, False
         self._mark = None
-        self._remember(events)
+        self._remember(sorted(events, key=lambda each: each.revision))
         self._listed = True
-        self._told = dict.fromkeys(range(1, len(self._prefixes) + 1), at.revision)
+        self._told = at.revision
         if first or suspect or changed:
             return self._batch(None if first else changed, listed=True)
         return None
 
-    async def _follow(self) -> None:
+    async def _follow(self) -> Batch | None:
         if await self._lost():
             self._listed = False
-            return
+            return None
         stream = self._stream = WatchStream(self._connection.open())
         await stream.start(await self._connection.metadata())
-        for watch_id, relative in enumerate(self._prefixes, 1):
-            await stream.create(watch_id, (self._prefix + relative).encode(), self._told[watch_id] + 1)
+        watched = self._prefixes[0] if len(self._prefixes) == 1 else ""
+        await stream.create((self._prefix + watched).encode(), self._told + 1)
         first = await stream.receive_first()
         # the probe was before the stream: a store set back in between must not go unseen
         if self._suspect(position(first.header)) and await self._lost():
             await self._drop()
             self._listed = False
-            return
-        await self._take(first)
+            return None
+        return await self._take(first)
 
     async def _lost(self) -> bool:
         now = await probe(self._connection, self._prefix)
-        if self._suspect(now) or now.revision - min(self._told.values(), default=0) > MAX_BEHIND:
+        if self._suspect(now) or now.revision - self._told > MAX_BEHIND:
             return True
         try:
             self._rewritten = await self._differs(now)
@@ -125,7 +121,7 @@ class Watcher:
 
     async def _differs(self, now: Position) -> bool:
         """Tell whether what was told is not the history of the store; raise `StoreUnavailable` if it is compacted."""
-        reached = max(self._at.revision if self._at else 0, min(self._told.values(), default=0))
+        reached = max(self._at.revision if self._at else 0, self._told)
         if now.revision < reached or self._mark is None:
             return now.revision < reached
         key = (self._prefix + self._mark.path).encode()
@@ -135,57 +131,29 @@ class Watcher:
         at = self._at
         return at is not None and (now.cluster != at.cluster or now.revision < at.revision or now.term < at.term)
 
-    async def _hear(self, stream: WatchStream) -> Batch | None:
-        if not self._held:
-            await self._take(await stream.receive())
-        if not self._held:
+    async def _take(self, response: pb.WatchResponse) -> Batch | None:
+        if response.canceled:
+            await self._canceled(response)
+        if response.canceled or response.created or self._at is None:
             return None
-        until = await self._agree(stream) if len(self._prefixes) > 1 else self._newest()
-        ready = [(watch_id, told) for watch_id, told in self._held if told.revision <= until]
-        self._held = [(watch_id, told) for watch_id, told in self._held if told.revision > until]
-        if not ready or self._at is None:
+        told = [event(self._prefix, each.kv, deleted=each.type == pb.Event.DELETE) for each in response.events]
+        # without events it is word of progress: everything up to there has been told
+        self._told = max(self._told, told[-1].revision if told else response.header.revision)
+        self._remember(told)
+        ours = [each for each in told if each.path.startswith(self._prefixes)]
+        if not ours:
             return None
-        changed = self._view.apply(told for _, told in sorted(ready, key=lambda each: each[1].revision))
-        for watch_id, told in ready:
-            self._told[watch_id] = max(self._told[watch_id], told.revision)
-        newest = max(told.revision for _, told in ready)
-        self._remember(told for _, told in ready)
-        self._at = Position(self._at.cluster, max(self._at.revision, newest), self._at.term)
-        return self._batch(changed)
+        self._at = Position(self._at.cluster, max(self._at.revision, self._told), self._at.term)
+        return self._batch(self._view.apply(ours))
 
     def _remember(self, told: Iterable[Event]) -> None:
-        for each in sorted(told, key=lambda each: each.revision):
+        """Hear what was told, in the order of revisions."""
+        for each in told:
             # a key that is no text has lost its bytes on the way, and could not be asked for
             if each.raw is not None and "\\" not in each.path:
                 self._mark = each
             elif self._mark is not None and self._mark.path == each.path:
                 self._mark = None
-
-    async def _agree(self, stream: WatchStream) -> int:
-        """Return the revision up to which every prefix has been told."""
-        newest = self._newest()
-        await stream.ask_progress()
-        while self._held and self._agreed < newest:
-            response = await stream.receive_within(PATIENCE)
-            if response is None:
-                return self._newest()
-            await self._take(response)
-        return self._agreed
-
-    def _newest(self) -> int:
-        return max((told.revision for _, told in self._held), default=0)
-
-    async def _take(self, response: pb.WatchResponse) -> None:
-        if response.canceled:
-            await self._canceled(response)
-        elif response.watch_id not in self._told:
-            # the answer to ask_progress belongs to no watch: its id is -1
-            self._agreed = max(self._agreed, response.header.revision)
-        elif response.events:
-            told = [event(self._prefix, each.kv, deleted=each.type == pb.Event.DELETE) for each in response.events]
-            self._held += [(response.watch_id, each) for each in told]
-        elif not response.created and not self._held:
-            self._told[response.watch_id] = max(self._told[response.watch_id], response.header.revision)
 
     async def _canceled(self, response: pb.WatchResponse) -> None:
         await self._drop()
@@ -194,8 +162,6 @@ class Watcher:
         self._listed = False
 
     async def _drop(self) -> None:
-        self._held = []
-        self._agreed = 0
         if self._stream is not None:
             stream, self._stream = self._stream, None
             await stream.close()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A watch stream: messages in pieces are joined, waiting with a limit loses nothing."""
+"""A watch stream: messages in pieces are joined, whatever ends it is an outage."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,6 +9,7 @@ import grpc
 import pytest
 
 from buoy.model.errors import StoreUnavailable
+from buoy.store import etcd_stream
 from buoy.store.etcd_stream import WatchStream
 from buoy.store.proto import etcd_pb2 as pb
 
@@ -34,6 +35,13 @@ class Channel:
         self.closed = True
 
 
+class Cancelled(Channel):
+    """A channel whose call the server cancelled: gRPC raises what a cancelled task would."""
+
+    async def read(self) -> object:
+        raise asyncio.CancelledError
+
+
 async def started(channel: Channel) -> WatchStream:
     stream = WatchStream(cast("grpc.aio.Channel", channel))
     await stream.start(())
@@ -53,12 +61,11 @@ async def test_a_message_in_pieces_is_one() -> None:
     assert [event.kv.key for event in (await stream.receive()).events] == [b"d"]
 
 
-async def test_a_message_that_comes_too_late_is_not_lost() -> None:
-    channel = Channel()
-    stream = await started(channel)
-    assert await stream.receive_within(0.01) is None
-    channel.said.put_nowait(message(b"late"))
-    assert (await stream.receive()).events[0].kv.key == b"late"
+async def test_a_server_that_says_nothing_at_first_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(etcd_stream, "DEADLINE", 0.01)
+    stream = await started(Channel())
+    with pytest.raises(StoreUnavailable, match="not answered"):
+        await stream.receive_first()
 
 
 async def test_a_stream_the_server_ends_is_unavailable() -> None:
@@ -69,17 +76,29 @@ async def test_a_stream_the_server_ends_is_unavailable() -> None:
         await stream.receive()
 
 
+async def test_a_stream_the_server_cancels_is_unavailable_and_does_not_cancel_us() -> None:
+    stream = await started(Cancelled())
+    with pytest.raises(StoreUnavailable, match="cancelled"):
+        await stream.receive()
+
+
+async def test_who_waits_for_a_message_may_be_cancelled() -> None:
+    waiting = asyncio.create_task((await started(Channel())).receive())
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+
+
 async def test_messages_may_be_split_by_the_server_and_progress_is_told() -> None:
     channel = Channel()
-    await (await started(channel)).create(1, b"/buoy/v1/", 7)
+    await (await started(channel)).create(b"/buoy/v1/", 7)
     create = channel.written[0].create_request
     assert (create.key, create.range_end, create.start_revision) == (b"/buoy/v1/", b"/buoy/v10", 7)
     assert (create.fragment, create.progress_notify) == (True, True)
 
 
-async def test_closing_ends_the_connection_also_while_a_read_is_waiting() -> None:
+async def test_closing_ends_the_connection() -> None:
     channel = Channel()
-    stream = await started(channel)
-    await stream.receive_within(0)
-    await stream.close()
+    await (await started(channel)).close()
     assert channel.closed
