@@ -47,6 +47,35 @@ def installed() -> Iterator[Lab]:
         lab.down()
 
 
+MAY = [
+    ("agent", "list services -A", "yes"),
+    ("agent", "list endpointslices -A", "yes"),
+    ("agent", "patch nodestatuses", "yes"),
+    ("agent", "patch leases -n buoy-system", "yes"),
+    ("agent", "list secrets -A", "no"),
+    ("agent", "get secrets -n buoy-system", "no"),
+    ("agent", "patch leases -n kube-node-lease", "no"),
+    ("agent", "patch nodes", "no"),
+    ("agent", "delete pods -A", "no"),
+    ("agent", "create pods --subresource=exec -A", "no"),
+    ("agent", "patch services --subresource=status -A", "no"),
+    ("agent", "create serviceips", "no"),
+    ("agent", "patch pools", "no"),
+    ("agent", "create fences", "no"),
+    ("agent", "get namespaces/default", "no"),
+    ("controller", "patch services --subresource=status -A", "yes"),
+    ("controller", "create serviceips", "yes"),
+    ("controller", "list secrets -A", "no"),
+    ("controller", "delete services -A", "no"),
+    ("controller", "patch pools", "no"),
+    ("controller", "patch bgppeers", "no"),
+    ("controller", "patch ingresses -A", "no"),
+    ("controller", "patch nodestatuses", "no"),
+    ("controller", "patch leases/buoy-agent-node-1 -n buoy-system", "no"),
+    ("controller", "create clusterrolebindings", "no"),
+]
+
+
 def await_rollout(lab: Lab) -> None:
     for workload in ("daemonset/buoy-agent", "deployment/buoy-controller"):
         lab.client(
@@ -115,3 +144,20 @@ def test_a_controller_that_is_deleted_is_followed_by_another(installed: Lab) -> 
     pod.delete(installed, "buoy-system", pods[0], wait=False)
     await_so(lambda: server.get(lease)["spec"].get("holderIdentity") not in ("", leader), "another leads")
     assert HOPS == hops(installed)
+
+
+@pytest.mark.parametrize(("account", "what", "answer"), MAY, ids=[" ".join(row) for row in MAY])
+def test_an_account_may_do_what_it_does_and_no_more(installed: Lab, account: str, what: str, answer: str) -> None:
+    who = f"--as=system:serviceaccount:buoy-system:buoy-{account}"
+    assert answer == installed.client("kubectl", who, "auth", "can-i", *what.split(), check=False).stdout.strip()
+
+
+def test_applied_again_nothing_changes(installed: Lab) -> None:
+    # `kubectl diff` ends with an error if anything would
+    assert "" == installed.client("kubectl", "diff", "-k", str(MANIFESTS)).stdout
+
+
+def test_the_aggregated_servers_manifests_are_accepted(installed: Lab) -> None:
+    server = str(MANIFESTS / "aggregation")
+    said = installed.client("kubectl", "apply", "--dry-run=server", "-k", server).stdout.splitlines()
+    assert "job.batch/buoy-aggregation-certificate created (server dry run)" in said
