@@ -52,7 +52,7 @@ def _status_of(address: str, node: str, snapshot: Snapshot) -> AddressStatus | N
 @app.command()
 def addresses(output: OutputOption = Output.TABLE, node: NodeOption = "") -> None:
     """Every address Buoy serves: service IPs and the workloads' own, with what their node observed."""
-    snapshot = with_store(lambda store: listing(store, "status/", "service-ips/", "settings/", "pools/"))
+    snapshot = with_store(lambda store: listing(store, "status/", "service-ips/", "settings/", "eligibility/"))
     found = (document for _, document in sorted(snapshot.documents.items()) if isinstance(document, AddressStatus))
     rows = [_address_row(status, snapshot) for status in found if node in {"", status.node}]
     if not node:

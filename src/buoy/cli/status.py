@@ -2,22 +2,19 @@
 """`buoy status`: the cloud in one screen, for a person and for a script."""
 
 import datetime as dt
-from collections import Counter
 from typing import Annotated, Any, TypeGuard
 
 import typer
 
-from buoy.cli import status_services, status_writers
+from buoy.cli import status_addresses, status_services, status_writers
 from buoy.cli.context import Output, OutputOption, show, with_store
 from buoy.cli.reading import listing
 from buoy.model.documents import Document
 from buoy.model.node import Node
+from buoy.model.peer import Peer
 from buoy.model.proxied import Eligibility
-from buoy.model.reason import Reason
 from buoy.model.snapshot import Snapshot
-from buoy.model.status import AddressStatus, State
 from buoy.model.workload import Workload
-from buoy.planner.unserved import unserved
 from buoy.store.store import Store
 
 MetricsOption = Annotated[
@@ -26,7 +23,7 @@ MetricsOption = Annotated[
 
 _UNIT = "on {0}: systemctl status buoy-agent"
 _POD = "kubectl get pods -n buoy-system -o wide --field-selector spec.nodeName={0}"
-_UNBOUND = (Reason.UNBOUND, Reason.PORT_UNBOUND, Reason.OTHER_DRIVER, Reason.OWNER_AWAY, Reason.RELEASED)
+_BIRD = "no BGP session is known, and there are peers: is BIRD running there?"
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -38,8 +35,10 @@ def status(*, output: OutputOption = Output.TABLE, metrics: MetricsOption = Fals
     if metrics:
         print(status_writers.metrics(snapshot), end="")
         return
-    writers = [_row(*line) for line in status_writers.lines(snapshot, dt.datetime.now(dt.UTC))]
-    rows = [*writers, *(_row(*line) for line in services), *_nodes(snapshot), *_addresses(snapshot), *_broken(snapshot)]
+    writers = status_writers.lines(snapshot, dt.datetime.now(dt.UTC))
+    before = [_row(*line) for line in (*writers, *services)]
+    after = [_row(*line) for line in status_addresses.lines(snapshot)]
+    rows = [*before, *_nodes(snapshot), *after, *_broken(snapshot)]
     show(rows, output, ["what", "value", "ok", "note"])
     if not all(row["ok"] for row in rows):
         raise typer.Exit(1)
@@ -65,6 +64,7 @@ def _nodes(snapshot: Snapshot) -> list[dict[str, Any]]:
         up = sum(session.state == "Established" for session in node.sessions)
         silent = [session.name for session in node.sessions if session.state != "Established"]
         notes = [f"removals held: {node.held}"] if node.held else []
+        notes += [_BIRD] if not node.sessions and _has_peers(name, snapshot) else []
         notes += [f"not established: {', '.join(silent)}"] if silent else []
         notes += [f"not in force: {problem}" for problem in node.problems]
         value = f"{up}/{len(node.sessions)} sessions" + (", draining" if node.draining else "")
@@ -72,25 +72,15 @@ def _nodes(snapshot: Snapshot) -> list[dict[str, Any]]:
     return rows
 
 
+def _has_peers(node: str, snapshot: Snapshot) -> bool:
+    """Tell whether a node is to speak with a peer."""
+    peers = (document for document in snapshot.documents.values() if isinstance(document, Peer))
+    return any(not peer.nodes or node in peer.nodes for peer in peers)
+
+
 def _attracts(document: Document) -> TypeGuard[Eligibility]:
     """Tell whether this says that a node of Kubernetes is to attract traffic, for which it needs an agent."""
     return isinstance(document, Eligibility) and not document.excluded
-
-
-def _addresses(snapshot: Snapshot) -> list[dict[str, Any]]:
-    found = [document for document in snapshot.documents.values() if isinstance(document, AddressStatus)]
-    counts = Counter(str(document.state) for document in found)
-    reasons = Counter(withheld.reason for _, withheld in unserved(snapshot))
-    unbound = sum(reasons.pop(reason, 0) for reason in _UNBOUND)
-    others = "".join(f", {count} {reason}" for reason, count in sorted(reasons.items()))
-    text = f"{counts[State.ACTIVE]} active, {counts[State.DOWN]} down, {unbound} unbound{others}"
-    rows = [_row("addresses", text)]
-    rows += [
-        _row(f"address {wrong.address}", wrong.state, f"{wrong.reason} on {wrong.node}: buoy why {wrong.address}")
-        for wrong in found
-        if wrong.state is State.ERROR or wrong.reason is Reason.NOT_PROXIED_YET
-    ]
-    return rows
 
 
 def _broken(snapshot: Snapshot) -> list[dict[str, Any]]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `buoy status` says of a cluster's Services: whether a controller leads, and who waits for an address.
+"""What `buoy status` says of a cluster's objects: whether a controller leads, who waits for an address, what is wrong.
 
 Promises nothing for a store that is no API server, and nothing wrong for a cluster
 in which another program gives the addresses. The tricky thing is a right that our
@@ -22,6 +22,7 @@ async def look(store: Store) -> list[Line]:
     if not store_settings().kubeconfig:
         return []
     # imported here: who asks etcd must not wait for aiohttp
+    from buoy.cli import status_objects
     from buoy.kubernetes.allocating import allocating
     from buoy.kubernetes.source import KubernetesStore
 
@@ -31,7 +32,7 @@ async def look(store: Store) -> list[Line]:
         leader, waiting = await allocating(store.api)
     except InvalidInput as error:
         return [("services", "not seen", str(error))]
-    return list(lines(leader, waiting))
+    return [*lines(leader, waiting), *await status_objects.look(store.api)]
 
 
 def lines(leader: str | None, waiting: Sequence[str]) -> Iterator[Line]:

@@ -20,6 +20,7 @@ app = typer.Typer(rich_markup_mode=None)
 _SPOKEN = ("workloads/", "nodes/", "fences/", "status/", "pools/", "settings/", "eligibility/")
 """Where what concerns an address stands, besides its claim."""
 
+_UNKNOWN = frozenset({Reason.UNKNOWN_ADDRESS, Reason.UNKNOWN_IN_CLUSTER})
 _ELSEWHERE = frozenset({Reason.OTHER_NODE, Reason.UNKNOWN_ADDRESS})
 """Reasons of an agent that does not serve an address; fixed IPs of other nodes it has never heard of."""
 
@@ -47,7 +48,7 @@ def why(
             print(f"{'✓' if line['ok'] else '✗'} {line['topic']:<13} {line['text']}")
     else:
         show(lines, output, ["topic", "ok", "text", "reason"])
-    if any(line.get("reason") == "unknown-address" for line in lines):
+    if any(line.get("reason") in _UNKNOWN for line in lines):
         raise typer.Exit(4)
     if not all(line["ok"] for line in lines):
         raise typer.Exit(1)

@@ -16,7 +16,9 @@ from buoy.kubernetes.resources import ADDRESS_POOLS, BGP_CONFIGURATIONS, BGP_FIL
 from buoy.kubernetes.structs import needed
 from buoy.kubernetes.translate import Translation
 from buoy.model.errors import BuoyError
+from buoy.model.peer import Peer
 from buoy.model.writer import Moment
+from buoy.planner.rivals import rivals
 from buoy.store.api_names import ObjectName, Resource
 from buoy.store.api_objects import News
 
@@ -66,8 +68,10 @@ class Notices:
         async for told in self._feed.news(lambda: PAUSE if self._waits else None):
             self._take(told)
             self._waits = False
+            notices, contested = self._translation.notices, self._contested()
             for resource, name in tuple(self._said):
-                await self._tell(resource, name)
+                rest = contested.get(name.name, ()) if resource == BGP_PEERS else ()
+                await self._tell(resource, name, "; ".join((*notices.get(f"{resource}/{name}", ()), *rest)))
 
     def _take(self, told: Mapping[Resource, News[Any]]) -> None:
         for resource in RESOURCES:
@@ -80,8 +84,18 @@ class Notices:
                 else:
                     self._said.setdefault((resource, name), None)
 
-    async def _tell(self, resource: Resource, name: ObjectName) -> None:
-        message = "; ".join(self._translation.notices.get(f"{resource}/{name}", ()))
+    def _contested(self) -> dict[str, tuple[str, ...]]:
+        """Return which BGPPeers another peer keeps from their neighbour, by name."""
+        peers = [found for found in self._translation.documents.values() if isinstance(found, Peer)]
+        told: dict[str, tuple[str, ...]] = {}
+        for name, other in rivals(peers).items():
+            # one with a peerSelector is a peer for each node it names
+            of = name if (BGP_PEERS, ObjectName("", name)) in self._said else name.partition(".")[0]
+            said = f"{other.name} speaks with {other.address} already, and comes first by name: delete one of the two"
+            told[of] = (*told.get(of, ()), said)
+        return told
+
+    async def _tell(self, resource: Resource, name: ObjectName, message: str) -> None:
         if self._said[resource, name] == message:
             return
         at = self._feed.at(resource).at(name, "status")

@@ -24,6 +24,9 @@ from buoy.store.api_names import ObjectName
 
 PAUSE = 1.0
 """Seconds between two writes of statuses."""
+DRAINING = "gives no new addresses: draining"
+FULL = "full"
+"""What a pool's message says of itself where nothing is wrong with it."""
 _MOST = 2**53
 """What a number in JSON can tell apart from its neighbours."""
 
@@ -91,13 +94,13 @@ class PoolReports:
     def _message(self, pool: Pool) -> str:
         remarks = list(self._world.pools.remarks(pool.name))
         if pool.draining:
-            remarks.append("gives no new addresses: draining")
+            remarks.append(DRAINING)
         return "; ".join(remarks)
 
 
 def pool_status(uses: dict[int, Use], waiting: int, message: str) -> dict[str, Any]:
     """Return the status of a pool; `waiting` is how many objects lack an address they may get of it."""
-    told = message or ("full" if uses and not any(use.free for use in uses.values()) else "")
+    told = message or (FULL if uses and not any(use.free for use in uses.values()) else "")
     return {
         "used": sum(use.live for use in uses.values()),
         "held": sum(use.held for use in uses.values()),

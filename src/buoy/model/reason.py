@@ -17,6 +17,7 @@ class Reason(enum.StrEnum):
     """Why an address is withheld or refused; the value is stable and goes into documents and metrics."""
 
     UNKNOWN_ADDRESS = "unknown-address"
+    UNKNOWN_IN_CLUSTER = "unknown-in-cluster"
     UNBOUND = "unbound"
     PORT_UNBOUND = "port-unbound"
     WORKLOAD_MISSING = "workload-missing"
@@ -44,6 +45,7 @@ class Reason(enum.StrEnum):
     BROKEN_DOCUMENT = "broken-document"
     OF_ANOTHER_VERSION = "of-another-version"
     NO_SERVICE = "no-service"
+    CLAIM_LOST = "claim-lost"
     NOT_ADVERTISED = "not-advertised"
     COVERED_BY_AGGREGATE = "covered-by-aggregate"
     NODE_EXCLUDED = "node-excluded"
@@ -72,6 +74,10 @@ _TEXT = {
     Reason.UNKNOWN_ADDRESS: (
         "{address} is in no document of the store",
         "check the address; a fixed IP is known once its port is on a node: `buoy show addresses`",
+    ),
+    Reason.UNKNOWN_IN_CLUSTER: (
+        "no Service, Ingress or pod has {address}",
+        "check the address: kubectl get services,ingresses -A, and kubectl get serviceips for what was given",
     ),
     Reason.UNBOUND: (
         "{address} is bound to no workload",
@@ -168,6 +174,10 @@ _TEXT = {
     Reason.NO_SERVICE: (
         "no Service has {address} now",
         "nothing is to be done: it is kept until the hold-down of its pool is over",
+    ),
+    Reason.CLAIM_LOST: (
+        "a store that was set back had lost that {owner} has {address}; it is kept for it",
+        "make {owner} anew, and it has {address} back; or give it up: buoy service-ip release {address}",
     ),
     Reason.NOT_ADVERTISED: (
         "{address} is a {kind} IP of {service}, and no prefix that is advertised contains it",

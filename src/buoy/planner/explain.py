@@ -10,17 +10,16 @@ from collections.abc import Collection, Iterator
 
 import msgspec
 
-from buoy.model.address import Address, contains, packed
+from buoy.model.address import Address
 from buoy.model.node import Node
 from buoy.model.nodestate import Key, NodeState, Table
-from buoy.model.pool import Pool, Range
 from buoy.model.reason import Reason, Withhold
 from buoy.model.service_ip import Mode, ServiceIP
-from buoy.model.snapshot import Snapshot
 from buoy.model.status import AddressStatus
 from buoy.model.workload import Workload
 from buoy.planner import explain_proxied
 from buoy.planner.desired import Desired
+from buoy.planner.explain_pool import pool_line
 from buoy.planner.line import Line, no, yes
 from buoy.planner.placement import described, service_line
 from buoy.planner.status import Seen, entry_name, lacking
@@ -70,7 +69,7 @@ def _service(service: ServiceIP, scene: Scene) -> Iterator[Line]:
         yield from _proxied(service, scene)
         return
     yield yes("document", service_line(service))
-    yield _pool(service, scene.desired.snapshot)
+    yield pool_line(service, scene.desired.snapshot)
     for endpoint in service.endpoints:
         mapping = endpoint.mapping
         ports = f", {mapping.protocol} {mapping.first}-{mapping.last}" if mapping else ""
@@ -82,7 +81,7 @@ def _service(service: ServiceIP, scene: Scene) -> Iterator[Line]:
 def _proxied(service: ServiceIP, scene: Scene) -> Iterator[Line]:
     desired = scene.desired
     yield yes("document", f"{service.mode} service IP")
-    yield _pool(service, desired.snapshot)
+    yield pool_line(service, desired.snapshot)
     yield from explain_proxied.services(service)
     if not service.backings:
         yield from _remains(service.address, scene)
@@ -91,22 +90,6 @@ def _proxied(service: ServiceIP, scene: Scene) -> Iterator[Line]:
     wanted = desired.wanted(service.address)
     yield from _planes(wanted, scene) if wanted.withheld is None else _remains(service.address, scene)
     yield from explain_proxied.others(service.address, desired.here.node, desired.snapshot)
-
-
-def _pool(service: ServiceIP, snapshot: Snapshot) -> Line:
-    pool = snapshot.documents.get(f"pools/{service.pool}")
-    if not isinstance(pool, Pool):
-        return yes("pool", "drawn from no pool")
-    inside = any(contains(prefix, service.address) for prefix in pool.prefixes)
-    inside |= any(_within(each, service.address) for each in pool.ranges)
-    parts = (*pool.prefixes, *(f"{each.first}-{each.last}" for each in pool.ranges))
-    text = f"{pool.name} ({', '.join(parts)}), books kept by {pool.registry}"
-    return Line("pool", text if inside else f"{text}, which does not contain {service.address}", ok=inside)
-
-
-def _within(addresses: Range, address: Address) -> bool:
-    first, last, it = packed(addresses.first), packed(addresses.last), packed(address)
-    return len(first) == len(it) and first <= it <= last
 
 
 def _owns(workload: Workload, address: Address) -> bool:

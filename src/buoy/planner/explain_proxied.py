@@ -6,21 +6,18 @@ functions. The tricky thing is that a *no* of one node is often as it should be:
 another node has the endpoint, it is enough that the other announces.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from buoy.model.address import Address, host_prefix
 from buoy.model.nodestate import Announcement, Class, Key, Table
-from buoy.model.proxied import Backing, Eligibility, Proxying, ProxyMode
+from buoy.model.proxied import Backing, Proxying, ProxyMode
 from buoy.model.reason import Reason, Withhold
 from buoy.model.service_ip import ServiceIP
 from buoy.model.snapshot import Snapshot
-from buoy.model.status import AddressStatus
-from buoy.planner.contest import Contest
 from buoy.planner.desired import Desired
-from buoy.planner.index import Facts, Reader
 from buoy.planner.line import Line, no, yes
 from buoy.planner.proxied import about, attracting, idle, listed, ports_text
-from buoy.planner.sight import Sight
+from buoy.planner.reach import Reach
 
 _OTHERS_DO = frozenset({Reason.NO_LOCAL_ENDPOINT, Reason.NODE_EXCLUDED})
 """Why a node leaves an address to others."""
@@ -58,7 +55,7 @@ def here(service: ServiceIP, desired: Desired) -> Iterator[Line]:
     elif withheld.reason is Reason.COVERED_BY_AGGREGATE:
         missing = desired.aggregates_withheld
         yield yes("node", str(withheld)) if missing is None else no("node", missing)
-    elif withheld.reason in _OTHERS_DO and announcing(service.address, desired.snapshot, besides=node):
+    elif withheld.reason in _OTHERS_DO and Reach(desired.snapshot).announcing(service.address, besides=node):
         yield yes("node", f"{withheld}: others announce it")
     else:
         yield no("node", withheld)
@@ -81,46 +78,10 @@ def _proxy(service: ServiceIP, desired: Desired) -> Line:
 
 def others(address: Address, node: str, snapshot: Snapshot) -> Iterator[Line]:
     """Yield which other nodes announce an address, and what is wrong on those that should."""
-    names = announcing(address, snapshot, besides=node)
+    reach = Reach(snapshot)
+    names = reach.announcing(address, besides=node)
     if names:
         yield yes("other nodes", f"announced by {listed(names)}")
-    for status in statuses_of(address, snapshot):
+    for status in reach.statuses(address):
         if status.node != node and status.reason is not None:
             yield no("other nodes", Withhold(status.reason, {"node": status.node, **status.details}))
-
-
-def announcing(address: Address, snapshot: Snapshot, besides: str = "") -> list[str]:
-    """Return the nodes that say they announce an address."""
-    found = statuses_of(address, snapshot)
-    return [status.node for status in found if _announces(status) and status.node != besides]
-
-
-def _announces(status: AddressStatus) -> bool:
-    return status.announced and status.programmed
-
-
-def statuses_of(address: Address, snapshot: Snapshot) -> list[AddressStatus]:
-    """Return what the nodes say of an address, in the order of their names."""
-    found = (document for document in snapshot.documents.values() if isinstance(document, AddressStatus))
-    return sorted((status for status in found if status.address == address), key=lambda status: status.node)
-
-
-def decisions(service: ServiceIP, snapshot: Snapshot) -> dict[str, Withhold | None]:
-    """Return for each node of the cluster why it is not to announce an address, as the store alone tells it."""
-    documents = snapshot.documents.values()
-    nodes = sorted(document.node for document in documents if isinstance(document, Eligibility))
-    reader = _of_store(service.address, snapshot)
-    words = {node: attracting(service, node, reader) for node in nodes or ("",)}
-    return {node: word if isinstance(word, Withhold) else None for node, word in words.items()}
-
-
-def lawful(service: ServiceIP, nodes: Iterable[str], snapshot: Snapshot) -> frozenset[str]:
-    """Return which of these nodes may announce an address, if only until another does."""
-    decided = decisions(service, snapshot)
-    leaving = {node for backing in service.backings for node in backing.draining}
-    return frozenset(node for node in nodes if node in leaving or (node in decided and decided[node] is None))
-
-
-def _of_store(address: Address, snapshot: Snapshot) -> Reader:
-    announced = {address: announcing(address, snapshot)}
-    return Reader("", Facts(snapshot, Sight(), Contest(), {}, announced))

@@ -5,21 +5,24 @@ Promises the same reasons a node would give; what only a node can see is left to
 and the last line says where to ask.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from typing import TypedDict
 
-from buoy.model.address import Address, host_prefix
-from buoy.model.node import Fence, Node
+from buoy.model.address import Address, contains, host_prefix
+from buoy.model.node import Fence
+from buoy.model.proxied import Eligibility
 from buoy.model.reason import Reason, Withhold
 from buoy.model.service_ip import Mode, ServiceIP
 from buoy.model.snapshot import Snapshot
 from buoy.model.status import AddressStatus
 from buoy.model.workload import Workload
 from buoy.planner.elsewhere import may_announce
-from buoy.planner.explain_proxied import announcing, decisions, lawful, services, statuses_of
+from buoy.planner.explain_pool import free_lines, pool_line
+from buoy.planner.explain_proxied import services
 from buoy.planner.line import Line
 from buoy.planner.placement import described, service_line, serving, unbound
 from buoy.planner.proxied import listed
+from buoy.planner.reach import Reach
 
 
 class Told(TypedDict):
@@ -37,18 +40,30 @@ def remote_lines(address: Address, snapshot: Snapshot) -> list[Told]:
     if isinstance(service, ServiceIP) and service.mode is Mode.PROXIED:
         return list(_proxied(service, snapshot))
     if isinstance(service, ServiceIP):
-        return [*_service(service), *_nodes(address, serving(service), snapshot)]
+        return [*_service(service, snapshot), *_nodes(address, serving(service), snapshot)]
     owners = _owners(address, snapshot)
     if not owners:
-        unknown = _no("document", Withhold(Reason.UNKNOWN_ADDRESS, {"address": address}))
-        return [unknown, *_nodes(address, set(), snapshot)]
+        return [*_unknown(address, snapshot), *_nodes(address, set(), snapshot)]
     fixed = _by_fixed_ip(address, owners)
     what = "fixed IP" if fixed else "allowed address pair"
     lines = [_yes("document", f"{what} of port {port.id}, routed without NAT to {port.interface}") for port in owners]
     # of several ports that may have a pair, those that do speak of it
-    speaking = {status.node for status in statuses_of(address, snapshot)}
+    speaking = {status.node for status in Reach(snapshot).statuses(address)}
     ends = {port.node for port in owners}
     return [*lines, *_nodes(address, ends if fixed else ends & speaking or ends, snapshot)]
+
+
+def _unknown(address: Address, snapshot: Snapshot) -> Iterator[Told]:
+    """Yield that nobody has an address, and what is known of it all the same."""
+    yield from map(_told, free_lines(address, snapshot))
+    nodes = [found for _, found in sorted(snapshot.documents.items()) if isinstance(found, Eligibility)]
+    for node in nodes:
+        if address in node.addresses:
+            yield _yes("node", f"it is an address of {node.node} itself")
+        elif any(contains(prefix, address) for prefix in node.prefixes):
+            yield _yes("node", f"it is an address for pods on {node.node}")
+    reason = Reason.UNKNOWN_IN_CLUSTER if nodes else Reason.UNKNOWN_ADDRESS
+    yield _no("document", Withhold(reason, {"address": address}))
 
 
 def _owners(address: Address, snapshot: Snapshot) -> list[Workload]:
@@ -62,8 +77,10 @@ def _by_fixed_ip(address: Address, ports: Collection[Workload]) -> list[Workload
     return [port for port in ports if address in {fixed.address for fixed in port.fixed_ips}]
 
 
-def _service(service: ServiceIP) -> Iterator[Told]:
+def _service(service: ServiceIP, snapshot: Snapshot) -> Iterator[Told]:
     yield _yes("document", service_line(service))
+    if service.pool:
+        yield _told(pool_line(service, snapshot))
     if not service.endpoints:
         yield _no("binding", unbound(service))
     # one line for a port, however many of its ports are forwarded
@@ -78,8 +95,9 @@ def _service(service: ServiceIP) -> Iterator[Told]:
 
 def old_nodes(address: Address, snapshot: Snapshot) -> list[Told]:
     """Return the nodes that should not serve an address and may still announce it, or say something is wrong."""
-    statuses = statuses_of(address, snapshot)
-    wanted = _rightful(address, [status.node for status in statuses], snapshot)
+    reach = Reach(snapshot)
+    statuses = reach.statuses(address)
+    wanted = _rightful(address, [status.node for status in statuses], snapshot, reach)
     fenced = {document.node for document in snapshot.documents.values() if isinstance(document, Fence)}
     lines = []
     for status in statuses:
@@ -93,50 +111,40 @@ def old_nodes(address: Address, snapshot: Snapshot) -> list[Told]:
     return lines
 
 
-def _rightful(address: Address, speaking: Collection[str], snapshot: Snapshot) -> Collection[str]:
+def _rightful(address: Address, speaking: Collection[str], snapshot: Snapshot, reach: Reach) -> Collection[str]:
     """Return the nodes that are to serve an address; of a proxied one, which of those that speak of it may."""
     service = snapshot.documents.get(f"service-ips/{address}")
     if not isinstance(service, ServiceIP):
         return frozenset(owner.node for owner in _owners(address, snapshot))
-    return lawful(service, speaking, snapshot) if service.mode is Mode.PROXIED else serving(service)
+    return reach.lawful(service, speaking) if service.mode is Mode.PROXIED else serving(service)
 
 
 def _proxied(service: ServiceIP, snapshot: Snapshot) -> Iterator[Told]:
     yield _yes("document", f"{service.mode} service IP")
+    if service.pool:
+        yield _told(pool_line(service, snapshot))
     yield from map(_told, services(service))
     if not service.backings:
         yield from old_nodes(service.address, snapshot)
         return
-    noes = decisions(service, snapshot)
-    ends = {node for node, no in noes.items() if no is None}
-    told = {node for node in ends.intersection(announcing(service.address, snapshot)) if _lives(node, snapshot)}
+    reach = Reach(snapshot)
+    ends = {node for node, no in reach.decisions(service).items() if no is None}
+    told = ends.intersection(reach.announcing(service.address)) & reach.living
     if told:
         yield _yes("status", f"announced by {listed(sorted(told))}: an established peer was told")
-    if not ends:
-        ready = {node for backing in service.backings for node in backing.ready}
-        yield _nowhere(
-            [no for node, no in noes.items() if no is not None and node in ready]
-            or [no for no in noes.values() if no is not None]
-        )
+    no = reach.nowhere(service)
+    if no is not None:
+        yield _yes("node", str(no)) if no.reason is Reason.COVERED_BY_AGGREGATE else _no("node", no)
     yield from _nodes(service.address, ends - told, snapshot)
-
-
-def _nowhere(noes: Sequence[Withhold]) -> Told:
-    """Return why no node is to announce an address: what keeps those that might."""
-    no = next((no for no in noes if no.reason is not Reason.NODE_EXCLUDED), noes[0])
-    return _yes("node", str(no)) if no.reason is Reason.COVERED_BY_AGGREGATE else _no("node", no)
-
-
-def _lives(node: str, snapshot: Snapshot) -> bool:
-    return isinstance(snapshot.documents.get(f"nodes/{node}"), Node)
 
 
 def _nodes(address: Address, ends: Collection[str], snapshot: Snapshot) -> Iterator[Told]:
     """Yield what the nodes that should serve an address say, as far as they live, and what others left behind."""
-    said = {status.node: status for status in statuses_of(address, snapshot)}
+    reach = Reach(snapshot)
+    said = {status.node: status for status in reach.statuses(address)}
     for node in sorted(ends):
         details = {"node": node, "address": address, "missing": "any report yet"}
-        if not _lives(node, snapshot):
+        if node not in reach.living:
             yield _no("node", Withhold(Reason.NODE_WITHOUT_AGENT, details))
         elif node in said:
             yield _said(said[node])

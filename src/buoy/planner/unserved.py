@@ -1,30 +1,83 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The addresses that no node is to serve, and why: what a list of addresses says where no node says anything.
+"""The addresses that no node is to serve, or that no node announces, and why.
 
 Promises that an address which nobody wants outside is not complained of: a cluster IP that no advertised prefix
 contains is as it should be, one that somebody was given and that is announced nowhere is not.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from buoy.model.peer import BGPSettings
+from buoy.model.proxied import Advertised
 from buoy.model.reason import Reason, Withhold
 from buoy.model.service_ip import ServiceIP
 from buoy.model.snapshot import Snapshot
 from buoy.planner.placement import serving, unbound
 from buoy.planner.proxied import SETTINGS, about, advertised
+from buoy.planner.reach import Reach
 
 
 def unserved(snapshot: Snapshot) -> Iterator[tuple[ServiceIP, Withhold]]:
     """Yield each service IP that no node is to serve, with the reason, in the order of their paths."""
-    settings = snapshot.documents.get(SETTINGS)
-    prefixes = settings.advertise if isinstance(settings, BGPSettings) else ()
-    for _, claim in sorted(snapshot.documents.items()):
-        if not isinstance(claim, ServiceIP):
+    reach, prefixes = Reach(snapshot), _advertised(snapshot)
+    for claim in _claims(snapshot):
+        withheld = _nowhere(claim, prefixes, reach) if claim.backings else None if serving(claim) else unbound(claim)
+        if withheld is not None:
+            yield claim, withheld
+
+
+def unannounced(snapshot: Snapshot) -> Iterator[tuple[ServiceIP, Withhold]]:
+    """Yield each address that a Service wants announced and no node says it announces, with what keeps it.
+
+    What is only kept for a Service that is gone is none of these, and neither is what its prefix brings to a node.
+    """
+    reach, prefixes = Reach(snapshot), _advertised(snapshot)
+    for claim in _claims(snapshot):
+        if not claim.backings or reach.announcing(claim.address):
             continue
-        if claim.backings and not any(advertised(claim, each, prefixes) for each in claim.backings):
-            if claim.owners:
-                kind = claim.backings[0].kind.value
-                yield claim, Withhold(Reason.NOT_ADVERTISED, about(claim, claim.backings, kind=kind))
-        elif not serving(claim) and not any(backing.elsewhere for backing in claim.backings):
-            yield claim, unbound(claim)
+        withheld = _nowhere(claim, prefixes, reach) or _late(claim, reach)
+        if withheld is not None:
+            yield claim, withheld
+
+
+def _claims(snapshot: Snapshot) -> Iterator[ServiceIP]:
+    return (found for _, found in sorted(snapshot.documents.items()) if isinstance(found, ServiceIP))
+
+
+def _advertised(snapshot: Snapshot) -> tuple[Advertised, ...]:
+    settings = snapshot.documents.get(SETTINGS)
+    return settings.advertise if isinstance(settings, BGPSettings) else ()
+
+
+def _is_wanted(claim: ServiceIP, prefixes: Iterable[Advertised]) -> bool:
+    return any(advertised(claim, each, prefixes) for each in claim.backings)
+
+
+def _nowhere(claim: ServiceIP, prefixes: Iterable[Advertised], reach: Reach) -> Withhold | None:
+    """Return why no node is to announce the address of a Service, None if one is, or none needs to."""
+    if reach.announcing(claim.address):
+        return None
+    if not _is_wanted(claim, prefixes):
+        kind = claim.backings[0].kind.value
+        return Withhold(Reason.NOT_ADVERTISED, about(claim, claim.backings, kind=kind)) if claim.owners else None
+    if not reach.nodes:
+        # who reads no nodes can only tell that there is no endpoint
+        return None if serving(claim) or any(each.elsewhere for each in claim.backings) else unbound(claim)
+    withheld = reach.nowhere(claim)
+    return None if withheld is None or withheld.reason is Reason.COVERED_BY_AGGREGATE else withheld
+
+
+def _late(claim: ServiceIP, reach: Reach) -> Withhold | None:
+    """Return why the nodes that are to announce an address do not, by their own word or their silence.
+
+    None if there are no such nodes, as where its prefix is announced instead.
+    """
+    ends = [node for node, no in reach.decisions(claim).items() if no is None]
+    if not ends:
+        return None
+    for status in reach.statuses(claim.address):
+        if status.reason is not None:
+            return Withhold(status.reason, {"node": status.node, "address": claim.address, **status.details})
+    heard = [node for node in ends if node in reach.living]
+    details = {"node": (heard or ends)[0], "address": claim.address, "missing": "any report yet"}
+    return Withhold(Reason.NOT_VERIFIED if heard else Reason.NODE_WITHOUT_AGENT, details)

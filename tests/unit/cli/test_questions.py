@@ -18,13 +18,15 @@ from buoy.model.errors import BuoyError
 from buoy.model.node import Node, PeerSession
 from buoy.model.peer import Peer
 from buoy.model.pool import Pool, Registry
+from buoy.model.proxied import Eligibility
 from buoy.model.reason import Reason
-from buoy.model.service_ip import Endpoint
+from buoy.model.service_ip import Endpoint, Owner, ServiceIP
 from buoy.model.status import AddressStatus, State
 from buoy.model.writer import Writer
 from buoy.store.memory import MemoryStore
 from buoy.store.store import Write
 from tests.unit.planner.cloud import FIXED, HERE, SERVICE, THERE, endpoint, floating, port
+from tests.unit.planner.cluster import EVERYWHERE, PUBLIC, backing, balanced, settings
 
 UP = PeerSession(name="peer_tor", address=Address("192.0.2.254"), asn=64511, state="Established")
 DOWN = PeerSession(name="peer_tor", address=Address("192.0.2.254"), asn=64511, state="Active")
@@ -127,12 +129,37 @@ def test_status_ends_with_0_if_all_is_well(store: MemoryStore, buoy: Buoy) -> No
             f"bird-away on {HERE}: buoy why {SERVICE}",
         ),
         (port(), f"on {HERE}: systemctl status buoy-agent"),
+        (
+            ServiceIP(address=SERVICE, pool="gone", endpoints=(), owners=(Owner(kind="Pod", namespace="a", name="b"),)),
+            f"1 of its addresses are in use: {SERVICE}; make it again",
+        ),
     ],
 )
 def test_status_ends_with_1_and_names_what_is_wrong(store: MemoryStore, buoy: Buoy, wrong: Document, note: str) -> None:
     hold(store, wrong)
     code, text = buoy("status", "-o", "json")
     assert (1, [note]) == (code, [row["note"] for row in json.loads(text) if not row["ok"]])
+
+
+def test_a_node_with_peers_and_no_session_is_named(store: MemoryStore, buoy: Buoy) -> None:
+    hold(store, Node(name=HERE), Node(name=THERE), Peer(name="t", address=UP.address, asn=64511, nodes=(HERE,)))
+    code, text = buoy("status", "-o", "json")
+    [wrong] = [row for row in json.loads(text) if not row["ok"]]
+    assert (1, f"node {HERE}", True) == (code, wrong["what"], "is BIRD running there?" in wrong["note"])
+
+
+def test_a_service_that_no_node_announces_is_named_with_its_reason(store: MemoryStore, buoy: Buoy) -> None:
+    hold(store, Node(name=HERE), settings(), *EVERYWHERE, balanced(backing(local=True, ready=(HERE,))))
+    assert (1, True) == _missed(buoy, "not-verified: what 203.0.113.5 needs on compute-1 was not seen there")
+    hold(store, Eligibility(node=HERE, excluded="labelled"))
+    assert (1, True) == _missed(buoy, "node-excluded: compute-1 attracts no traffic for Services: labelled")
+    assert [PUBLIC] == [row["address"] for row in json.loads(buoy("show", "addresses", "-o", "json")[1])]
+
+
+def _missed(buoy: Buoy, note: str) -> tuple[int, bool]:
+    code, text = buoy("status", "-o", "json")
+    [row] = [row for row in json.loads(text) if row["value"] == "announced nowhere"]
+    return code, row["note"].startswith(note) and row["note"].endswith(f"buoy why {PUBLIC}")
 
 
 def beat(*, ago: float = 0, **said: float) -> Writer:

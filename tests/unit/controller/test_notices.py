@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from buoy.controller.notices import CONDITION, RESOURCES, Notices
-from buoy.kubernetes.resources import BGP_CONFIGURATIONS, BGP_PEERS
+from buoy.kubernetes.resources import BGP_CONFIGURATIONS, BGP_PEERS, NODES
 from buoy.kubernetes.structs import STRUCTS
 from buoy.model.errors import StoreUnavailable
 from buoy.store.api_names import ObjectName, Resource, Target
@@ -128,3 +128,25 @@ async def test_an_object_that_is_gone_is_not_written(server: Server) -> None:
     gone: dict[Resource, News[Any]] = {BGP_CONFIGURATIONS: News(False, {DEFAULT: None}, {}, 2, False)}
     await tell(server, told, gone, gone)
     assert ["default"] == server.patches
+
+
+async def test_of_two_peers_with_one_neighbour_the_one_that_is_not_in_force_says_which_is(server: Server) -> None:
+    peers = {name: found(BGP_PEERS, name, peerIP="192.0.2.1", asNumber=64511) for name in ("tor", "abc")}
+    both = news({ObjectName("", name): peer for name, peer in peers.items()})
+    gone: dict[Resource, News[Any]] = {BGP_PEERS: News(False, {ObjectName("", "abc"): None}, {}, 2, False)}
+    await tell(server, {BGP_PEERS: both})
+    status, message = said(server, "tor")
+    assert ("False", True) == (status, message.startswith("abc speaks with 192.0.2.1 already"))
+    assert ("True", "") == said(server, "abc")
+    await tell(server, {BGP_PEERS: both}, gone)
+    assert ("True", "") == said(server, "tor")
+
+
+async def test_a_peer_that_stands_for_nodes_says_of_which_it_is_not_in_force(server: Server) -> None:
+    addresses = [{"type": "InternalIP", "address": "192.0.2.1"}]
+    node = msgspec.convert({"metadata": {"name": "node-1"}, "status": {"addresses": addresses}}, STRUCTS[NODES])
+    spine = found(BGP_PEERS, "spine", peerSelector="all()", asNumber=64511)
+    plain = found(BGP_PEERS, "plain", peerIP="192.0.2.1", asNumber=64511)
+    peers = news({ObjectName("", "spine"): spine, ObjectName("", "plain"): plain})
+    await tell(server, {NODES: news({ObjectName("", "node-1"): node}), BGP_PEERS: peers})
+    assert "plain speaks with 192.0.2.1 already" in said(server, "spine")[1]

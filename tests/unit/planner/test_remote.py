@@ -3,11 +3,13 @@
 
 import pytest
 
-from buoy.model.address import Mac, host_prefix
+from buoy.model.address import Address, Mac, Prefix, host_prefix
 from buoy.model.documents import Document, path
 from buoy.model.node import Fence, Node
+from buoy.model.pool import Pool, Range
+from buoy.model.proxied import Eligibility
 from buoy.model.reason import Reason
-from buoy.model.service_ip import Attachment, Owner
+from buoy.model.service_ip import Attachment, Mode, Owner
 from buoy.model.snapshot import Identity, Snapshot
 from buoy.model.status import AddressStatus, State
 from buoy.model.workload import AddressPair
@@ -124,3 +126,48 @@ def test_what_is_attached_to_the_host_is_no_port() -> None:
     pod = endpoint(workload="shop/db-0", attached=Attachment.HOST)
     lines = {line["topic"]: line["text"] for line in remote_lines(SERVICE, store(floating(endpoints=(pod,))))}
     assert "shop/db-0 at 192.0.2.1, on compute-1" == lines["binding"]
+
+
+POOL = Pool(name="public", prefixes=(Prefix("198.51.100.0/28"),))
+NARROW = Pool(name="public", prefixes=(), ranges=(Range(first=Address("198.51.100.2"), last=Address("198.51.100.9")),))
+
+
+@pytest.mark.parametrize(
+    ("pools", "said", "ok"),
+    [
+        ((), "drawn from pool public, which is not there any more; make it again", False),
+        ((POOL,), "public (198.51.100.0/28), books kept by store", True),
+        (
+            (NARROW,),
+            "public (198.51.100.2-198.51.100.9), books kept by store, which does not contain 198.51.100.1",
+            False,
+        ),
+    ],
+)
+def test_the_pool_of_an_address_is_told(pools: tuple[Document, ...], said: str, ok: bool) -> None:
+    for mode in Mode:
+        line = remote_lines(SERVICE, store(floating(pool="public", mode=mode), *pools))[1]
+        assert ("pool", said, ok) == (line["topic"], line["text"], line["ok"])
+
+
+def test_of_an_address_that_nobody_has_its_pool_is_told() -> None:
+    other = Pool(name="other", prefixes=(Prefix("203.0.113.0/24"),))
+    lines = remote_lines(SERVICE, store(POOL, other))
+    assert ["public (198.51.100.0/28) contains it, and has given it to nobody"] == [
+        line["text"] for line in lines if line["topic"] == "pool"
+    ]
+    assert [True, False] == [line["ok"] for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("node", "said"),
+    [
+        (Eligibility(node=HERE, addresses=(SERVICE,)), [f"it is an address of {HERE} itself"]),
+        (Eligibility(node=HERE, prefixes=(Prefix("198.51.100.0/24"),)), [f"it is an address for pods on {HERE}"]),
+        (Eligibility(node=HERE), []),
+    ],
+)
+def test_in_a_cluster_an_unknown_address_is_looked_for_among_its_own(node: Eligibility, said: list[str]) -> None:
+    *before, last = remote_lines(SERVICE, store(node))
+    assert said == [line["text"] for line in before]
+    assert ("unknown-in-cluster", True) == (last["reason"], "kubectl get services" in last["text"])

@@ -6,13 +6,16 @@ import pytest
 from buoy.model import documents
 from buoy.model.address import Address, Prefix
 from buoy.model.documents import Document
+from buoy.model.node import Node
 from buoy.model.peer import BGPSettings
-from buoy.model.proxied import Advertised, Backing, Kind, ProxyPort
+from buoy.model.proxied import Advertised, Backing, Eligibility, Kind, ProxyPort
 from buoy.model.reason import Reason
 from buoy.model.service_ip import Mode, Owner, ServiceIP
 from buoy.model.snapshot import Identity, Snapshot
-from buoy.planner.unserved import unserved
-from tests.unit.planner.cloud import floating, port
+from buoy.model.status import AddressStatus, State
+from buoy.planner.unserved import unannounced, unserved
+from tests.unit.planner.cloud import HERE, THERE, floating, port
+from tests.unit.planner.cluster import EVERYWHERE, PUBLIC, THIRD, backing, balanced, pool, says, settings
 
 ADDRESS = Address("203.0.113.7")
 OWNER = Owner(kind="Service", namespace="shop", name="web")
@@ -44,3 +47,72 @@ def test_what_is_said_where_no_node_says_anything(wanted: tuple[Document, ...], 
     found = {documents.path(document): document for document in wanted}
     told = [withheld.reason for _, withheld in unserved(Snapshot(Identity("", 0), found, {}, {}))]
     assert ([reason] if reason else []) == told
+
+
+LOCAL = balanced(backing(local=True, ready=(HERE,)))
+CLUSTER = balanced(backing(ready=(HERE,)))
+LIVING = tuple(Node(name=name) for name in (HERE, THERE, THIRD))
+OUT = Eligibility(node=HERE, excluded="labelled")
+ALL_OUT = tuple(Eligibility(node=each.node, excluded="labelled") for each in EVERYWHERE)
+AGGREGATE = settings(pool(aggregate=True))
+UNFORWARDED = AddressStatus(node=HERE, address=PUBLIC, state=State.DOWN, reason=Reason.NOT_PROXIED_YET)
+
+
+def store(*wanted: Document) -> Snapshot:
+    """Return a store of a cluster of three living nodes that advertises 203.0.113.0/24 address by address."""
+    held = (*EVERYWHERE, *LIVING, settings(), *wanted)
+    return Snapshot(Identity("", 0), {documents.path(document): document for document in held}, {}, {})
+
+
+@pytest.mark.parametrize(
+    ("wanted", "reason", "node"),
+    [
+        ((LOCAL, says(HERE)), None, ""),
+        ((LOCAL, OUT), Reason.NODE_EXCLUDED, HERE),
+        ((LOCAL, OUT, says(HERE)), None, ""),
+        ((LOCAL, *ALL_OUT), Reason.NODE_EXCLUDED, HERE),
+        ((CLUSTER, *ALL_OUT), Reason.NODE_EXCLUDED, HERE),
+        ((CLUSTER, OUT, says(THERE)), None, ""),
+        ((balanced(backing(ready=())),), Reason.NO_READY_ENDPOINT, HERE),
+        ((balanced(backing(ready=(), elsewhere=True, local=True)),), Reason.NO_LOCAL_ENDPOINT, HERE),
+        ((CLUSTER, AGGREGATE), None, ""),
+        ((CLUSTER, AGGREGATE, OUT), None, ""),
+        ((CLUSTER, AGGREGATE, *ALL_OUT), Reason.NODE_EXCLUDED, HERE),
+        ((balanced(backing(kind=Kind.EXTERNAL), owners=(OWNER,)),), Reason.NOT_ADVERTISED, ""),
+        ((balanced(backing(kind=Kind.CLUSTER)),), None, ""),
+    ],
+)
+def test_an_address_that_no_node_is_to_announce_is_named_with_what_keeps_the_likeliest(
+    wanted: tuple[Document, ...], reason: Reason | None, node: str
+) -> None:
+    for told in (unserved, unannounced):
+        found = [(no.reason, no.details.get("node", "")) for _, no in told(store(*wanted))]
+        assert ([(reason, node)] if reason else []) == found
+
+
+@pytest.mark.parametrize(
+    ("wanted", "reason"),
+    [
+        ((LOCAL, UNFORWARDED), Reason.NOT_PROXIED_YET),
+        ((LOCAL,), Reason.NOT_VERIFIED),
+        ((LOCAL, says(HERE, announced=False)), Reason.NOT_VERIFIED),
+    ],
+)
+def test_an_address_that_a_node_is_to_announce_and_does_not_is_named(
+    wanted: tuple[Document, ...], reason: Reason
+) -> None:
+    snapshot = store(*wanted)
+    assert [reason] == [withheld.reason for _, withheld in unannounced(snapshot)]
+    assert [] == list(unserved(snapshot))
+
+
+def test_where_no_agent_lives_that_is_what_is_said() -> None:
+    snapshot = store(LOCAL)
+    dead = {at: document for at, document in snapshot.documents.items() if not isinstance(document, Node)}
+    [(_, withheld)] = unannounced(Snapshot(Identity("", 0), dead, {}, {}))
+    assert (Reason.NODE_WITHOUT_AGENT, HERE) == (withheld.reason, withheld.details["node"])
+
+
+def test_an_address_that_is_only_kept_is_not_missed() -> None:
+    kept = ServiceIP(address=PUBLIC, mode=Mode.PROXIED, owners=(OWNER,))
+    assert [] == list(unannounced(store(kept, floating(endpoints=()))))

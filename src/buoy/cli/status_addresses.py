@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `buoy status` says of addresses: how many are in which state, and by name each that somebody misses.
+
+Promises one line for an address that Services want and no node announces, with the reason that helps; and that
+what is as somebody wanted it, such as a floating IP that is bound to nothing, is counted and not complained of.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+
+from buoy.cli.status_writers import Line
+from buoy.model.pool import Pool
+from buoy.model.reason import Reason
+from buoy.model.service_ip import ServiceIP
+from buoy.model.snapshot import Snapshot
+from buoy.model.status import AddressStatus, State
+from buoy.planner.unserved import unannounced, unserved
+
+_UNBOUND = (Reason.UNBOUND, Reason.PORT_UNBOUND, Reason.OTHER_DRIVER, Reason.OWNER_AWAY, Reason.RELEASED)
+_NAMED = 3
+
+
+def lines(snapshot: Snapshot) -> Iterator[Line]:
+    """Yield the counts, each address that is wrong, and each pool that is missed."""
+    found = [document for document in snapshot.documents.values() if isinstance(document, AddressStatus)]
+    yield "addresses", _counts(snapshot, found), ""
+    nowhere = {claim.address: withheld for claim, withheld in unannounced(snapshot)}
+    for address, withheld in nowhere.items():
+        yield f"address {address}", "announced nowhere", f"{withheld.reason}: {withheld}; buoy why {address}"
+    for wrong in found:
+        if wrong.address not in nowhere and (wrong.state is State.ERROR or wrong.reason is Reason.NOT_PROXIED_YET):
+            yield f"address {wrong.address}", wrong.state, f"{wrong.reason} on {wrong.node}: buoy why {wrong.address}"
+    yield from _missing_pools(snapshot)
+
+
+def _counts(snapshot: Snapshot, found: list[AddressStatus]) -> str:
+    states = Counter(str(document.state) for document in found)
+    reasons = Counter(withheld.reason for _, withheld in unserved(snapshot))
+    unbound = sum(reasons.pop(reason, 0) for reason in _UNBOUND)
+    others = "".join(f", {count} {reason}" for reason, count in sorted(reasons.items()))
+    return f"{states[State.ACTIVE]} active, {states[State.DOWN]} down, {unbound} unbound{others}"
+
+
+def _missing_pools(snapshot: Snapshot) -> Iterator[Line]:
+    """Yield the pools that are gone though somebody has an address of them."""
+    drawn: defaultdict[str, list[str]] = defaultdict(list)
+    for claim in snapshot.documents.values():
+        if isinstance(claim, ServiceIP) and claim.pool and claim.owners and claim.released is None:
+            drawn[claim.pool].append(claim.address)
+    for pool, addresses in sorted(drawn.items()):
+        if not isinstance(snapshot.documents.get(f"pools/{pool}"), Pool):
+            named = ", ".join(sorted(addresses)[:_NAMED]) + (", …" if len(addresses) > _NAMED else "")
+            yield f"pool {pool}", "missing", f"{len(addresses)} of its addresses are in use: {named}; make it again"

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `buoy status` says of pools, peers, filters and settings that are not, or not wholly, in force.
+
+Promises to say what the controller said of them, in their conditions and statuses. A pool that is full or draining
+is as somebody wanted it: who waits for it is told elsewhere.
+"""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from buoy.cli.status_writers import Line
+from buoy.controller.notices import CONDITION
+from buoy.controller.observe import POOLS
+from buoy.controller.pool_status import DRAINING, FULL
+from buoy.kubernetes.inventory import calico_version
+from buoy.kubernetes.objects import Metadata
+from buoy.kubernetes.resources import ADDRESS_POOLS, BGP_CONFIGURATIONS, BGP_FILTERS, BGP_PEERS, CALICO
+from buoy.model.errors import InvalidInput
+from buoy.store.api_client import ApiServer
+from buoy.store.api_names import Resource, Selection
+
+_OPTIONAL = Selection(optional=True)
+_AS_WANTED = frozenset({"", DRAINING, FULL})
+
+
+class _Status(msgspec.Struct, frozen=True):
+    message: str = ""
+    conditions: tuple[dict[str, Any], ...] | None = None
+
+
+class Judged(msgspec.Struct, frozen=True):
+    """An object with what was said of it."""
+
+    metadata: Metadata
+    status: _Status = _Status()
+
+
+async def look(api: ApiServer) -> list[Line]:
+    """Ask an API server; raise `StoreUnavailable`."""
+    asked = (POOLS, ADDRESS_POOLS, BGP_CONFIGURATIONS, BGP_PEERS, BGP_FILTERS)
+    try:
+        calico = await calico_version(api)
+        found = await asyncio.gather(*(_list(api, resource, calico) for resource in asked))
+    except InvalidInput as error:
+        return [("pools, peers", "not seen", str(error))]
+    return list(lines(dict(zip(asked, found, strict=True))))
+
+
+async def _list(api: ApiServer, resource: Resource, calico: str) -> tuple[Judged, ...]:
+    at = resource._replace(version=calico) if resource.group == CALICO else resource
+    return await api.list(at, Judged, _OPTIONAL)
+
+
+def lines(found: Mapping[Resource, tuple[Judged, ...]]) -> Iterator[Line]:
+    """Yield a line for each object that is not as its writer may believe."""
+    for resource, objects in found.items():
+        for each in sorted(objects, key=lambda one: one.metadata.name):
+            if wrong := _wrong(each):
+                yield f"{resource.plural.removesuffix('s')} {each.metadata.name}", "not wholly in force", wrong
+
+
+def _wrong(found: Judged) -> str:
+    said = [part for part in found.status.message.split("; ") if part not in _AS_WANTED]
+    ours = [each for each in found.status.conditions or () if each.get("type") == CONDITION]
+    said += [str(each.get("message", "")) for each in ours if each.get("status") != "True"]
+    return "; ".join(said)

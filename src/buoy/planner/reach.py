@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which nodes of a cluster are to announce an address, and which say that they do, as the store alone tells it.
+
+Promises that a node is said to decide what it decides, for the same function does, and that asking for each of
+thousands of addresses costs one look at the documents. The tricky thing is an address that no node is to announce:
+each node has a reason, and the one that helps is that of a node which has an endpoint.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from buoy.model.address import Address
+from buoy.model.node import Node
+from buoy.model.proxied import Eligibility
+from buoy.model.reason import Reason, Withhold
+from buoy.model.service_ip import ServiceIP
+from buoy.model.snapshot import Snapshot
+from buoy.model.status import AddressStatus
+from buoy.planner.contest import Contest
+from buoy.planner.index import Facts, Reader
+from buoy.planner.proxied import attracting
+from buoy.planner.sight import Sight
+
+_OF_ALL = frozenset({Reason.NOT_ADVERTISED, Reason.COVERED_BY_AGGREGATE, Reason.NO_SERVICE})
+"""What is said of an address whatever the node."""
+
+
+class Reach:
+    """The nodes of a snapshot, and what they say of each address."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+        documents = snapshot.documents.values()
+        self._eligible = {each.node: each for each in documents if isinstance(each, Eligibility)}
+        self.nodes = tuple(sorted(self._eligible))
+        """The nodes of a cluster; none of a cloud."""
+        self.living = frozenset(each.name for each in documents if isinstance(each, Node))
+        """The nodes whose agents live."""
+        self._said: defaultdict[Address, list[AddressStatus]] = defaultdict(list)
+        for each in documents:
+            if isinstance(each, AddressStatus):
+                self._said[each.address].append(each)
+
+    def statuses(self, address: Address) -> list[AddressStatus]:
+        """Return what the nodes say of an address, in the order of their names."""
+        return sorted(self._said.get(address, ()), key=lambda status: status.node)
+
+    def announcing(self, address: Address, besides: str = "") -> list[str]:
+        """Return the nodes that say they announce an address."""
+        found = self.statuses(address)
+        return [each.node for each in found if each.announced and each.programmed and each.node != besides]
+
+    def decisions(self, service: ServiceIP) -> dict[str, Withhold | None]:
+        """Return for each node of the cluster why it is not to announce an address."""
+        return {node: self._decided(service, node) for node in self.nodes or ("",)}
+
+    def lawful(self, service: ServiceIP, nodes: Iterable[str]) -> frozenset[str]:
+        """Return which of these nodes may announce an address, if only until another does."""
+        decided = self.decisions(service)
+        leaving = {node for backing in service.backings for node in backing.draining}
+        return frozenset(node for node in nodes if node in leaving or (node in decided and decided[node] is None))
+
+    def nowhere(self, service: ServiceIP) -> Withhold | None:
+        """Return why no node is to announce an address that Services have, None if one is.
+
+        The reason is COVERED_BY_AGGREGATE where its prefix is announced instead, and by some node.
+        """
+        noes: list[Withhold] = []
+        for node in self.nodes or ("",):
+            no = self._decided(service, node)
+            if no is None or no.reason in _OF_ALL:
+                return self._uncovered(no) if no is not None else None
+            noes.append(no)
+        ready = {node for backing in service.backings for node in backing.ready}
+        helpful = [no for no in noes if no.details.get("node") in ready] or noes
+        return next((no for no in helpful if no.reason is not Reason.NODE_EXCLUDED), helpful[0])
+
+    def _uncovered(self, no: Withhold) -> Withhold:
+        """Return why a prefix is announced by no node either, else what was said."""
+        excluded = [each for each in self._eligible.values() if each.excluded]
+        if no.reason is not Reason.COVERED_BY_AGGREGATE or not excluded or len(excluded) < len(self._eligible):
+            return no
+        first = min(excluded, key=lambda each: each.node)
+        return Withhold(Reason.NODE_EXCLUDED, {**no.details, "node": first.node, "cause": first.excluded})
+
+    def _decided(self, service: ServiceIP, node: str) -> Withhold | None:
+        announced: dict[Address, Sequence[str]] = {service.address: self.announcing(service.address)}
+        reader = Reader("", Facts(self._snapshot, Sight(), Contest(), {}, announced))
+        word = attracting(service, node, reader)
+        return word if isinstance(word, Withhold) else None
