@@ -41,10 +41,16 @@ class Controllers:
         token = self.kube.kubectl("-n", "buoy-system", "create", "token", "buoy-controller")
         config = self.home / f"{number}.kubeconfig"
         config.write_text(_CONFIG.format(server=self.kube.url, ca=self.kube.authority.ca, token=token))
-        command = [sys.executable, "-m", "buoy.cli.main", "controller", "run", "--kubeconfig", str(config), "--listen="]
+        # who starts after one that was killed has its name; who starts beside one that lives has a name of its own
+        identity = f"--identity-file={self.home / 'identity'}"
+        command = [sys.executable, "-m", "buoy.cli.main", "controller", "run", f"--kubeconfig={config}", "--listen="]
         with self.log(number).open("ab") as log:
             self.running[number] = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**os.environ, **(environment or {})}
+                [*command, identity],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **(environment or {})},
             )
 
     def log(self, number: int) -> Path:
@@ -54,6 +60,13 @@ class Controllers:
         process = self.running.pop(number)
         process.send_signal(how)
         return process.wait(20)
+
+    def stop(self, number: int) -> None:
+        """Stop a process in the middle of what it does, until `go_on`."""
+        self.running[number].send_signal(signal.SIGSTOP)
+
+    def go_on(self, number: int) -> None:
+        self.running[number].send_signal(signal.SIGCONT)
 
     def end_all(self) -> None:
         for number in tuple(self.running):
@@ -80,11 +93,11 @@ def controllers(kube: KubeServer, tmp_path: Path) -> Iterator[Controllers]:
     yield found
     found.end_all()
     # what is left of a test is nothing to the next one
-    for name in objects(kube, "services", "-n", "default"):
-        if name != "kubernetes":
-            kube.kubectl("patch", "service", name, "--type=merge", "-p", '{"metadata":{"finalizers":null}}')
-            kube.kubectl("delete", "service", name, "--wait=false")
-    kube.kubectl("delete", "pools,serviceips", "--all")
+    if left := [name for name in objects(kube, "services", "-n", "default") if name != "kubernetes"]:
+        kube.kubectl("patch", "service", *left, "--type=merge", "-p", '{"metadata":{"finalizers":null}}')
+        kube.kubectl("delete", "service", *left, "--wait=false")
+    for kind in ("pools", "serviceips"):
+        kube.kubectl("delete", "--raw", f"/apis/buoy.dev/v1/{kind}")
     kube.kubectl("-n", "buoy-system", "delete", "lease", "--all")
     assert "Traceback" not in found.said()
     assert found.unentitled or "give it a role" not in found.said()

@@ -18,6 +18,12 @@ def owners(kube: KubeServer) -> dict[str, str]:
     }
 
 
+def versions(kube: KubeServer) -> dict[str, str]:
+    """Return the version of each Service and of each claim."""
+    found = {**objects(kube, "services", "-n", "default"), **objects(kube, "serviceips")}
+    return {name: each["metadata"]["resourceVersion"] for name, each in found.items()}
+
+
 def test_a_service_gets_an_address_and_another_life_of_it_the_same(kube: KubeServer, controllers: Controllers) -> None:
     controllers.start(1)
     apply(kube, pool("public", "192.0.2.8/29"), service("other"), service("web"))
@@ -101,16 +107,11 @@ def test_nothing_is_written_by_a_controller_that_starts_over_services_that_are_w
     apply(kube, pool("public", "192.0.2.0/26"), *(service(f"web-{number}") for number in range(20)))
     eventually(lambda: all(addresses(kube).values()), expected=True)
     controllers.end(1, signal.SIGKILL)
-
-    def versions() -> dict[str, str]:
-        found = {**objects(kube, "services", "-n", "default"), **objects(kube, "serviceips")}
-        return {name: each["metadata"]["resourceVersion"] for name, each in found.items()}
-
-    before = versions()
+    before = versions(kube)
     controllers.start(2)
     apply(kube, service("new"))
     eventually(lambda: bool(addresses(kube)["new"]), expected=True)
-    after = versions()
+    after = versions(kube)
     assert before == {name: after[name] for name in before}
 
 
@@ -133,6 +134,28 @@ def test_two_controllers_killed_again_and_again_give_no_address_twice_and_lose_n
     shown = [address for each in addresses(kube).values() for address in each]
     assert (90 - 5, len(shown)) == (len(set(shown)), len(shown))
     eventually(lambda: set(owners(kube)) == set(shown), expected=True)
+
+
+def test_a_leader_that_hangs_in_the_middle_of_allocating_writes_nothing_once_another_leads(
+    kube: KubeServer, controllers: Controllers
+) -> None:
+    controllers.start(1)
+    apply(kube, pool("public", "192.0.2.0/25", holdDown=0), service("web"))
+    eventually(lambda: bool(addresses(kube)["web"]), expected=True)
+    apply(kube, *(service(f"web-{number}") for number in range(60)))
+    controllers.stop(1)
+    assert not all(addresses(kube).values()), "it is in the middle"
+    controllers.start(2)
+    eventually(lambda: all(addresses(kube).values()), expected=True)
+    # what the one that hangs has decided is now decided otherwise
+    kube.kubectl("delete", "service", "--wait=false", *(f"web-{number}" for number in range(30)))
+    apply(kube, *(service(f"other-{number}") for number in range(30)))
+    eventually(lambda: [len(found) for found in addresses(kube).values()], [1] * 61)
+    eventually(lambda: set(owners(kube)) == {at for each in addresses(kube).values() for at in each}, expected=True)
+    before = versions(kube)
+    controllers.go_on(1)
+    eventually(lambda: "leads no more" in controllers.log(1).read_text(), expected=True)
+    assert before == versions(kube)
 
 
 def test_an_api_server_that_was_away_finds_what_was_asked_for_meanwhile(

@@ -54,6 +54,13 @@ NeutronCaOption = Annotated[
 NeutronSpareOption = Annotated[
     int, typer.Option(envvar="BUOY_NEUTRON_SPARE", help="Addresses of each pool of Neutron's that are kept ready.")
 ]
+IdentityOption = Annotated[
+    str,
+    typer.Option(
+        envvar="BUOY_IDENTITY_FILE",
+        help="A file on this host's own disk by which one that was killed leads again as soon as it is started.",
+    ),
+]
 ListenOption = Annotated[str, typer.Option(help="host:port of /metrics, /healthz and /readyz; '' for none.")]
 
 
@@ -70,6 +77,7 @@ def run(
     neutron_token_file: NeutronTokenOption = "",
     neutron_ca_file: NeutronCaOption = "",
     neutron_spare: NeutronSpareOption = 8,
+    identity_file: IdentityOption = "",
     listen: ListenOption = "127.0.0.1:9706",
 ) -> None:
     """Run the controller until it is told to stop.
@@ -87,6 +95,12 @@ def run(
         endpoint=neutron_endpoint, token_file=neutron_token_file, ca_file=neutron_ca_file, spare=neutron_spare
     )
     found = ControllerSettings(
-        kubeconfig=kubeconfig, context=context, namespace=namespace, listen=listen, ours=ours, neutron=neutron
+        kubeconfig=kubeconfig,
+        context=context,
+        namespace=namespace,
+        identity_file=identity_file,
+        listen=listen,
+        ours=ours,
+        neutron=neutron,
     )
     asyncio.run(run_controller(found))

@@ -8,13 +8,14 @@ for the last leader may have ended between two steps.
 
 import asyncio
 import datetime as dt
-import os
 import random
-import socket
+from typing import NamedTuple
 
 import msgspec
 
 from buoy.controller.events import Events
+from buoy.controller.fence import Fenced
+from buoy.controller.identity import identity
 from buoy.controller.metrics import Metrics
 from buoy.controller.neutron_api import NeutronApi, NeutronSettings, check
 from buoy.controller.neutron_keeper import Keeper, Means
@@ -47,6 +48,8 @@ class ControllerSettings(msgspec.Struct, frozen=True, kw_only=True):
     context: str = ""
     namespace: str = NAMESPACE
     """Where the lease of the leader stands."""
+    identity_file: str = ""
+    """What keeps the name by which the lease is held, for the next process here; empty: nothing does."""
     listen: str = ""
     """``host:port`` of /metrics, /healthz and /readyz; empty: nowhere."""
     ours: Ours = Ours()
@@ -60,10 +63,10 @@ async def run_controller(settings: ControllerSettings) -> None:
     api = ApiServer(find(settings.kubeconfig, settings.context), random.random)
     metrics, pulse = Metrics(), Pulse()
     neutron = NeutronApi(settings.neutron) if settings.neutron.endpoint else None
-    process = Process((api, neutron), settings, metrics, pulse)
     stop_serving = serve(settings.listen, metrics.registry, pulse) if settings.listen else None
     try:
-        await process.run()
+        with identity(settings.identity_file) as holder:
+            await Process((api, neutron), settings, Vitals(metrics, pulse), holder).run()
     finally:
         if stop_serving:
             stop_serving()
@@ -72,33 +75,37 @@ async def run_controller(settings: ControllerSettings) -> None:
         await api.close()
 
 
+class Vitals(NamedTuple):
+    """What others may see of a process."""
+
+    metrics: Metrics
+    pulse: Pulse
+
+
 class Process:
-    """The tasks of one controller process."""
+    """The tasks of one controller process; `holder` is no other living process's name."""
 
     def __init__(
-        self,
-        clients: tuple[ApiServer, NeutronApi | None],
-        settings: ControllerSettings,
-        metrics: Metrics,
-        pulse: Pulse,
+        self, clients: tuple[ApiServer, NeutronApi | None], settings: ControllerSettings, vitals: Vitals, holder: str
     ) -> None:
         api, neutron = clients
+        metrics, self._pulse = vitals
         self._api = api
         self._settings = settings
         self._metrics = metrics
-        self._pulse = pulse
-        self._holder = f"{socket.gethostname()}_{os.getpid()}_{random.getrandbits(32):08x}"
+        self._holder = holder
+        self._fenced = Fenced(api, self._leads)
         self._world = World(settings.ours)
-        self._events = Events(api, self._holder[:128], _now)
-        self._work = Work(self._world, Tools(Writes(api), self._events, metrics, _now), self._wake)
-        self._reports = PoolReports(self._world, api, metrics, _now)
+        self._events = Events(self._fenced, holder[:128], _now)
+        self._work = Work(self._world, Tools(Writes(self._fenced), self._events, metrics, _now), self._wake)
+        self._reports = PoolReports(self._world, self._fenced, metrics, _now)
         self._loop = Loop(self)
         self._complete = asyncio.Event()
         self._leading = False
         self._leadership: Leadership | None = None
         self._keeper: Keeper | None = None
         if neutron is not None:
-            means = Means(neutron, Writes(api), metrics.log, _now, self._leads, self._wake)
+            means = Means(neutron, Writes(self._fenced), metrics.log, _now, self._leads, self._wake)
             self._keeper = Keeper(self._world, means, settings.neutron.spare)
 
     def run_pass(self) -> float | None:
@@ -162,7 +169,7 @@ class Process:
         def complain(why: str) -> None:
             self._metrics.log.warning("a condition waits", why=why)
 
-        return Notices(self._api, Feed(self._api, RESOURCES, self._report), _now, complain)
+        return Notices(self._fenced, Feed(self._api, RESOURCES, self._report), _now, complain)
 
     def _set_leading(self, *, leading: bool) -> None:
         self._leading = leading

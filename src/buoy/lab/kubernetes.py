@@ -38,6 +38,7 @@ _EXPORT = 'while read -r line; do case $line in [A-Z]*=*) export "$line";; esac;
 _ENVIRONMENT = "# NAME=VALUE, a line each; then: buoy lab service stop {node} {service}; buoy lab service start …\n"
 _OUTSIDE, _GATEWAYS = "outside", ("198.51.100.1", "2001:db8:51::1")
 _ADMIN = "/etc/kubernetes/admin.kubeconfig"
+_IDENTITY = "/run/buoy/controller"
 _HOLD_SECONDS = 9
 _BIRD = ("bird", "-f", "-c", "/etc/buoy/bird.conf", "-s", "/run/buoy/bird.ctl")
 _BIRD_READY = Probe(file="/run/buoy/bird.ctl")
@@ -167,7 +168,7 @@ def _controller(kit: _Kit) -> Node:
     command = ("{python}", "-m", "buoy.lab.kube_seed", _ADMIN, _address4(1), str(MANIFESTS))
     seed = Service(name="seed", command=command, after=(_API,), quick=True)
     plane = control_plane.services(CONTROLLER, _address4(2), kit.programs)
-    run = f"controller run --kubeconfig /etc/buoy/kubeconfig --listen 0.0.0.0:{BUOY_PORT}"
+    run = f"controller run --kubeconfig /etc/buoy/kubeconfig --listen 0.0.0.0:{BUOY_PORT} --identity-file {_IDENTITY}"
     allocating = Service(
         name="buoy", command=_buoy("controller", run),
         after=(f"{CONTROLLER}/seed",), needs=(kube_credential.FILE,), ready=Probe(port=BUOY_PORT, http="/readyz"),

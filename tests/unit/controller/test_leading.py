@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who leads: by what name it holds its lease, and that it writes nothing once the lease is over."""
+
+import asyncio
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from buoy.controller.claims import CLAIMS
+from buoy.controller.fence import Fenced
+from buoy.controller.identity import identity
+from buoy.controller.writes import Api
+from buoy.model.errors import InvalidInput, StoreUnavailable
+from buoy.store.api_names import ObjectName
+
+
+def test_who_was_killed_is_followed_by_one_of_its_name(tmp_path: Path) -> None:
+    file = str(tmp_path / "run" / "controller")
+    with identity(file) as first:
+        pass
+    with identity(file) as second:
+        assert first == second
+
+
+def test_who_lives_has_its_name_alone(tmp_path: Path) -> None:
+    file = str(tmp_path / "controller")
+    with identity(file) as first, identity(file) as beside, identity("") as third:
+        assert 3 == len({first, beside, third})
+
+
+@pytest.mark.parametrize("content", ["", "another\n", "another 00000000-0000-0000-0000-000000000000\n", "\0\0"])
+def test_what_was_not_written_since_the_host_booted_is_no_name(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "controller"
+    file.write_text(content)
+    with identity(str(file)) as found:
+        assert "another" not in found
+    with identity(str(file)) as again:
+        assert found == again
+
+
+def test_a_file_that_cannot_be_kept_is_named() -> None:
+    with pytest.raises(InvalidInput, match="--identity-file"), identity("/proc/no/such"):
+        pass
+
+
+class Served:
+    """An API server that notes who comes."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  a call
+        async def call(*_: object) -> None:
+            self.asked.append(name)
+
+        return call
+
+
+def test_once_the_lease_is_over_nothing_is_written() -> None:
+    server, leads = Served(), [True]
+    fenced = Fenced(cast("Api", server), lambda: leads[-1])
+    at = CLAIMS.at(ObjectName("", "192.0.2.1"))
+
+    async def each() -> list[str]:
+        calls = [fenced.create(CLAIMS, "", {}, object), fenced.patch(at, {}, object), fenced.delete(at)]
+        done = await asyncio.gather(fenced.get(at, object), *calls, return_exceptions=True)
+        return [str(found) for found in done if isinstance(found, StoreUnavailable)]
+
+    assert [] == asyncio.run(each())
+    leads.append(False)
+    refused = asyncio.run(each())
+    assert (3, ["get", "create", "patch", "delete", "get"]) == (len(refused), server.asked)
+    assert all("leads no more" in words for words in refused)
