@@ -4,7 +4,7 @@
 Promises: only connections that name one of the addresses end, and what is not about
 them is passed over in the kernel as long as they are few. The tricky thing: the
 kernel filters by one field per message and scans the whole table for each, so a few
-addresses are four messages each, and many are one dump and exact deletions. What our
+addresses are some messages each, and many are one dump and exact deletions. What our
 maps do not explain is ended by `stale.py`. Source:
 linux/netfilter/nfnetlink_conntrack.h; CTA_FILTER needs kernel 5.8.
 """
@@ -12,7 +12,7 @@ linux/netfilter/nfnetlink_conntrack.h; CTA_FILTER needs kernel 5.8.
 import itertools
 import socket
 import struct
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from buoy.dataplane import flow, netlink
 from buoy.dataplane.flow import ORIGINAL, REPLY, SEEN_REPLY, STATUS, STATUS_MASK, Flow
@@ -21,6 +21,13 @@ from buoy.model.address import Address, packed
 GET, _DELETE = 0x101, 0x102
 _FILTER = 25
 _SOURCE, _DESTINATION = 1, 2
+Place = tuple[int, int]
+"""Where a connection names an address: a side, and its source or destination."""
+BEGUN: Collection[Place] = ((ORIGINAL, _SOURCE), (ORIGINAL, _DESTINATION))
+"""Who began it and to whom, before translation."""
+LENT: Collection[Place] = ((ORIGINAL, _DESTINATION), (REPLY, _DESTINATION))
+"""To whom it was begun, and with which address it left."""
+_EVERYWHERE: Collection[Place] = (*BEGUN, (REPLY, _SOURCE), (REPLY, _DESTINATION))
 _FEW = 3
 _ENOENT = 2
 _WITH_HANDSHAKE = frozenset({6, 132})
@@ -37,12 +44,15 @@ class Conntrack:
         """Close the socket."""
         self._channel.close()
 
-    def flush(self, addresses: Collection[Address]) -> list[str]:
-        """End every connection from or to these addresses, before or after translation; return refusals."""
+    def flush(self, addresses: Collection[Address], places: Collection[Place] = _EVERYWHERE) -> list[str]:
+        """End every connection from or to these addresses, before or after translation; return refusals.
+
+        With fewer `places` those are enough that name an address there: each costs a scan of the table.
+        """
         if len(addresses) > _FEW:
             wanted = {packed(address) for address in addresses}
             return self._end(lambda seen: not wanted.isdisjoint(seen[:4]), _everything(addresses))
-        return self._send([_about(_DELETE, *each) for each in _fields(addresses)])
+        return self._send([_about(_DELETE, packed(address), *place) for address in addresses for place in places])
 
     def flush_unanswered(self, addresses: Collection[Address]) -> list[str]:
         """End every connection that one of these addresses began and nobody has answered; return refusals."""
@@ -59,7 +69,7 @@ class Conntrack:
     def flush_connectionless(self, addresses: Collection[Address]) -> list[str]:
         """End what has no handshake and is from or to these addresses; return refusals."""
         wanted = {packed(address) for address in addresses}
-        requests = [_about(GET, *each) for each in _fields(addresses)]
+        requests = [_about(GET, packed(address), *place) for address in addresses for place in _EVERYWHERE]
         return self._end(
             lambda seen: seen.protocol not in _WITH_HANDSHAKE and not wanted.isdisjoint(seen[:4]),
             requests if len(addresses) <= _FEW else _everything(addresses),
@@ -82,12 +92,6 @@ def _everything(addresses: Collection[Address], more: bytes = b"") -> list[bytes
     """Return a dump for each family that these addresses are of."""
     families = {socket.AF_INET6 if ":" in address else socket.AF_INET for address in addresses}
     return [netlink.message(GET, netlink.DUMP, bytes([family, 0, 0, 0]) + more) for family in sorted(families)]
-
-
-def _fields(addresses: Collection[Address]) -> Iterator[tuple[bytes, int, int]]:
-    """Yield every place where a connection may name one of these addresses."""
-    for address in addresses:
-        yield from itertools.product((packed(address),), (ORIGINAL, REPLY), (_SOURCE, _DESTINATION))
 
 
 def _about(verb: int, raw: bytes, side: int, field: int, more: bytes = b"") -> bytes:

@@ -28,7 +28,20 @@ from buoy.dataplane.fake_packet import (
 from buoy.dataplane.fake_proxy import FakeProxy
 from buoy.model.address import Address
 from buoy.model.group import Side
-from buoy.model.nodestate import Announcement, Change, Entry, Failure, Flush, Key, Link, NodeState, Route, Step, Table
+from buoy.model.nodestate import (
+    Announcement,
+    Change,
+    Entry,
+    Failure,
+    Flush,
+    Key,
+    Link,
+    NodeState,
+    Phase,
+    Route,
+    Step,
+    Table,
+)
 from buoy.model.proxied import ProxyPort
 from buoy.planner.plan import endangered
 
@@ -187,18 +200,22 @@ class Fake:
         if isinstance(step.act, Change):
             self._set(step.act.key, step.act.after)
         else:
-            self._flush(step.act)
+            self._flush(step.act, step.phase)
 
-    def _flush(self, flush: Flush) -> None:
-        ended, connectionless, unanswered = map(set, (flush.addresses, flush.connectionless, flush.unanswered))
+    def _flush(self, flush: Flush, phase: Phase) -> None:
+        connectionless, unanswered, service_ips = map(set, (flush.connectionless, flush.unanswered, flush.service_ips))
+        ended = set(flush.addresses) - service_ips
         for packet, seen in tuple(self._flows.items()):
-            if packet.src in unanswered and _tuple(seen.reply) not in self._answered:
-                del self._flows[packet], self._replies[_tuple(seen.reply)]
-        for flows in (self._flows, self._replies):
-            for packet, seen in tuple(flows.items()):
-                named = {packet.src, packet.dst, seen.src, seen.dst}
-                if ended & named or (packet.proto not in WITH_HANDSHAKE and connectionless & named):
-                    del flows[packet]
+            named = {packet.src, packet.dst, seen.src, seen.dst}
+            translated = {packet.dst, packet.src if phase is Phase.FLUSH_NEW else seen.src}
+            if (
+                (ended & named)
+                or (service_ips & translated)
+                or (packet.proto not in WITH_HANDSHAKE and connectionless & named)
+                or (packet.src in unanswered and _tuple(seen.reply) not in self._answered)
+            ):
+                del self._flows[packet]
+                self._replies.pop(_tuple(seen.reply), None)
 
     def _set(self, key: Key, entry: Entry | None) -> None:
         if entry is None:

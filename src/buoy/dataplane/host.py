@@ -11,7 +11,7 @@ together, so that a plan of ten thousand is a few transactions.
 import itertools
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from buoy.dataplane import sysctls
+from buoy.dataplane import conntrack, sysctls
 from buoy.dataplane.afresh import ReadAfresh
 from buoy.dataplane.conntrack import Conntrack
 from buoy.dataplane.driver import (
@@ -143,7 +143,10 @@ class LinuxHost:
         addresses = {address for _, act in flushes for address in act.addresses}
         connectionless = {address for _, act in flushes for address in act.connectionless}
         unanswered = {address for _, act in flushes for address in act.unanswered}
-        said = self._conntrack.flush(addresses) + self._conntrack.flush_connectionless(connectionless)
+        service_ips = {address for _, act in flushes for address in act.service_ips}
+        places = conntrack.BEGUN if steps[0].phase is Phase.FLUSH_NEW else conntrack.LENT
+        said = self._conntrack.flush(addresses - service_ips) + self._conntrack.flush(service_ips, places)
+        said += self._conntrack.flush_connectionless(connectionless)
         said += self._conntrack.flush_unanswered(unanswered)
         if said:
             self._stale.not_flushed(addresses | connectionless | unanswered)

@@ -229,12 +229,15 @@ class Flush(msgspec.Struct, frozen=True):
     """End the tracked connections of these addresses, so that the next packet meets the new NAT and policy.
 
     Of `connectionless` addresses end only those without a handshake, whose next packet begins a flow as any would;
-    of `unanswered` ones those that they began and that nobody has answered yet.
+    of `unanswered` ones those that they began and that nobody has answered yet. `service_ips` are those `addresses`
+    that nothing is translated *to*, and that are no guest's whose own is translated: before a change is announced
+    those connections end that were begun by or to them, after it those that were begun to them or left with them.
     """
 
     addresses: tuple[Address, ...] = ()
     connectionless: tuple[Address, ...] = ()
     unanswered: tuple[Address, ...] = ()
+    service_ips: tuple[Address, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.addresses or self.connectionless or self.unanswered)

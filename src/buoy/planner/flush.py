@@ -60,14 +60,22 @@ class Everybody:
 
 _SERVICE = frozenset({Table.DNAT, Table.MAPPING, Table.RELAY})
 """Tables whose key begins with the address whose flows they decide."""
+_TRANSLATION = _SERVICE | {Table.EGRESS}
 
 
 def flush_new(built: Iterable[Change]) -> Flush:
     """Return the flush after building: flows begun before must meet the new NAT or the new interface."""
     built = tuple(built)
     leaving = {Address(change.key.name[0]) for change in built if change.key.table is Table.EGRESS}
+    served = {Address(change.key.name[0]) for change in built if change.key.table in _SERVICE}
+    moved = set(_moved(built))
+    lent = {change.before.address for change in built if isinstance(change.before, Egress)}
     # what was answered works without the service IP, and would not outlive a change of its source
-    return Flush(tuple(sorted(set(_moved(built)))), unanswered=tuple(sorted(leaving)))
+    return Flush(
+        tuple(sorted(served | moved)),
+        unanswered=tuple(sorted(leaving)),
+        service_ips=tuple(sorted(served - lent)),
+    )
 
 
 def flush_old(changes: Iterable[Change], observed: NodeState, desired: NodeState, uses: Uses) -> Flush:
@@ -75,14 +83,15 @@ def flush_old(changes: Iterable[Change], observed: NodeState, desired: NodeState
     changes = tuple(changes)
     whole = set(_lost(changes, desired))
     weakened = set(_weakened(changes, observed, desired, uses)) - whole
-    return Flush(tuple(sorted(whole)), tuple(sorted(weakened)))
+    translated = {address for change in changes if change.key.table in _TRANSLATION for address in gone(change)}
+    guests = set(_lost([change for change in changes if change.key.table is Table.GUARD], desired))
+    return Flush(tuple(sorted(whole)), tuple(sorted(weakened)), service_ips=tuple(sorted(translated - guests)))
 
 
 def _moved(built: Iterable[Change]) -> Iterator[Address]:
+    """Yield the addresses that left with another service IP, or were behind another interface."""
     for change in built:
-        if change.key.table in _SERVICE:
-            yield Address(change.key.name[0])
-        elif isinstance(change.before, Egress):
+        if isinstance(change.before, Egress):
             yield change.before.address
         elif isinstance(change.before, Route) and change.before.interface != getattr(change.after, "interface", ""):
             yield from _hosts(Prefix(change.key.name[0]))

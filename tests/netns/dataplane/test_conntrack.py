@@ -57,6 +57,26 @@ def test_a_flush_ends_the_flows_of_an_address_and_no_other(
     assert [two.address] == flows(world)
 
 
+@pytest.mark.parametrize(("phase", "left"), [(Phase.FLUSH_NEW, [OUTSIDE]), (Phase.FLUSH_OLD, [])])
+def test_of_a_service_ip_what_left_with_it_ends_after_the_change_and_what_came_for_it_before_already(
+    world: World, guest: Guest, phase: Phase, left: list[str]
+) -> None:
+    server = guest.place.socket(UDP, port=5000)
+    assert says(world.outside.socket(UDP), server, (FIP1, 5000))
+    assert says(guest.place.socket(UDP), world.outside.socket(UDP, port=5001), (OUTSIDE, 5001))
+    world.host.apply([Step(phase, Flush((Address(FIP1),), service_ips=(Address(FIP1),)))])
+    assert left == flows(world)
+
+
+def test_what_another_node_began_with_a_service_ip_ends_when_that_comes_here(world: World, guest: Guest) -> None:
+    world.outside.ip("addr", "add", f"{FIP2}/32", "dev", "eth0")
+    world.node.ip("route", "add", f"{FIP2}/32", "via", OUTSIDE)
+    assert says(world.outside.socket(UDP, FIP2), guest.place.socket(UDP, port=5000), (guest.address, 5000))
+    assert [guest.address] == flows(world)
+    world.host.apply([Step(Phase.FLUSH_NEW, Flush((Address(FIP2),), service_ips=(Address(FIP2),)))])
+    assert [] == flows(world)
+
+
 def test_a_flush_of_what_has_no_handshake_spares_tcp(world: World, guest: Guest) -> None:
     listener, caller = guest.place.socket(socket.SOCK_STREAM, port=80), world.outside.socket(socket.SOCK_STREAM)
     listener.listen()

@@ -228,6 +228,19 @@ def test_a_flush_leaves_other_flows_alone() -> None:
     assert {} == host.observe([Key(Table.DNAT, (SERVICE,))])
 
 
+@pytest.mark.parametrize(("phase", "ended"), [(Phase.FLUSH_NEW, False), (Phase.FLUSH_OLD, True)])
+def test_what_left_with_a_service_ip_ends_after_the_change(phase: Phase, ended: bool) -> None:
+    host = fake(PORT)
+    own = Packet(FIXED, CLIENT, interface="tap1")
+    host.damage(key(Table.EGRESS, FIXED), Egress(SERVICE))
+    host.forward(own)
+    host.damage(key(Table.EGRESS, FIXED))
+    host.apply([Step(phase, Flush((SERVICE,), service_ips=(SERVICE,)))])
+    left = host.forward(own)
+    assert isinstance(left, Delivered)
+    assert (FIXED if ended else SERVICE) == left.packet.src
+
+
 def test_a_flush_of_the_unanswered_leaves_what_was_answered() -> None:
     host = fake(PORT)
     own = Packet(FIXED, CLIENT, interface="tap1")

@@ -117,6 +117,31 @@ def test_what_was_removed_ends_its_flows(before: State, after: State, addresses:
     assert addresses == flushed(before, after, Phase.FLUSH_OLD)
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "phase", "service_ips"),
+    [
+        ({}, {DNAT: Dnat(FIXED)}, Phase.FLUSH_NEW, (SERVICE,)),
+        ({EGRESS: Egress(SERVICE2)}, {EGRESS: Egress(SERVICE)}, Phase.FLUSH_NEW, ()),
+        ({ROUTE: Route("tap1")}, {ROUTE: Route("tap2"), DNAT: Dnat(FIXED)}, Phase.FLUSH_NEW, (SERVICE,)),
+        ({DNAT: Dnat(FIXED), EGRESS: Egress(SERVICE2)}, {}, Phase.FLUSH_OLD, (SERVICE, SERVICE2)),
+        ({DNAT: Dnat(FIXED), ROUTE: Route("tap1")}, {}, Phase.FLUSH_OLD, (SERVICE,)),
+        ({key(Table.DNAT, FIXED): Dnat(OTHER_FIXED), ROUTE: Route("tap1")}, {}, Phase.FLUSH_OLD, (FIXED,)),
+        ({**USED, key(Table.DNAT, FIXED): Dnat(OTHER_FIXED)}, COMBINATIONS, Phase.FLUSH_OLD, ()),
+        ({DNAT: Dnat(FIXED), EGRESS: Egress(SERVICE)}, {DNAT: Dnat(FIXED)}, Phase.FLUSH_OLD, (SERVICE,)),
+        (
+            {DNAT: Dnat(FIXED), EGRESS: Egress(SERVICE)},
+            {DNAT: Dnat(OTHER_FIXED), EGRESS: Egress(SERVICE2)},
+            Phase.FLUSH_NEW,
+            (),
+        ),
+    ],
+)
+def test_where_only_translation_changed_is_told_apart(
+    before: State, after: State, phase: Phase, service_ips: tuple[Address, ...]
+) -> None:
+    assert service_ips == acts(before, after, phase).service_ips
+
+
 BOTH: State = {**USED, GUARD: guard("rg", "192.0.2.1/32")}
 ONE: State = {**USED, GUARD: guard("r", "192.0.2.1/32")}
 

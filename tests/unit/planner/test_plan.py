@@ -49,7 +49,7 @@ def test_an_address_comes() -> None:
     assert (
         add(Phase.BUILD, ROUTE, Route("tap1")),
         add(Phase.BUILD, DNAT, Dnat(FIXED)),
-        Step(Phase.FLUSH_NEW, Flush((SERVICE,))),
+        Step(Phase.FLUSH_NEW, Flush((SERVICE,), service_ips=(SERVICE,))),
         add(Phase.ANNOUNCE, TOLD, Announcement("tap1")),
     ) == make_plan({}, SERVED).steps
 
@@ -59,7 +59,7 @@ def test_an_address_goes() -> None:
         remove(Phase.WITHDRAW, TOLD, Announcement("tap1")),
         remove(Phase.SWEEP, DNAT, Dnat(FIXED)),
         remove(Phase.SWEEP, ROUTE, Route("tap1")),
-        Step(Phase.FLUSH_OLD, Flush((SERVICE,))),
+        Step(Phase.FLUSH_OLD, Flush((SERVICE,), service_ips=(SERVICE,))),
     ) == make_plan(SERVED, {}).steps
 
 
