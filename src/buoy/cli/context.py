@@ -63,9 +63,18 @@ def exit_code(error: BuoyError) -> int:
 
 def said(error: BuoyError) -> str:
     """Return an error in one sentence, with what to do where it does not say so itself."""
-    if isinstance(error, StoreUnavailable):
-        return f"{error}: does it run there? $BUOY_ETCD, else [store] of the settings, else $KUBECONFIG, says where"
-    return str(error)
+    if not isinstance(error, StoreUnavailable):
+        return str(error)
+    if _is_cluster():
+        return f"{error}: does it run there? kubectl get --raw /readyz; --kubeconfig, else $KUBECONFIG, says where"
+    return f"{error}: does it run there? $BUOY_ETCD, else [store] of the settings, else $KUBECONFIG, says where"
+
+
+def _is_cluster() -> bool:
+    try:
+        return bool(store_settings().kubeconfig)
+    except BuoyError:
+        return False
 
 
 def fail(message: str, code: int) -> NoReturn:

@@ -21,5 +21,5 @@ async def listing(store: Store, *prefixes: str) -> Snapshot:
     try:
         batch: Batch = await asyncio.wait_for(anext(watch), _PATIENCE)
     except TimeoutError as error:
-        raise StoreUnavailable(f"the store did not answer within {_PATIENCE:.0f} s: is etcd running?") from error
+        raise StoreUnavailable(f"the store did not answer within {_PATIENCE:.0f} s") from error
     return batch.snapshot

@@ -125,12 +125,13 @@ class ApiServer:
                     status = status_of(answer.body, answer.status)
                     if answer.status == 404:
                         return None
-                    error = failure(asked, status, answer.headers.get("Retry-After", ""))
+                    patience = answer.headers.get("Retry-After", "")
+                    error = failure(asked, status, patience, self.settings.account)
                     if not isinstance(error, Throttled) or clock() + error.seconds >= until:
                         raise error
                     await asyncio.sleep(error.seconds * (1 + self.jitter() / 4))
         except TimeoutError:
-            raise StoreUnavailable(f"{asked}: no answer in {deadline:g} s") from None
+            raise StoreUnavailable(f"API server {self.settings.server}: {asked}: no answer in {deadline:g} s") from None
 
     async def open(self, request: Request, asked: str, deadline: float = DEADLINE) -> aiohttp.ClientResponse | None:
         """Return an answer whose body is a stream, to be closed; None for 404; raise `Gone` too."""
@@ -144,7 +145,8 @@ class ApiServer:
             raise StoreUnavailable(f"{asked}: {str(error) or type(error).__name__}") from error
         if response.status == 404:
             return None
-        raise failure(asked, status_of(body, response.status), response.headers.get("Retry-After", ""))
+        patience = response.headers.get("Retry-After", "")
+        raise failure(asked, status_of(body, response.status), patience, self.settings.account)
 
     async def close(self) -> None:
         """End every connection; informers are closed by whoever iterates them."""

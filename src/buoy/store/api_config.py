@@ -68,6 +68,14 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
     source: str = ""
     """Where this was read, for messages."""
 
+    @property
+    def account(self) -> str:
+        """Who we are there, for messages: by which token or certificate, and where that stands; "" if by none."""
+        for kind, secret in (("token", self.token), ("client certificate", self.cert)):
+            if secret:
+                return f"{kind} {secret.file or f'in {self.source}'}"
+        return ""
+
 
 def find(file: str = "", context: str = "", environment: Mapping[str, str] = os.environ) -> ApiSettings:
     """Return the server meant: `file`, else $KUBECONFIG, else the pod's own, else ~/.kube/config.

@@ -79,8 +79,8 @@ def status_of(raw: bytes | msgspec.Raw, code: int = 0) -> Status:
     return status
 
 
-def failure(asked: str, status: Status, retry_after: str = "") -> BuoyError:
-    """Return the error for a refusal; `asked` says what was asked for, such as ``list services``."""
+def failure(asked: str, status: Status, retry_after: str = "", account: str = "") -> BuoyError:
+    """Return the error for a refusal; `asked` says what was asked for, such as ``list services``, `account` by whom."""
     text = f"{asked}: {status.message or status.reason or f'HTTP status {status.code}'}"
     match status.code:
         case 409:
@@ -89,7 +89,7 @@ def failure(asked: str, status: Status, retry_after: str = "") -> BuoyError:
             return Gone(text)
         case 401:
             remedy = f"give token or client certificate of an account the API server knows ({text})"
-            return InvalidInput("account", "", remedy)
+            return InvalidInput("account", account or "(none)", remedy)
         case 403:
             return _forbidden(text, status)
         case 429:

@@ -9,6 +9,7 @@ it becomes one without a name; and a peer that vanished is known by TCP's probes
 """
 
 import asyncio
+import errno
 import os
 import socket
 import ssl
@@ -149,8 +150,23 @@ class Transport:
                 return InvalidInput("server", server, remedy)
             remedy = f"give the CA that signed the certificate of {server} ({error.certificate_error})"
             return InvalidInput("certificate-authority", self._settings.ca.file or "(set)", remedy)
-        text = str(error) or ("no answer in time" if isinstance(error, TimeoutError) else type(error).__name__)
-        return StoreUnavailable(f"{server}: {text}")
+        return StoreUnavailable(f"API server {server}: {_words(error)}")
+
+
+def _words(error: Exception) -> str:
+    """Return what failed, for people: the library's own words name its objects."""
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return f"the name {error.host} is not known here"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        error = error.os_error
+    if isinstance(error, TimeoutError | asyncio.TimeoutError):
+        return "no answer in time"
+    number = error.errno if isinstance(error, OSError) else None
+    if number == errno.ECONNRESET or isinstance(error, ConnectionResetError | aiohttp.ServerDisconnectedError):
+        return "it ended the connection"
+    if number:
+        return os.strerror(number).lower()
+    return str(error) or type(error).__name__
 
 
 def _context(settings: ApiSettings) -> ssl.SSLContext:

@@ -192,3 +192,46 @@ async def test_connections_are_probed_for_a_peer_that_vanished(
     seconds = [made[0].getsockopt(socket.IPPROTO_TCP, option) for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL)]
     assert [1, 6, 2] == [made[0].getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE), *seconds]
     assert 12_000 == made[0].getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+
+
+@pytest.mark.parametrize(
+    ("server", "words"),
+    [
+        ("http://127.0.0.1:1", "API server http://127.0.0.1:1: connection refused"),
+        (
+            "https://nowhere.invalid:6443",
+            "API server https://nowhere.invalid:6443: the name nowhere.invalid is not known",
+        ),
+    ],
+)
+async def test_a_server_that_is_away_is_named_with_what_failed(server: str, words: str) -> None:
+    api = ApiServer(ApiSettings(server=server))
+    try:
+        with pytest.raises(StoreUnavailable) as error:
+            await api.get(THINGS.at(named("a")), Thing)
+    finally:
+        await api.close()
+    assert str(error.value).startswith(words)
+    assert "object at" not in str(error.value)
+
+
+async def test_a_server_that_hangs_up_is_said_to() -> None:
+    async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    listening = await asyncio.start_server(hang_up, "127.0.0.1")
+    port = listening.sockets[0].getsockname()[1]
+    for scheme in ("http", "https"):
+        api = ApiServer(ApiSettings(server=f"{scheme}://127.0.0.1:{port}"))
+        with pytest.raises(StoreUnavailable, match="it ended the connection"):
+            await api.get(THINGS.at(named("a")), Thing)
+        await api.close()
+    listening.close()
+
+
+def test_an_account_is_known_by_where_its_token_or_certificate_stands() -> None:
+    bare = ApiSettings(server="https://192.0.2.1:6443", source="admin.conf context lab")
+    by_token = msgspec.structs.replace(bare, token=Secret("/run/token"))
+    by_certificate = msgspec.structs.replace(bare, cert=Secret(data=b"PEM"), key=Secret(data=b"PEM"))
+    told = [each.account for each in (by_token, by_certificate, bare)]
+    assert ["token /run/token", "client certificate in admin.conf context lab", ""] == told

@@ -41,6 +41,13 @@ def test_kind_of_a_refusal(code: int, kind: type[BuoyError]) -> None:
     assert kind is type(refusal(code))
 
 
+def test_an_account_that_is_not_known_is_named() -> None:
+    status = status_of(b'{"message": "Unauthorized"}', 401)
+    told = invalid(failure("list things", status, account="token /run/token"))
+    assert ("account", "token /run/token") == (told.field, told.value)
+    assert "(none)" == invalid(failure("list things", status)).value
+
+
 def test_patience_is_the_header_or_the_details_or_a_second() -> None:
     seconds = []
     for error in (
