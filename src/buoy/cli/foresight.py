@@ -7,23 +7,24 @@ planning on what comes of that; in another store there is nothing to allocate.
 """
 
 import datetime as dt
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import msgspec
 
+from buoy.cli.progress import Tell
 from buoy.controller.objects import condition_of
 from buoy.controller.reading import Holder, Ours, shown
 from buoy.controller.rehearsal import READ, Rehearsal
 from buoy.kubernetes.changes import INGRESSES, Change, change
 from buoy.kubernetes.foreseen import select, selectors
-from buoy.kubernetes.inventory import Inventory
+from buoy.kubernetes.inventory import Inventory, Json
 from buoy.kubernetes.resources import SERVICES
 from buoy.kubernetes.structs import STRUCTS
 from buoy.kubernetes.translate import Translation, TranslationSettings
 from buoy.model.address import Address
 from buoy.model.snapshot import Identity, Snapshot
-from buoy.planner.preview import Preview, preview
+from buoy.planner.preview import Nodes, Preview
 from buoy.store.api_names import ObjectName, Resource
 
 
@@ -54,17 +55,24 @@ class Asked(NamedTuple):
     """The nodes whose agents live."""
 
 
-async def foresee(objects: Inventory, asked: Asked, now: dt.datetime) -> tuple[State, State]:
+async def foresee(
+    objects: Inventory, asked: Asked, now: dt.datetime, tell: Tell = lambda _: None
+) -> tuple[State, State]:
     """Return what is, and what would be; `objects` becomes what would be."""
-    before = _state(objects, asked, {})
+    looking = _Looking(objects, asked)
+    tell("planning every node as it is")
+    before = looking.state({})
     rehearsal = Rehearsal(objects, asked.ours, lambda: now)
+    tell("running the controller's pass as it is")
     await rehearsal.begin()
     remarks = _remarks(rehearsal, objects)
-    for each in asked.changes:
+    for number, each in enumerate(asked.changes, 1):
+        tell(f"making change {number} of {len(asked.changes)}, and what the controller does after it")
         # one after the other, as kubectl does: the controller acts on the first before it hears of the second
         _make(objects, each, delete=asked.delete)
         await rehearsal.rest()
-    after = _state(objects, asked, dict(rehearsal.broken))
+    tell("planning what differs on every node")
+    after = looking.state(dict(rehearsal.broken))
     return before._replace(refused={**before.refused, **remarks}), after._replace(
         refused={**after.refused, **_remarks(rehearsal, objects)}
     )
@@ -77,35 +85,50 @@ def _make(objects: Inventory, asked: Change, *, delete: bool) -> None:
     select(objects, {name: by for name, by in selectors(objects, service).items() if by != selected.get(name)})
 
 
-def translated(
-    objects: Inventory, settings: TranslationSettings, nodes: Collection[str]
-) -> tuple[Snapshot, Translation]:
-    """Return the documents of a cluster's objects, and what they were translated by."""
-    translation = Translation(settings)
-    for resource, struct in STRUCTS.items():
-        found, broken = _decoded(objects, resource, struct)
-        translation.take(resource, found, broken)
-    translation.take_lives(dict.fromkeys(nodes, True))
-    made = Snapshot(Identity("", 0), translation.documents, translation.revisions, translation.broken)
-    return made, translation
+class _Looking:
+    """What follows from objects, looked at twice: the second look costs what differs."""
 
+    def __init__(self, objects: Inventory, asked: Asked) -> None:
+        self._objects = objects
+        self._living = asked.nodes
+        self._translation = Translation(asked.settings)
+        self._translation.take_lives(dict.fromkeys(asked.nodes, True))
+        self._nodes = Nodes()
+        self._heard: dict[Resource, dict[ObjectName, Json]] | None = None
 
-def _state(objects: Inventory, asked: Asked, refused: Mapping[str, str]) -> State:
-    snapshot, translation = translated(objects, asked.settings, asked.nodes)
-    seen = preview(snapshot, asked.nodes)
-    told = {at: "; ".join(why) for at, why in translation.notices.items()}
-    # of an object that cannot be read both tell, by its name and by its document's
-    broken = {at: why for at, why in snapshot.broken.items() if why not in told.values()}
-    said = {**refused, **broken, **told}
-    said |= {f"node {node}": "; ".join(noes) for node, noes in seen.refused.items() if noes}
-    return State(seen, holders(objects), said)
+    def state(self, refused: Mapping[str, str]) -> State:
+        """Return what nodes do and Services have now; `refused` is told with what is found to be."""
+        held = self._translation
+        changed = self._hear()
+        snapshot = Snapshot(Identity("", 0), held.documents, held.revisions, held.broken)
+        seen = self._nodes.look(snapshot, self._living, changed)
+        told = {at: "; ".join(why) for at, why in held.notices.items()}
+        # of an object that cannot be read both tell, by its name and by its document's
+        broken = {at: why for at, why in held.broken.items() if why not in told.values()}
+        said = {**refused, **broken, **told}
+        said |= {f"node {node}": "; ".join(noes) for node, noes in seen.refused.items() if noes}
+        return State(seen, holders(self._objects), said)
+
+    def _hear(self) -> frozenset[str]:
+        """Take in what differs since the last time; return the paths of documents that differ."""
+        before = self._heard or {}
+        self._heard = {resource: dict(self._objects.of(resource)) for resource in STRUCTS}
+        paths: set[str] = set()
+        for resource, struct in STRUCTS.items():
+            known, now = before.get(resource, {}), self._heard[resource]
+            # an inventory puts another object in the place of one that it changes
+            news = {name: found for name, found in now.items() if known.get(name) is not found}
+            changed, broken = _decoded(news, struct)
+            gone = dict.fromkeys(known.keys() - now.keys())
+            paths |= self._translation.take(resource, {**changed, **gone}, broken).keys()
+        return frozenset(paths)
 
 
 def holders(objects: Inventory) -> dict[str, Standing]:
     """Return what each Service and Ingress has, by ``service namespace/name``."""
     found: dict[str, Standing] = {}
     for resource, word in ((SERVICES, "service"), (INGRESSES, "ingress")):
-        for name, holder in _decoded(objects, resource, READ[resource])[0].items():
+        for name, holder in _decoded(objects.of(resource), READ[resource])[0].items():
             standing = _standing(holder)
             if standing.addresses or standing.said:
                 found[f"{word} {name}"] = standing
@@ -129,13 +152,12 @@ def _remarks(rehearsal: Rehearsal, objects: Inventory) -> dict[str, str]:
 
 
 def _decoded(
-    objects: Inventory,
-    resource: Resource,
+    objects: Mapping[ObjectName, Json],
     struct: Any,  # noqa: ANN401  structs made at run time
 ) -> tuple[dict[ObjectName, Any], dict[ObjectName, str]]:
     found: dict[ObjectName, Any] = {}
     broken: dict[ObjectName, str] = {}
-    for name, each in objects.of(resource).items():
+    for name, each in objects.items():
         try:
             found[name] = msgspec.convert(each, struct)
         except msgspec.ValidationError as error:

@@ -67,7 +67,9 @@ class Rehearsal:
 
     def _news(self, resource: Resource) -> News[Any]:
         heard, now = self._heard[resource], self.objects.of(resource)
-        different = {name: found for name, found in now.items() if heard.get(name) != found}
+        # most are the very same, which need not be compared
+        suspects = {name: found for name, found in now.items() if heard.get(name) is not found}
+        different = {name: found for name, found in suspects.items() if heard.get(name) != found}
         changed: dict[ObjectName, Any] = {name: None for name in heard if name not in now}
         broken: dict[ObjectName, str] = {}
         for name, found in different.items():

@@ -10,7 +10,8 @@ The tricky thing is who hears of a route: a session that is there in both snapsh
 may be told more or less because of a filter, and that is a route that appears or goes.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
 from typing import NamedTuple
 
 from buoy.model.address import Address, Prefix, contains, family, split
@@ -24,7 +25,7 @@ from buoy.model.reason import Reason, Withhold
 from buoy.model.snapshot import Snapshot
 from buoy.model.workload import Workload
 from buoy.planner.desired import Desired
-from buoy.planner.peering import LocalNode, Session, outward, speaking, wish
+from buoy.planner.peering import LocalNode, Session, Speaking, outward, speaking, wish
 from buoy.planner.peering_rules import length_bounds
 from buoy.planner.sight import Sight
 from buoy.planner.wishes import Here
@@ -48,11 +49,11 @@ class Told(NamedTuple):
 class Preview(NamedTuple):
     """What some nodes would do: the routes that some peer hears, their sessions, and addresses that none announces."""
 
-    routes: Mapping[Route, Told]
-    sessions: Mapping[tuple[str, str], Session]
+    routes: dict[Route, Told]
+    sessions: dict[tuple[str, str], Session]
     """By node and name."""
-    withheld: Mapping[Address, Withhold]
-    refused: Mapping[str, tuple[str, ...]]
+    withheld: dict[Address, Withhold]
+    refused: dict[str, tuple[str, ...]]
     """What of peers, filters and settings would not be in force, by node."""
 
 
@@ -64,31 +65,51 @@ class Difference(NamedTuple):
     after: Told | None
 
 
+class Nodes:
+    """The planning of nodes, kept after a look, so that the next costs what differs since."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[Class, Desired]] = {}
+
+    def look(self, snapshot: Snapshot, nodes: Iterable[str], changed: frozenset[str] | None = None) -> Preview:
+        """Return what these nodes would do for a snapshot; one that is not there in the snapshot says nothing.
+
+        `changed` holds the paths that differ since the last look, None where everything may.
+        """
+        found = Preview({}, {}, {}, {})
+        verdicts: dict[Address, list[Withhold | None]] = {}
+        wanted = wish(snapshot, {})
+        for name in sorted(nodes):
+            node = snapshot.documents.get(f"nodes/{name}")
+            if not isinstance(node, Node):
+                self._kept.pop(name, None)
+                continue
+            spoken = speaking(LocalNode(name=name, addresses=node.addresses), wanted)
+            found.sessions.update({(name, session.name): session for session in spoken.sessions})
+            found.refused[name] = tuple(map(str, spoken.refused))
+            desired = self._desired(snapshot, node, changed)
+            audience = _Audience(spoken, wanted.filters)
+            for prefix, preference in _announced(desired):
+                if told := audience.of(prefix):
+                    found.routes[Route(prefix, name)] = Told(preference, told, _communities(prefix, spoken.tagged))
+            for address, verdict in desired.verdicts.items():
+                verdicts.setdefault(address, []).append(verdict)
+        return found._replace(withheld=_nowhere(verdicts))
+
+    def _desired(self, snapshot: Snapshot, node: Node, changed: frozenset[str] | None) -> Desired:
+        preference = Class.DRAIN if node.draining else Class.NORMAL
+        before, desired = self._kept.get(node.name, (None, None))
+        own = f"workloads/{node.name}/"
+        if desired is None or before is not preference or any(path.startswith(own) for path in changed or ()):
+            desired, changed = Desired(Here(node.name, _untold, preference)), None
+        desired.update(snapshot, changed, Sight(_links(snapshot, node.name), ProxyMode.UNCHECKED))
+        self._kept[node.name] = preference, desired
+        return desired
+
+
 def preview(snapshot: Snapshot, nodes: Iterable[str]) -> Preview:
-    """Return what these nodes would do for a snapshot; a node that is not there in the snapshot says nothing."""
-    routes: dict[Route, Told] = {}
-    sessions: dict[tuple[str, str], Session] = {}
-    refused: dict[str, tuple[str, ...]] = {}
-    verdicts: dict[Address, list[Withhold | None]] = {}
-    wanted = wish(snapshot, {})
-    filters = {each.name: each for each in wanted.filters}
-    for name in sorted(nodes):
-        node = snapshot.documents.get(f"nodes/{name}")
-        if not isinstance(node, Node):
-            continue
-        spoken = speaking(LocalNode(name=name, addresses=node.addresses), wanted)
-        sessions |= {(name, session.name): session for session in spoken.sessions}
-        refused[name] = tuple(map(str, spoken.refused))
-        desired = _desired(snapshot, node)
-        for key, entry in desired.state.items():
-            if key.table is Table.ANNOUNCEMENT and isinstance(entry, Announcement):
-                prefix = Prefix(key.name[0])
-                told = _hearing(prefix, spoken.sessions, filters)
-                if told:
-                    routes[Route(prefix, name)] = Told(entry.preference, told, _communities(prefix, spoken.tagged))
-        for address, verdict in desired.verdicts.items():
-            verdicts.setdefault(address, []).append(verdict)
-    return Preview(routes, sessions, _nowhere(verdicts), refused)
+    """Return what these nodes would do for a snapshot, looked at once."""
+    return Nodes().look(snapshot, nodes)
 
 
 def differences(before: Mapping[Route, Told], after: Mapping[Route, Told]) -> tuple[Difference, ...]:
@@ -102,12 +123,9 @@ def gone(before: Mapping[Route, Told], after: Mapping[Route, Told]) -> float:
     return len(before.keys() - after.keys()) / len(before) if before else 0.0
 
 
-def _desired(snapshot: Snapshot, node: Node) -> Desired:
-    guests = (each for each in snapshot.documents.values() if isinstance(each, Workload) and each.node == node.name)
-    links = {guest.interface: Link(guest.interface, 1, up=True) for guest in guests}
-    desired = Desired(Here(node.name, _untold, Class.DRAIN if node.draining else Class.NORMAL))
-    desired.update(snapshot, None, Sight(links, ProxyMode.UNCHECKED))
-    return desired
+def _links(snapshot: Snapshot, node: str) -> dict[str, Link]:
+    guests = (each for each in snapshot.documents.values() if isinstance(each, Workload) and each.node == node)
+    return {guest.interface: Link(guest.interface, 1, up=True) for guest in guests}
 
 
 def _untold(_workload: Workload, _subnets: Mapping[str, Subnet], _network: Network | None) -> GuestConfig | None:
@@ -115,31 +133,43 @@ def _untold(_workload: Workload, _subnets: Mapping[str, Subnet], _network: Netwo
     return None
 
 
-def _hearing(prefix: Prefix, sessions: Iterable[Session], filters: Mapping[str, Filter]) -> tuple[str, ...]:
-    """Return the sessions by which a route becomes known outside."""
-    carried = {each.name: each for each in sessions if _carries(each, prefix)}
-    told = outward(session.name for session in sessions)
-    return tuple(
-        sorted(
-            name for name, each in carried.items() if name in told and accepts(filters.get(each.export_filter), prefix)
-        )
-    )
+class _Audience:
+    """By which of a node's sessions a route becomes known outside."""
+
+    def __init__(self, spoken: Speaking, filters: Iterable[Filter]) -> None:
+        self._filters = {each.name: each for each in filters}
+        self._of: dict[int, list[Session]] = {}
+        for version in (4, 6):
+            carrying = [each for each in spoken.sessions if version == family(each.remote) or each.other is not None]
+            told = outward(each.name for each in carrying)
+            self._of[version] = sorted((each for each in carrying if each.name in told), key=attrgetter("name"))
+
+    def of(self, prefix: Prefix) -> tuple[str, ...]:
+        """Return the sessions that tell of a prefix, sorted."""
+        heard = self._of[family(prefix)]
+        return tuple(each.name for each in heard if accepts(self._filters.get(each.export_filter), prefix))
 
 
-def _communities(prefix: Prefix, tagged: Iterable[Tagged]) -> tuple[str, ...]:
+def _announced(desired: Desired) -> Iterator[tuple[Prefix, Class]]:
+    for key, entry in desired.state.items():
+        if key.table is Table.ANNOUNCEMENT and isinstance(entry, Announcement):
+            yield Prefix(key.name[0]), entry.preference
+
+
+def _communities(prefix: Prefix, tagged: Sequence[Tagged]) -> tuple[str, ...]:
+    if not tagged:
+        return ()
     address, length = split(prefix)
     around = (each for each in tagged if contains(each.prefix, address) and length >= split(each.prefix)[1])
     return tuple(sorted({community for each in around for community in each.communities}))
 
 
-def _carries(session: Session, prefix: Prefix) -> bool:
-    return family(prefix) == family(session.remote) or session.other is not None
-
-
 def accepts(document: Filter | None, prefix: Prefix) -> bool:
     """Tell whether a filter lets a route pass: the first rule that matches decides, without one it does."""
+    if document is None:
+        return True
     address, length = split(prefix)
-    for rule in document.rules if document else ():
+    for rule in document.rules:
         low, high = length_bounds(rule)
         if contains(rule.prefix, address) and low <= length <= high:
             return rule.action is Action.ACCEPT

@@ -4,6 +4,7 @@
 import msgspec
 import pytest
 
+from buoy.model import documents
 from buoy.model.address import Address, Prefix
 from buoy.model.documents import Document
 from buoy.model.node import Node
@@ -11,7 +12,8 @@ from buoy.model.nodestate import Class
 from buoy.model.peer import Action, BGPSettings, Filter, FilterRule, Peer, Tagged
 from buoy.model.proxied import Eligibility
 from buoy.model.reason import Reason
-from buoy.planner.preview import Difference, Preview, Route, Told, accepts, differences, gone, preview
+from buoy.model.service_ip import ServiceIP
+from buoy.planner.preview import Difference, Nodes, Preview, Route, Told, accepts, differences, gone, preview
 from tests.unit.planner.cloud import HERE, SERVICE, THERE, floating, port, snapshot
 from tests.unit.planner.cluster import EVERYWHERE, POOL, PUBLIC, backing, balanced, pool, settings
 
@@ -144,3 +146,24 @@ def test_what_differs_is_told_and_which_part_of_the_routes_goes() -> None:
     assert (Difference(Route(HOST, THERE), None, HEARD),) == differences(after, before)
     assert () == differences(before, before)
     assert (0.5, 0.0, 0.0) == (gone(before, after), gone(after, before), gone({}, after))
+
+
+def test_a_second_look_at_what_differs_is_what_a_first_one_would_be() -> None:
+    nodes, standing = Nodes(), {documents.path(each): each for each in (*EVERYWHERE, *NODES, TOR, settings())}
+    far = Node(name=THERE, addresses=NODES[1].addresses, draining=True)
+    for news in ((balanced(),), (backing_moved(),), (far,), (port(), floating()), (NODES[1],)):
+        standing |= {documents.path(each): each for each in news}
+        now = snapshot(*standing.values())
+        looked = nodes.look(now, (HERE, THERE), frozenset(map(documents.path, news)))
+        assert preview(now, (HERE, THERE)) == looked
+    del standing[documents.path(NODES[0])]
+    for _ in range(2):
+        now = snapshot(*standing.values())
+        looked = nodes.look(now, (HERE, THERE), frozenset({documents.path(NODES[0])}))
+        assert preview(now, (HERE, THERE)) == looked
+        standing[documents.path(NODES[0])] = NODES[0]
+
+
+def backing_moved() -> ServiceIP:
+    """Return the Service with an endpoint on another node only, which counts with policy Local."""
+    return balanced(backing(local=True, ready=(THERE,)))
