@@ -38,6 +38,8 @@ SERVICE = tuple(Address(f"198.51.100.{n}") for n in range(1, 5))
 POOL, SERVICES = Prefix("203.0.113.0/24"), Prefix("203.0.113.128/25")
 PODS = Prefix("10.244.1.0/24")
 """Announced as it is: how packets get to its pods is others' affair."""
+PODLIKE = tuple(Address(text) for text in ("10.244.1.5", "2001:db8:244::5", "192.0.2.1", "2001:db8::1"))
+"""What pods of this node may have; guests may have some of it, too: by mistake, or later."""
 GROUPS = ("red", "green", "blue")
 RULES = tuple(Rule(side=side, family=4, protocol=6, first=port, last=port) for side in Side for port in (22, 80))
 INSIDE = (Prefix("192.0.2.0/24"), Prefix("198.18.0.0/15"))
@@ -107,9 +109,12 @@ def _fixed(state: State, address: Address, tap: str, preference: Class) -> None:
 
 
 def _service(chance: random.Random, state: State, address: Address, places: Mapping[Address, str]) -> None:
-    ways = ("absent", "proxied", "both", "ingress", "egress", "mapped", "relayed", "routed")
-    way = chance.choice(ways if places else ways[:2])
+    ways = ("absent", "proxied", "hosted", "both", "ingress", "egress", "mapped", "relayed", "routed")
+    way = chance.choice(ways if places else ways[:3])
     if way == "absent":
+        return
+    if way == "hosted":
+        _hosted(chance, state, address, places)
         return
     if way == "proxied":
         state[Key(Table.STRAY, (host_prefix(address),))] = Stray()
@@ -138,6 +143,21 @@ def _service(chance: random.Random, state: State, address: Address, places: Mapp
     state[Key(Table.ANNOUNCEMENT, (host_prefix(address),))] = Announcement(interface, chance.choice(_CLASSES))
 
 
+def _hosted(chance: random.Random, state: State, address: Address, places: Mapping[Address, str]) -> None:
+    """Lead a floating IP to a pod: whole, or some ports, or only out."""
+    target = chance.choice([pod for pod in PODLIKE if ":" not in pod and pod not in places])
+    translation = chance.choice((Table.DNAT, Table.MAPPING, Table.EGRESS))
+    if translation is Table.DNAT:
+        state[Key(Table.DNAT, (address,))] = Dnat(target)
+    if translation is Table.MAPPING:
+        state[Key(Table.MAPPING, (address, "tcp", "443"))] = PortMap(target, 8443)
+    if translation is not Table.MAPPING:
+        # of several the last, as any other would do
+        state[Key(Table.EGRESS, (target,))] = Egress(address)
+    state[Key(Table.STRAY, (host_prefix(address),))] = Stray()
+    state[Key(Table.ANNOUNCEMENT, (host_prefix(address),))] = Announcement(None, chance.choice(_CLASSES))
+
+
 def broken(state: Mapping[Key, Entry], before: Mapping[Key, Entry], after: Mapping[Key, Entry]) -> list[str]:
     """Return the announced prefixes that `state` does not serve as `before` or `after` did."""
     return [
@@ -153,10 +173,10 @@ def way(state: Mapping[Key, Entry], prefix: Prefix) -> str:
     address = split(prefix)[0]
     dnat = state.get(Key(Table.DNAT, (address,)))
     if isinstance(dnat, Dnat):
-        return f"translated {_local(state, dnat.target)}"
+        return f"translated {_reached(state, prefix, dnat.target)}"
     mapped = [entry for key, entry in state.items() if key.table is Table.MAPPING and key.name[0] == address]
     if mapped:
-        return "mapped " + "".join(sorted({_mapped(state, address, entry) for entry in mapped}))
+        return "mapped " + "".join(sorted({_mapped(state, prefix, entry) for entry in mapped}))
     if Key(Table.DISCARD, (prefix,)) in state:
         return "discarded"
     route = state.get(Key(Table.ROUTE, (prefix,)))
@@ -169,9 +189,24 @@ def way(state: Mapping[Key, Entry], prefix: Prefix) -> str:
     return f"outward{outward} {bool(route)}"
 
 
-def _mapped(state: Mapping[Key, Entry], address: Address, entry: Entry) -> str:
+def _mapped(state: Mapping[Key, Entry], prefix: Prefix, entry: Entry) -> str:
     assert isinstance(entry, PortMap)
-    return "" if Key(Table.RELAY, (address, entry.target)) in state else _local(state, entry.target)
+    if Key(Table.RELAY, (split(prefix)[0], entry.target)) in state:
+        return ""
+    return _reached(state, prefix, entry.target)
+
+
+def _reached(state: Mapping[Key, Entry], prefix: Prefix, target: Address) -> str:
+    """Return what is missing to bring what was sent to a prefix to where it is translated to."""
+    return "" if _is_on_host(state, prefix, target) else _local(state, target)
+
+
+def _is_on_host(state: Mapping[Key, Entry], prefix: Prefix, target: Address) -> bool:
+    """Tell whether packets are left to the routes of others, and go round nowhere if nobody translated them."""
+    led = Key(Table.ROUTE, (host_prefix(target),)) in state
+    # a route: to the guest that has the address next, for as long as something is translated still
+    ended = any(Key(end, (prefix,)) in state for end in (Table.STRAY, Table.DISCARD, Table.ROUTE))
+    return target in PODLIKE and not led and ended
 
 
 def _local(state: Mapping[Key, Entry], address: Address) -> str:

@@ -19,12 +19,12 @@ from buoy.model.peer import BGPSettings
 from buoy.model.pool import Direction
 from buoy.model.proxied import Advertised, Backing, Eligibility, Kind, ProxyMode, ProxyPort
 from buoy.model.reason import Reason
-from buoy.model.service_ip import Endpoint, Mode, PortMapping, ServiceIP
+from buoy.model.service_ip import Attachment, Endpoint, Mode, PortMapping, ServiceIP
 from buoy.model.snapshot import Identity, Snapshot
 from buoy.model.status import AddressStatus, State
 from buoy.model.workload import AddressPair, FixedIP, Workload
 from buoy.planner.sight import Sight, Stir
-from tests.properties.node_states import PODS
+from tests.properties.node_states import PODLIKE, PODS
 
 NODE, OTHER, THIRD = "compute-1", "compute-2", "compute-3"
 TAPS = ("tap1", "tap2", "tap3")
@@ -194,12 +194,15 @@ def _mapped(chance: random.Random) -> tuple[Endpoint, ...]:
 
 
 def _endpoint(chance: random.Random, mapping: PortMapping | None = None) -> Endpoint:
+    """Return a guest's fixed IP or a pod, whose address may be a guest's as well: by mistake, or it was."""
+    on_host = chance.random() < 0.3
     return Endpoint(
-        workload=f"port{chance.randint(1, 3)}",
-        target=chance.choice(FIXED),
+        workload=f"shop/db-{chance.randint(1, 3)}" if on_host else f"port{chance.randint(1, 3)}",
+        target=chance.choice(PODLIKE if on_host else FIXED),
         node=chance.choice((NODE, NODE, NODE, OTHER, "")),
         driver=chance.choice(("", "openvswitch")),
         mapping=mapping,
+        attached=Attachment.HOST if on_host else Attachment.TAP,
     )
 
 

@@ -13,7 +13,7 @@ from buoy.dataplane.fake import Fake, Killed
 from buoy.model.address import Prefix, host_prefix, is_host, split
 from buoy.model.nodestate import Step, Table
 from buoy.model.proxied import Proxying, ProxyMode
-from buoy.model.service_ip import ServiceIP
+from buoy.model.service_ip import Mode, ServiceIP
 from buoy.planner.desired import Desired
 from buoy.planner.plan import make_plan
 from buoy.planner.sight import Stir
@@ -105,17 +105,23 @@ def test_no_act_leaves_an_announced_prefix_without_its_forwarding_and_policy(see
         walk.stumble()
         now = dict(walk.host.observe(None))
         assert [] == harmed(now, before, dict(walk.desired.state))
-        assert [] == [prefix for prefix in new_for_services(before, now) if not forwarded(walk, prefix)]
+        assert [] == [prefix for prefix in new_for_services(walk, before, now) if not forwarded(walk, prefix)]
     walk.act()
     walk.desired.update(walk.store.snapshot(), frozenset(), walk.reliance.sight(), Stir(proxied=walk.reliance.fallen()))
     walk.act()
     assert () == mismatches(walk.desired.state, walk.host.observe(None))
 
 
-def new_for_services(before: State, now: State) -> list[Prefix]:
-    """Return the addresses of Services that are announced now, and were not."""
+def new_for_services(walk: Walk, before: State, now: State) -> list[Prefix]:
+    """Return the addresses of Services that are announced now, and were not; not those that pods only send from."""
     new = (Prefix(key.name[0]) for key in now if key.table is Table.ANNOUNCEMENT and key not in before)
-    return [prefix for prefix in new if is_host(prefix) and way(now, prefix) == "proxied"]
+    return [prefix for prefix in new if is_host(prefix) and way(now, prefix) == "proxied" and is_proxied(walk, prefix)]
+
+
+def is_proxied(walk: Walk, prefix: Prefix) -> bool:
+    """Tell whether an address is of Services, by its document."""
+    claim = walk.store.documents.get(f"service-ips/{split(prefix)[0]}")
+    return isinstance(claim, ServiceIP) and claim.mode is Mode.PROXIED
 
 
 def forwarded(walk: Walk, prefix: Prefix) -> bool:
