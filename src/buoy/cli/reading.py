@@ -7,7 +7,7 @@ from buoy.model.errors import StoreUnavailable
 from buoy.model.snapshot import Batch, Snapshot
 from buoy.store.store import Store
 
-_PATIENCE = 5.0
+_PATIENCE = 15.0
 
 
 async def listing(store: Store, *prefixes: str) -> Snapshot:

@@ -40,7 +40,5 @@ def lines(leader: str | None, waiting: Sequence[str]) -> Iterator[Line]:
     if leader is not None:
         yield "controller", f"{leader} leads" if leader else "nobody leads", "" if leader else _LEADERLESS
     if waiting:
-        namespace, _, name = waiting[0].partition("/")
         names = ", ".join(waiting[:_NAMED]) + (", …" if len(waiting) > _NAMED else "")
-        remedy = f"{names}; kubectl describe service {name} -n {namespace}"
-        yield "services", f"{len(waiting)} without an address", remedy
+        yield "services", f"{len(waiting)} without an address", f"{names}; buoy why {waiting[0]}"

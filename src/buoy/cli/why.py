@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`buoy why ADDRESS`: one address's whole way, from request to the peers' view."""
+"""`buoy why`: the whole way of an address, or of each address of a Service, from request to the peers' view."""
 
 import asyncio
+import re
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -14,35 +16,51 @@ from buoy.model.errors import InvalidInput, StoreUnavailable
 from buoy.model.reason import Reason
 from buoy.model.snapshot import Snapshot
 from buoy.planner.remote import old_nodes, remote_lines
+from buoy.store.store import Store
 
 app = typer.Typer(rich_markup_mode=None)
 
 _SPOKEN = ("workloads/", "nodes/", "fences/", "status/", "pools/", "settings/", "eligibility/")
 """Where what concerns an address stands, besides its claim."""
 
-_UNKNOWN = frozenset({Reason.UNKNOWN_ADDRESS, Reason.UNKNOWN_IN_CLUSTER})
+_GIVE = "give one IPv4 or IPv6 address, such as 192.0.2.7, or in a cluster service/NAME, ingress/NAME or pod/NAME"
+_NAME = re.compile("[a-z]([-a-z0-9]*[a-z0-9])?")
+"""What a Service may be called (RFC 1035), which no address can be."""
+_UNKNOWN = frozenset({Reason.UNKNOWN_ADDRESS, Reason.UNKNOWN_IN_CLUSTER, "not-found"})
 _ELSEWHERE = frozenset({Reason.OTHER_NODE, Reason.UNKNOWN_ADDRESS})
 """Reasons of an agent that does not serve an address; fixed IPs of other nodes it has never heard of."""
 
 
+NamespaceOption = Annotated[str, typer.Option("--namespace", "-n", help="Of the Service, Ingress or pod.")]
+
+
 @app.command()
 def why(
-    address: Annotated[str, typer.Argument(metavar="ADDRESS", help="The address to explain.")],
+    target: Annotated[
+        str, typer.Argument(metavar="ADDRESS|[KIND/]NAME", help="The address, Service, Ingress or pod to explain.")
+    ],
+    namespace: NamespaceOption = "",
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Explain ADDRESS in about ten lines, each *no* with its reason and what to do.
 
     On a node with an agent, the agent answers from what it observes this moment.
     Anywhere else the store answers: what is wanted, and what the nodes reported.
-    Ends with 0 if the address is served, 1 if not, 4 if nothing is known of it.
+
+    In a cluster also a Service, an Ingress or a pod: why it has no address yet, and each one that it has.
+    Say service/NAME, ingress/NAME or pod/NAME, or NAME or NAMESPACE/NAME of a Service.
+
+    Ends with 0 if it is served, 1 if not or if anything is wrong with it, 4 if nothing is known of it.
 
     \b
     Examples:
       buoy why 198.51.100.7
       buoy why 2001:db8::7 -o json
+      buoy why service/shop -n production
+      buoy why production/shop
     """
-    wanted = parse_address(address, "ADDRESS")
-    lines = _lines(wanted)
+    is_object = namespace or "/" in target or _NAME.fullmatch(target)
+    lines = _of_object(target, namespace) if is_object else _of_address(target)
     if output is Output.TABLE:
         for line in lines:
             print(f"{'✓' if line['ok'] else '✗'} {line['topic']:<13} {line['text']}")
@@ -54,13 +72,48 @@ def why(
         raise typer.Exit(1)
 
 
-def _lines(address: Address) -> list[dict[str, Any]]:
+def _of_object(target: str, namespace: str) -> list[dict[str, Any]]:
+    # imported here: who asks etcd must not wait for aiohttp
+    from buoy.cli import why_objects
+    from buoy.kubernetes.source import KubernetesStore
+
+    async def look(store: Store) -> tuple[why_objects.Found, Snapshot]:
+        if not isinstance(store, KubernetesStore):
+            raise InvalidInput("ADDRESS", target, f"{_GIVE}; objects are in a cluster, and this store is none")
+        named = why_objects.parse(target, namespace, store.api.settings.namespace)
+        if named is None:
+            raise InvalidInput("ADDRESS", target, _GIVE)
+        snapshot = await listing(store, "service-ips/", *_SPOKEN)
+        return await why_objects.look(store.api, named, snapshot), snapshot
+
+    found, snapshot = with_store(look)
+    lines = [dict(line) for line in found.lines]
+    for address in found.addresses:
+        explained = _explained(address, lambda: snapshot)
+        lines += [{**line, "address": address} for line in [_heading(address, explained), *explained]]
+    return lines
+
+
+def _heading(address: Address, lines: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"topic": "address", "text": str(address), "ok": all(line["ok"] for line in lines), "reason": ""}
+
+
+def _of_address(text: str) -> list[dict[str, Any]]:
+    try:
+        address = parse_address(text, "ADDRESS")
+    except InvalidInput as error:
+        raise InvalidInput(error.field, error.value, _GIVE) from error
+    at = f"service-ips/{address}"
+    return _explained(address, lambda: with_store(lambda store: listing(store, at, *_SPOKEN)))
+
+
+def _explained(address: Address, read: Callable[[], Snapshot]) -> list[dict[str, Any]]:
     try:
         lines: list[dict[str, Any]] = asyncio.run(ask("why", address=address))
     except (InvalidInput, StoreUnavailable):
         lines = []
     try:
-        snapshot: Snapshot = with_store(lambda store: listing(store, f"service-ips/{address}", *_SPOKEN))
+        snapshot = read()
     except StoreUnavailable:
         if lines:
             return lines

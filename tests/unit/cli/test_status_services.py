@@ -20,6 +20,6 @@ def test_that_nobody_leads_is_wrong() -> None:
 
 def test_services_without_an_address_are_named_with_where_their_reason_is() -> None:
     [line] = lines(None, ("shop/a", "shop/b"))
-    assert ("services", "2 without an address", "shop/a, shop/b; kubectl describe service a -n shop") == line
+    assert ("services", "2 without an address", "shop/a, shop/b; buoy why shop/a") == line
     [(_, value, note)] = lines(None, [f"shop/{name}" for name in "abcd"])
     assert ("4 without an address", True) == (value, note.startswith("shop/a, shop/b, shop/c, …;"))
