@@ -2,7 +2,7 @@
 """Write the lab's first objects: Buoy's kinds and accounts, and the ToR as every node's BGP neighbour.
 
 ``python -m buoy.lab.kube_seed KUBECONFIG TOR-ADDRESS MANIFESTS``. Promises that running it again changes
-nothing. MANIFESTS is Buoy's own directory of manifests, of which kinds, accounts and their rights are taken.
+nothing. MANIFESTS is Buoy's own directory of manifests, of which kinds, accounts, their rights and the door are taken.
 """
 
 import sys
@@ -35,6 +35,8 @@ def main() -> None:
     # what a kubelet would do for the controller's pod
     kube_credential.put(api.create(kube_credential.path(CONTROLLER), kube_credential.REQUEST))
     _await_established(api, kinds)
+    for each in _read(directory / "door.yaml"):
+        api.apply(each)
     known = {kind["metadata"]["name"] for kind in kinds}
     for plural, each in first_objects(tor):
         if plural in known and api.find(api.path_of(each)) is None:
