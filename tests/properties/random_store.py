@@ -16,7 +16,7 @@ from buoy.model.network import Network, Subnet
 from buoy.model.node import Fence
 from buoy.model.nodestate import Link
 from buoy.model.peer import BGPSettings
-from buoy.model.pool import Direction
+from buoy.model.pool import Direction, Pool, Registry
 from buoy.model.proxied import Advertised, Backing, Eligibility, Kind, ProxyMode, ProxyPort
 from buoy.model.reason import Reason
 from buoy.model.service_ip import Attachment, Endpoint, Mode, PortMapping, ServiceIP
@@ -36,6 +36,7 @@ PORTS = (ProxyPort("tcp", 80), ProxyPort("tcp", 443), ProxyPort("udp", 53))
 ADVERTISED = tuple(
     map(Prefix, ("198.51.100.0/24", "198.51.100.0/30", "198.51.100.1/32", "192.0.2.0/24", "2001:db8:f::/64"))
 )
+_POOLS, _IDS = ("", "", "vms"), ("", "8f1c")
 SUBNETS = {"s4": Prefix("192.0.2.0/24"), "s6": Prefix("2001:db8::/64")}
 Item = TypeVar("Item")
 
@@ -120,7 +121,7 @@ def random_document(chance: random.Random) -> Document:
     """Return a document of any kind that a node reads."""
     guests = (_workload, _workload, _workload, _service_ip, _service_ip, _status)
     services = (_proxied, _proxied, _proxied, _settings, _settings, _eligibility, _eligibility)
-    makers = (*guests, *services, _group, _member, _subnet, _network, _fence)
+    makers = (*guests, *services, _group, _member, _subnet, _network, _fence, _pool)
     return chance.choice(makers)(chance)
 
 
@@ -153,12 +154,19 @@ def _service_ip(chance: random.Random) -> Document:
         direction=chance.choice(tuple(Direction)),
         default_egress=chance.random() < 0.7,
         endpoints=chance.choice((_whole, _mapped))(chance),
+        pool=chance.choice(_POOLS),
+        id=chance.choice(_IDS),
     )
 
 
 def _proxied(chance: random.Random) -> Document:
     backings = tuple(_backing(chance, number) for number in range(chance.choice((0, 1, 1, 1, 2, 2))))
-    return ServiceIP(address=chance.choice(SERVICE), mode=Mode.PROXIED, backings=backings)
+    pool, kept = chance.choice(_POOLS), chance.choice(_IDS)
+    return ServiceIP(address=chance.choice(SERVICE), mode=Mode.PROXIED, backings=backings, pool=pool, id=kept)
+
+
+def _pool(chance: random.Random) -> Document:
+    return Pool(name="vms", registry=chance.choice(tuple(Registry)))
 
 
 def _backing(chance: random.Random, number: int) -> Backing:

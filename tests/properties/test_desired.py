@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from buoy.model.address import Address, Prefix, host_prefix, split
 from buoy.model.nodestate import Announcement, Class, Entry, Key, NodeState, Table
+from buoy.model.pool import Pool, Registry
 from buoy.model.proxied import Eligibility, Proxying, ProxyMode
 from buoy.model.reason import Reason
 from buoy.model.service_ip import Mode, ServiceIP
@@ -118,8 +119,10 @@ def _announcement(state: NodeState, claim: ServiceIP) -> Entry | None:
 
 def _served(store: Store, claim: ServiceIP) -> bool:
     """Tell whether this node may attract, and serves and forwards a Service: all of it, or some that it announces."""
-    eligible = store.documents.get(f"eligibility/{NODE}")
+    eligible, pool = store.documents.get(f"eligibility/{NODE}"), store.documents.get(f"pools/{claim.pool}")
     if not isinstance(eligible, Eligibility) or eligible.excluded:
+        return False
+    if isinstance(pool, Pool) and pool.registry is Registry.NEUTRON and not claim.id:
         return False
     here = [each for each in claim.backings if not each.local or NODE in (*each.ready, *each.draining)]
     ends = [each for each in here if each.ready or each.draining or each.elsewhere]

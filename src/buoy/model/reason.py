@@ -53,6 +53,7 @@ class Reason(enum.StrEnum):
     NO_LOCAL_ENDPOINT = "no-local-endpoint"
     NO_SERVICE_PROXY = "no-service-proxy"
     NOT_PROXIED_YET = "not-proxied-yet"
+    NOT_REGISTERED = "not-registered"
 
     @classmethod
     def _missing_(cls, value: object) -> "Reason | None":
@@ -206,6 +207,10 @@ _TEXT = {
     Reason.NOT_PROXIED_YET: (
         "kube-proxy on {node} does not forward {missing} of {address} ({service})",
         "on {node}: nft get element ip kube-proxy service-ips; kubectl get endpointslices -n {namespace}",
+    ),
+    Reason.NOT_REGISTERED: (
+        "Neutron keeps the books of pool {pool}, and no port there keeps {address} for this cluster",
+        "kubectl get pool {pool} tells why; openstack port list --fixed-ip ip-address={address} tells who has it",
     ),
 }
 

@@ -18,6 +18,7 @@ from buoy.model.workload import Workload
 from buoy.planner.contest import Subject
 from buoy.planner.index import Reader, interface_seat
 from buoy.planner.proxied import idle
+from buoy.planner.registered import unregistered
 
 
 class Ready(msgspec.Struct, frozen=True):
@@ -67,7 +68,7 @@ def service_ip_placed(service: ServiceIP, node: str, reader: Reader) -> Served |
     holder = reader.holder(service.address)
     if holder != f"service-ips/{service.address}":
         return _withhold(Reason.CLAIMED_TWICE, service, node=node, other=str(holder))
-    return _ready(service, candidates, node, reader)
+    return unregistered(service, reader) or _ready(service, candidates, node, reader)
 
 
 def serving(service: ServiceIP) -> frozenset[str]:

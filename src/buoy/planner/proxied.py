@@ -23,6 +23,7 @@ from buoy.model.proxied import Advertised, Backing, Eligibility, Kind, Proxying,
 from buoy.model.reason import Reason, Withhold
 from buoy.model.service_ip import ServiceIP
 from buoy.planner.index import Reader
+from buoy.planner.registered import unregistered
 
 SETTINGS = "settings/bgp"
 _NAMED = 5
@@ -59,7 +60,7 @@ def attracting(service: ServiceIP, node: str, reader: Reader) -> tuple[Attractin
     noes = [word for word in words if isinstance(word, Withhold)]
     if noes and (not found or _served_together(routed, reader)):
         return noes[0]
-    return found
+    return unregistered(service, reader) or found
 
 
 def idle(service: ServiceIP) -> Withhold:

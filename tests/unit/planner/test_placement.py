@@ -8,6 +8,7 @@ import pytest
 from buoy.model.address import Address, Mac, Prefix
 from buoy.model.documents import Document
 from buoy.model.nodestate import Link
+from buoy.model.pool import Pool, Registry
 from buoy.model.reason import Reason, Withhold
 from buoy.model.service_ip import Attachment, Mode, Owner
 from buoy.model.workload import AddressPair
@@ -30,6 +31,7 @@ from tests.unit.planner.cloud import (
 
 TAP = {"workload": "port1", "node": HERE, "interface": "tap1"}
 OWNER = Owner(kind="StatefulSet", namespace="shop", name="db")
+VMS, OF_VMS = Pool(name="vms", registry=Registry.NEUTRON), {"address": SERVICE, "pool": "vms"}
 ENDPOINT = {"address": SERVICE, "node": HERE, "workload": "port1", "target": FIXED}
 
 ANSWERS: list[tuple[str, tuple[Document, ...], tuple[Link, ...], Withhold | None]] = [
@@ -97,6 +99,25 @@ ANSWERS: list[tuple[str, tuple[Document, ...], tuple[Link, ...], Withhold | None
         (port(), floating(mode=Mode.PROXIED)),
         (UP,),
         Withhold(Reason.NO_SERVICE, {"address": SERVICE}),
+    ),
+    (
+        "a pool of Neutron's, which keeps nothing for it",
+        (port(), floating(id="", pool="vms"), VMS),
+        (UP,),
+        Withhold(Reason.NOT_REGISTERED, OF_VMS),
+    ),
+    ("a pool of Neutron's, which keeps it", (port(), floating(id="8f1c", pool="vms"), VMS), (UP,), None),
+    (
+        "lost by the store, with its Service",
+        (port(), floating(mode=Mode.PROXIED, lost=True, owners=(OWNER,))),
+        (UP,),
+        Withhold(Reason.CLAIM_LOST, {"address": SERVICE, "owner": "StatefulSet shop/db"}),
+    ),
+    (
+        "lost by the store, and it leads nowhere",
+        (port(), floating(endpoints=(), lost=True)),
+        (UP,),
+        Withhold(Reason.CLAIM_LOST, {"address": SERVICE, "owner": "nobody known"}),
     ),
     ("no document of the port", (floating(),), (UP,), Withhold(Reason.WORKLOAD_MISSING, ENDPOINT)),
     (
