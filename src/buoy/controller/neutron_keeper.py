@@ -2,8 +2,10 @@
 """The task that keeps Neutron's ports and our claims in step, while this process leads.
 
 Promises that an address is given to an object without asking Neutron, from what was put aside; that what is written
-anywhere is written by a leader; and that what could not be done is said of the pool. The tricky thing is an answer
-that never came: then what Neutron has is not known any more, and everything is listed anew before anything is done.
+anywhere is written by a leader; that what could not be done is said of the pool; and that a claim on an address which
+OpenStack has given away, after somebody deleted its port, says so: agents announce it no more. The tricky thing is an
+answer that never came: then what Neutron has is not known any more, and everything is listed anew before anything is
+done.
 """
 
 import asyncio
@@ -12,6 +14,7 @@ import datetime as dt
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import msgspec
 import structlog
 
 from buoy.controller.neutron_orders import (
@@ -38,10 +41,11 @@ RELIST = dt.timedelta(seconds=60)
 """How old what we know of Neutron's ports may be."""
 REFUSED = dt.timedelta(seconds=10)
 """Until what was refused is tried again."""
-LOOK, LONGEST, SETTLE = 2.0, 30.0, 0.02
+LOOK, LONGEST, SETTLE = 2.0, 5.0, 0.02
 """Seconds between two looks when nothing happens, after Neutron was away for long, and for more to come along."""
-UNDER_WAY = 8
+UNDER_WAY = 12
 _GONE, _CHANGED = 404, 412
+_TAKEN = frozenset({"IpAddressAlreadyAllocated", "IpAddressInUse"})
 
 
 class Means(NamedTuple):
@@ -158,12 +162,15 @@ class Keeper:
     async def _do(self, order: Order) -> None:
         """Do one thing; what is refused is put off and said, whatever else fails is raised."""
         try:
-            await self._perform(order)
-        except NeutronRefused as error:
-            if error.status in {_GONE, _CHANGED} and isinstance(order, Adopt | GiveBack | Name):
-                self._ports = None
-                return
-            self._refuse(order, str(error))
+            try:
+                await self._perform(order)
+            except NeutronRefused as error:
+                if error.status in {_GONE, _CHANGED} and isinstance(order, Adopt | GiveBack | Name):
+                    self._ports = None
+                    return
+                self._refuse(order, str(error))
+                if isinstance(order, FetchAt) and error.kind in _TAKEN:
+                    await self._disown(order.address)
         except Conflict as error:
             # the watch will tell what it is now
             self._refuse(order, str(error))
@@ -210,6 +217,16 @@ class Keeper:
         self._must_lead()
         self._world.claim(await self._means.writes.claim(claim))
         self._must_lead()
+
+    async def _disown(self, at: Address) -> None:
+        """Write of an address whose port is gone, and which OpenStack has given away, that Neutron keeps it no more."""
+        claim = self._world.books.claims.get(at)
+        if claim is None or claim.document.released is not None or not claim.document.id:
+            return
+        # whoever led before us may have made the port just now
+        ports = await self._means.neutron.ports(cluster_uid(self._world))
+        if all(port.address != at for port in ports):
+            await self._write(claim._replace(document=msgspec.structs.replace(claim.document, id="")))
 
     def _must_lead(self) -> None:
         if not self._means.leading():

@@ -74,6 +74,9 @@ class Name(NamedTuple):
 
 Order: TypeAlias = Fetch | FetchAt | Adopt | GiveBack | LetGo | Name
 
+_TURN = {Fetch: 0, FetchAt: 0, Adopt: 1, LetGo: 1, GiveBack: 2, Name: 3}
+"""Who waits for an address comes before what nobody waits for; a name is as much work for Neutron as a port."""
+
 
 class View(NamedTuple):
     """What is known: our ports, the claims, the pools and who has what (`ledger`), what objects lack.
@@ -91,7 +94,7 @@ class View(NamedTuple):
 
 
 def orders(view: View) -> tuple[Order, ...]:
-    """Return what is to be done, each apart from the others."""
+    """Return what is to be done, each apart from the others, the most urgent first."""
     found: list[Order] = []
     free: defaultdict[str, list[tuple[Port, Claim]]] = defaultdict(list)
     coming: Counter[str] = Counter()
@@ -114,7 +117,10 @@ def orders(view: View) -> tuple[Order, ...]:
             found.append(Fetch(pool.name, subnet_of(pool), short))
         # twice as many may stay, or every Service that comes and goes would be two calls
         found += _surplus(pool, free[pool.name], 0 if pool.draining else wanted + view.spare, view.now)
-    return (*found, *_portless(view))
+    found += _portless(view)
+    leaving = {order.port.id for order in found if isinstance(order, GiveBack)}
+    sane = (order for order in found if not (isinstance(order, Name) and order.port.id in leaving))
+    return tuple(sorted(sane, key=lambda order: _TURN[type(order)]))
 
 
 def neutron_pools(ledger: Ledger) -> list[Pool]:
@@ -146,7 +152,8 @@ def _of_port(port: Port, pool: Pool | None, claim: Claim | None, view: View) -> 
             yield Adopt(port, claim._replace(document=msgspec.structs.replace(claim.document, id=port.id, pool=name)))
     elif pool is None and _is_free(port, claim, view):
         yield GiveBack(port, _let_go(claim, view.now))
-    elif view.naming.of(claim.document) != port.name:
+    elif view.naming.of(claim.document) != port.name and (_is_live(claim) or _is_free(port, claim, view)):
+        # one that is held down keeps its name: it goes back to who had it, or leaves, more often than not
         yield Name(port, view.naming.of(claim.document))
 
 

@@ -56,6 +56,28 @@ class TestOnePool:
 
         story(tell)
 
+    def test_an_address_whose_port_is_gone_and_that_openstack_gave_away_is_not_said_to_be_kept(self) -> None:
+        async def tell() -> None:
+            worlds = TwoWorlds()
+            worlds.cluster.service("a")
+            await worlds.settle()
+            (address,) = worlds.shown()
+            _, port = worlds.network.ports[worlds.ports()[address]]
+            worlds.network.delete(port)
+            worlds.network.floating.add(worlds.network.take(address))
+            worlds.cluster.wait(61)
+            await worlds.settle()
+            assert (["a"], None) == (worlds.shown()[address], worlds.claims()[address].get("id"))
+            assert "already allocated" in worlds.keepers[0].says("vms")
+            worlds.network.sink(address)
+            worlds.cluster.wait(11)
+            await worlds.settle()
+            assert {address: ["a"]} == worlds.shown()
+            worlds.check()
+            worlds.check_settled()
+
+        story(tell)
+
     def test_what_was_put_aside_is_given_while_neutron_is_away_even_by_a_new_controller(self) -> None:
         async def tell() -> None:
             worlds = TwoWorlds()

@@ -76,9 +76,21 @@ def test_a_claim_that_has_no_port_id_gets_it() -> None:
 def test_a_port_is_called_after_who_has_it() -> None:
     assert [Name(port(9), "prod/shop/web/u1")] == found([port(9)], claim(9, WEB))
     assert [] == found([port(9, "prod/shop/web/u1")], claim(9, WEB))
-    assert [Name(port(9, "prod/shop/web/u1"), "prod/spare")] == found(
-        [port(9, "prod/shop/web/u1")], claim(9, WEB, released=START)
-    )
+    named = [port(9, "prod/shop/web/u1")]
+    assert [] == found(named, claim(9, WEB, released=START))
+    assert [Name(named[0], "prod/spare")] == found(named, claim(9, WEB, released=LONG_AGO), spare=1)
+
+
+def test_a_port_that_goes_back_is_not_named_before() -> None:
+    [order] = found([port(9, "prod/shop/web/u1")], claim(9, WEB, released=LONG_AGO))
+    assert isinstance(order, GiveBack)
+
+
+def test_who_waits_for_an_address_comes_first() -> None:
+    ports = [port(9), port(8), port(7)]
+    claims = [claim(9, WEB), claim(8, released=LONG_AGO)]
+    seen = found(ports, *claims, lacks=[Lack("vms", Address("192.0.2.99"))])
+    assert [FetchAt, Adopt, GiveBack, Name] == [type(each) for each in seen]
 
 
 @pytest.mark.parametrize(
