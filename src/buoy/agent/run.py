@@ -33,9 +33,10 @@ from buoy.dataplane.bird import BirdSpeaker
 from buoy.dataplane.host import LinuxHost
 from buoy.kubernetes.opening import open_any
 from buoy.model import documents
-from buoy.model.errors import BuoyError, InvalidInput, StoreUnavailable
+from buoy.model.errors import BuoyError, InvalidInput
 from buoy.model.node import Node
 from buoy.model.nodestate import Class
+from buoy.model.reason import Reason
 from buoy.model.snapshot import Batch
 from buoy.planner.desired import Desired
 from buoy.planner.dhcp import guest_config
@@ -44,10 +45,11 @@ from buoy.planner.wishes import Here
 from buoy.runtime.ending import first, signals
 from buoy.runtime.health import Pulse, serve
 from buoy.runtime.loop import Loop
+from buoy.runtime.outages import Outages, Words
 from buoy.runtime.settings import Settings
 from buoy.runtime.telemetry import AddressStates, Telemetry
 from buoy.store.lease import Lease
-from buoy.store.store import Store, Write
+from buoy.store.store import Reporter, Store, Write
 
 _SHARED = (
     "service-ips/",
@@ -64,6 +66,8 @@ _SHARED = (
     "eligibility/",
     "status/",
 )
+
+_AWAY = Words("store", "nothing that this node holds is taken away; what changes waits")
 
 _COLLECT_AT_START = 200_000
 """Objects between two collections until the first pass is over."""
@@ -85,10 +89,11 @@ async def run_agent(settings: Settings) -> None:
 
 async def _run_alone(settings: Settings) -> None:
     telemetry, pulse = Telemetry(), Pulse()
-    store = open_any(settings.store, _reporter(telemetry), node=settings.node)
+    outages = Outages(telemetry.log, telemetry.store_up, _AWAY)
+    store = open_any(settings.store, outages, node=settings.node)
     host = open_host(settings)
     agent = build(settings, host, store, telemetry)
-    process = Process(settings, agent, store, pulse)
+    process = Process(settings, agent, (store, outages), pulse)
     stop_serving = serve(settings.health.listen, telemetry.registry, pulse) if settings.health.listen else None
     try:
         await process.run(host)
@@ -123,13 +128,13 @@ def build(settings: Settings, host: LinuxHost, store: Store, telemetry: Telemetr
 class Process:
     """The tasks of one agent process."""
 
-    def __init__(self, settings: Settings, agent: Agent, store: Store, pulse: Pulse) -> None:
+    def __init__(self, settings: Settings, agent: Agent, store: tuple[Store, Reporter], pulse: Pulse) -> None:
         self._settings = settings
         self._agent = agent
-        self._store = store
+        self._store, self._away = store
         self._pulse = pulse
         self._loop = Loop(self)
-        self._witnessing = Witnessing(store, settings.node)
+        self._witnessing = Witnessing(self._store, settings.node)
         self._collecting = gc.get_threshold()
         self._lease: Lease | None = None
         self._said: Node | None = None
@@ -170,9 +175,6 @@ class Process:
                     lease.ended(),
                 )
 
-    def _away(self, error: StoreUnavailable | None) -> None:
-        _reporter(self._agent.telemetry)(error)
-
     async def _watch(self) -> None:
         node = self._settings.node
         async for batch in self._store.watch((f"workloads/{node}/", *_SHARED)):
@@ -211,6 +213,10 @@ class Process:
     def _node(self) -> Node:
         agent = self._agent
         guests = unanswered() if agent.workloads else ""
+        ranges = agent.desired.aggregates_withheld
+        # an excluded node announces none as somebody wanted it
+        missed = str(ranges) if ranges is not None and ranges.reason is Reason.NO_SERVICE_PROXY else ""
+        problems = (agent.parts.caution.problem, guests, missed)
         return Node(
             name=self._settings.node,
             addresses=self._settings.addresses,
@@ -221,7 +227,7 @@ class Process:
             service_ips=len(agent.service_ips),
             held=agent.parts.caution.cause,
             draining=agent.desired.here.preference is Class.DRAIN,
-            problems=(*map(str, agent.parts.bird.problems), *filter(None, (agent.parts.caution.problem, guests))),
+            problems=(*map(str, agent.parts.bird.problems), *filter(None, problems)),
         )
 
 
@@ -229,17 +235,6 @@ def _uncounted(node: Node) -> Node:
     """Return a node without what changes with every workload: each write makes others look at all of its addresses."""
     sessions = tuple(msgspec.structs.replace(session, exported=0) for session in node.sessions)
     return msgspec.structs.replace(node, sessions=sessions, workloads=0, service_ips=0)
-
-
-def _reporter(telemetry: Telemetry):  # type: ignore[no-untyped-def]  # noqa: ANN202  Reporter
-    def report(error: StoreUnavailable | None) -> None:
-        telemetry.store_up.set(error is None)
-        if error is not None:
-            telemetry.log.warning("store away", error=str(error))
-        else:
-            telemetry.log.info("store answers")
-
-    return report
 
 
 @contextlib.contextmanager

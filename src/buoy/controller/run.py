@@ -28,10 +28,10 @@ from buoy.controller.world import World
 from buoy.controller.writes import Writes
 from buoy.kubernetes.feed import Feed
 from buoy.kubernetes.resources import NAMESPACE
-from buoy.model.errors import StoreUnavailable
 from buoy.runtime.ending import first, signals
 from buoy.runtime.health import Pulse, serve
 from buoy.runtime.loop import Loop
+from buoy.runtime.outages import Outages, Words
 from buoy.store.api_client import ApiServer
 from buoy.store.api_config import find
 from buoy.store.api_leadership import Leadership
@@ -39,6 +39,7 @@ from buoy.store.api_names import ObjectName, Resource
 from buoy.store.api_together import together
 
 LEASE = "buoy-controller"
+_AWAY = Words("API server", "nobody gets an address, and nobody loses one")
 
 
 class ControllerSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,6 +94,7 @@ class Process:
         self._api = api
         self._settings = settings
         self._metrics = metrics
+        self._outages = Outages(metrics.log, metrics.api_up, _AWAY)
         self._holder = holder
         self._fenced = Fenced(api, self._leads)
         self._world = World(settings.ours)
@@ -138,7 +140,7 @@ class Process:
 
     async def _watch(self) -> None:
         observer = Observer(self._world, self._complain)
-        async for told in together(informers(self._api, self._report)):
+        async for told in together(informers(self._api, self._outages)):
             observer.take(told)
             self._complete.set()
             self._metrics.api_up.set(1)
@@ -147,7 +149,7 @@ class Process:
 
     async def _lead(self) -> None:
         name = ObjectName(self._settings.namespace, LEASE)
-        async with Leadership(self._api, name, self._holder, self._report) as leadership:
+        async with Leadership(self._api, name, self._holder, self._outages) as leadership:
             self._leadership = leadership
             while True:
                 await leadership.acquired()
@@ -169,7 +171,7 @@ class Process:
         def complain(why: str) -> None:
             self._metrics.log.warning("a condition waits", why=why)
 
-        return Notices(self._fenced, Feed(self._api, RESOURCES, self._report), _now, complain)
+        return Notices(self._fenced, Feed(self._api, RESOURCES, self._outages), _now, complain)
 
     def _set_leading(self, *, leading: bool) -> None:
         self._leading = leading
@@ -181,13 +183,6 @@ class Process:
             await asyncio.sleep(5)
             if not self._leading:
                 self._pulse.beat()
-
-    def _report(self, error: StoreUnavailable | None) -> None:
-        self._metrics.api_up.set(error is None)
-        if error is not None:
-            self._metrics.log.warning("API server away", error=str(error))
-        else:
-            self._metrics.log.info("API server answers")
 
     def _complain(self, resource: Resource, name: ObjectName, why: str) -> None:
         self._metrics.log.error("cannot be read", resource=str(resource), object=str(name), error=why)

@@ -13,13 +13,15 @@ from buoy.model.snapshot import Batch, Identity, Snapshot
 from buoy.runtime.health import Pulse
 from buoy.runtime.settings import Settings
 from buoy.store.memory import MemoryStore
+from tests.store.watching import Reports
 from tests.unit.agent.story import Story
 from tests.unit.planner.cloud import HERE, port
 
 
 async def test_a_node_whose_document_somebody_deleted_says_it_again(tmp_path: Path) -> None:
     story, store = Story(tmp_path), MemoryStore()
-    process = Process(Settings(node=HERE, addresses=(Address("192.0.2.250"),)), story.agent, store, Pulse())
+    settings = Settings(node=HERE, addresses=(Address("192.0.2.250"),))
+    process = Process(settings, story.agent, (store, Reports()), Pulse())
     await process._beat(await store.leases.grant(15))
     said, own = process._is_news(), documents.path(process._node())
     process.hear(Batch(Snapshot(Identity("cluster", 11), {}, {}, {}), frozenset({own})))
@@ -30,7 +32,7 @@ async def beating(story: Story, pulse: Pulse | None = None) -> Process:
     """Return the process of a story's agent, which has just said what it is."""
     store = MemoryStore()
     settings = Settings(node=HERE, addresses=(Address("192.0.2.250"),))
-    process = Process(settings, story.agent, store, pulse or Pulse())
+    process = Process(settings, story.agent, (store, Reports()), pulse or Pulse())
     await process._beat(await store.leases.grant(15))
     return process
 
