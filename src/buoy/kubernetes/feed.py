@@ -50,6 +50,12 @@ class Reports:
         self._reporter = reporter
         self._failing: set[str] = set()
 
+    def forget(self) -> None:
+        """Take it that none of them has a failure: they are no more."""
+        if self._failing:
+            self._failing.clear()
+            self._reporter(None)
+
     def of(self, who: str) -> Reporter:
         """Return the reporter of one of them."""
 
@@ -87,7 +93,11 @@ class Feed:
         self._calico = BGP_CONFIGURATIONS.version
 
     async def news(self, patience: Callable[[], float | None]) -> AsyncGenerator[Mapping[Resource, News[Any]], None]:
-        """Yield what is new by resource, first of all of them; none of any after `patience()` seconds without."""
+        """Yield what is new by resource, first of all of them; none of any after `patience()` seconds without.
+
+        Called again, it lists everything anew.
+        """
+        self._reports.forget()
         await self._find_versions()
         asked = {self.at(resource): resource for resource in self._resources}
         informers = [self._informer(resource, at) for at, resource in asked.items()]
