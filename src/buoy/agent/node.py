@@ -20,7 +20,7 @@ from buoy.agent.reconcile import Outcome, reconcile
 from buoy.agent.reliance import Reliance
 from buoy.agent.reports import Reports
 from buoy.agent.speaking import BirdConfiguration
-from buoy.agent.witness import identity
+from buoy.agent.witness import identity, spoken
 from buoy.dataplane.driver import Disturbance, Host
 from buoy.model.address import Address, Prefix, host_prefix, is_host, split
 from buoy.model.nodestate import Change, Class, Key, Table
@@ -107,7 +107,7 @@ class Agent:
         """Let the guard hear who spoke and how; tell whether the store is doubted since."""
         caution, listed = self.parts.caution, batch.listed or batch.changed is None
         if not listed:
-            self._freed |= caution.said(batch.changed or ())
+            self._freed |= caution.said(spoken(batch))
         seen = identity(batch.snapshot, self.desired.here.node)
         begins = caution.hear(seen, listed=listed, owners=self.desired.owners)
         if begins:

@@ -21,8 +21,10 @@ from collections.abc import Callable
 
 from buoy.agent.caution import Caution
 from buoy.model import documents
+from buoy.model.documents import Document
 from buoy.model.errors import BuoyError
-from buoy.model.snapshot import Identity, Snapshot
+from buoy.model.service_ip import ServiceIP
+from buoy.model.snapshot import Batch, Identity, Snapshot
 from buoy.model.status import Witness
 from buoy.store.store import Store, Write
 
@@ -39,6 +41,17 @@ def identity(snapshot: Snapshot, node: str) -> Identity:
     """Return which store spoke, how far it had come, and what it knew of this node's witness."""
     told = snapshot.identity
     return Identity(told.store, told.revision, snapshot.revisions.get(witness_path(node), 0))
+
+
+def spoken(batch: Batch) -> frozenset[str]:
+    """Return of which documents a writer spoke: not of a claim that is written again because the store had lost it."""
+    documents = batch.snapshot.documents
+    lost = {path for path in batch.changed or () if _is_lost(documents.get(path))}
+    return (batch.changed or frozenset()) - lost
+
+
+def _is_lost(document: Document | None) -> bool:
+    return isinstance(document, ServiceIP) and document.lost
 
 
 class Witnessing:

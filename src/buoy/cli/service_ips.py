@@ -113,6 +113,8 @@ async def _write(store: Store, wish: Wish, name: ObjectName, *, dry_run: bool) -
 def release(address: AddressArgument, dry_run: DryRunOption = False) -> None:
     """Take a floating IP back from whom it was given by hand; nobody else gets it before the pool's hold-down is over.
 
+    Of an address that is kept because the store had lost it: let it go, if its owner is not there again.
+
     \b
     Example:
       buoy service-ip release 203.0.113.7
@@ -125,7 +127,12 @@ def release(address: AddressArgument, dry_run: DryRunOption = False) -> None:
         if not isinstance(claim, ServiceIP) or claim.released is not None or not claim.owners:
             raise Conflict(f"nobody has {address}: kubectl get serviceips")
         owner = claim.owners[0]
-        if claim.mode is not Mode.TRANSLATED or owner.declared:
+        is_by_hand = claim.mode is Mode.TRANSLATED and not owner.declared
+        if claim.lost and not is_by_hand:
+            if not dry_run:
+                await store.write([Write(path, msgspec.structs.replace(claim, lost=False), stored.revision)])
+            return str(owner.identity)
+        if not is_by_hand:
             raise InvalidInput("ADDRESS", address, f"{owner.identity} asks for it itself: change that there")
         gone = without(claim, [each.identity for each in claim.owners], dt.datetime.now(dt.UTC))
         gone = msgspec.structs.replace(gone, endpoints=(), mappings=())

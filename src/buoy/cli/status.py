@@ -6,7 +6,7 @@ from typing import Annotated, Any, TypeGuard
 
 import typer
 
-from buoy.cli import status_addresses, status_services, status_writers
+from buoy.cli import status_addresses, status_losses, status_services, status_writers
 from buoy.cli.context import Output, OutputOption, show, with_store
 from buoy.cli.reading import listing
 from buoy.model.documents import Document
@@ -37,7 +37,7 @@ def status(*, output: OutputOption = Output.TABLE, metrics: MetricsOption = Fals
         return
     writers = status_writers.lines(snapshot, dt.datetime.now(dt.UTC))
     before = [_row(*line) for line in (*writers, *services)]
-    after = [_row(*line) for line in status_addresses.lines(snapshot)]
+    after = [_row(*line) for line in (*status_losses.lines(snapshot), *status_addresses.lines(snapshot))]
     rows = [*before, *_nodes(snapshot), *after, *_broken(snapshot)]
     show(rows, output, ["what", "value", "ok", "note"])
     if not all(row["ok"] for row in rows):

@@ -50,8 +50,8 @@ def decide(subject: Subject, claims: Sequence[Claim], answer: Answer | None, now
 
 
 def releases(identity: Identity, claims: Iterable[Claim], now: dt.datetime) -> tuple[Release, ...]:
-    """Return what takes an object out of its claims."""
-    left = ((claim, without(claim.document, (identity,), now)) for claim in claims)
+    """Return what takes an object out of its claims, but for those that only a person takes from it."""
+    left = ((claim, without(claim.document, (identity,), now)) for claim in claims if not claim.document.lost)
     return tuple(Release(document, claim.version) for claim, document in left if document != claim.document)
 
 

@@ -5,6 +5,10 @@ import datetime as dt
 import heapq
 from typing import Generic, TypeVar
 
+from buoy.ipam.ledger import Ledger
+from buoy.model.pool import REMEMBER
+from buoy.model.service_ip import ServiceIP
+
 T = TypeVar("T")
 
 
@@ -30,3 +34,11 @@ class Endings(Generic[T]):
     def next(self) -> dt.datetime | None:
         """Return when the next one ends, None if none does."""
         return self._heap[0][0] if self._heap else None
+
+
+def remembered(document: ServiceIP, ledger: Ledger) -> dt.datetime:
+    """Return until when a released claim is kept for its former owner, and because it is held down."""
+    assert document.released is not None
+    pool = ledger.pools.get(document.pool)
+    seconds = max(pool.remember, pool.hold_down) if pool else REMEMBER
+    return document.released + dt.timedelta(seconds=seconds)

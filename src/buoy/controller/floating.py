@@ -53,12 +53,14 @@ def decide_floating(identity: Identity, world: World, now: dt.datetime) -> Outco
     had = {end.workload for claim in claims.values() for end in claim.document.endpoints}
     pod = chosen(pods, had)
     asking = pod or min(pods, key=lambda each: (each.is_leaving, each.name), default=None)
-    wanted = {at: claim.document for at, claim in claims.items() if not claim.document.owners[0].declared}
+    documents = {at: claim.document for at, claim in claims.items()}
+    by_hand = {at: document for at, document in documents.items() if not document.owners[0].declared}
+    lost = {at: document for at, document in documents.items() if document.lost}
+    wanted = {**lost, **by_hand}
     lacking: tuple[Cause, ...] = ()
     if asking is not None and is_asking(asking):
         granted, lacking = _granted(asking, identity, world, now)
-        held = {at: claim.document for at, claim in claims.items()}
-        wanted = {**(held if granted is None else granted), **wanted}
+        wanted = {**lost, **(documents if granted is None else granted), **by_hand}
     led = {at: _leading(document, pod, world) for at, document in wanted.items()}
     steps = (*_takes(led, world.books.claims), *_releases(identity, claims, led, now))
     return Outcome(steps, told_as(asking) if asking else None, lacking, _refused(asking, lacking))
@@ -97,12 +99,16 @@ def _document(wish: Wish, given: Given, world: World) -> ServiceIP:
 
 def _leading(document: ServiceIP, pod: Pod | None, world: World) -> ServiceIP:
     """Return a claim that leads to a pod; one that was made by hand learns its pool, for the books."""
+    if document.lost and (pod is None or document.owners[0].declared):
+        # as it was: nobody has said that it is to lead nowhere, or asked for it again
+        return document
     pools: Collection[Pool] = () if document.pool else world.books.ledger.pools_with(document.address)
     pool = next(iter(pools), None)
     return msgspec.structs.replace(
         document,
         pool=pool.name if pool else document.pool,
         endpoints=endpoints(pod, family(document.address), document.mappings),
+        lost=False,
     )
 
 

@@ -31,6 +31,9 @@ class Versions(Generic[T]):
         """Return what of the news is not older than what we wrote."""
         if news.listed and news.revision < self._reached:
             self._written.clear()
+        elif news.listed:
+            # a listing shows what was written until then; if it shows something older, the store was set back to it
+            self._written = {name: at for name, at in self._written.items() if at > news.revision}
         self._reached = news.revision or self._reached
         return {
             name: found

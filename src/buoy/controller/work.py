@@ -26,11 +26,11 @@ from buoy.controller.reading import Holder
 from buoy.controller.retry import Retry
 from buoy.controller.step import Publish, Step, Take, Tell
 from buoy.controller.subject import Answer, Claim, Granted, Refused, Subject
-from buoy.controller.world import INGRESS, MEMORY, SERVICE, World, remembered
+from buoy.controller.upkeep import upkeep
+from buoy.controller.world import INGRESS, LOSS, MEMORY, SERVICE, World
 from buoy.controller.writes import Writes
 from buoy.ipam.allocate import allocate
 from buoy.ipam.request import Allocation, Request
-from buoy.model.address import Address
 from buoy.model.errors import BuoyError, StoreUnavailable
 from buoy.model.service_ip import Identity, Owner
 
@@ -122,8 +122,8 @@ class Work:
 
     def _look(self, identity: Identity, now: dt.datetime) -> None:
         self._tools.metrics.looked_at.inc()
-        if identity.kind == MEMORY:
-            self._look_at_memory(identity, now)
+        if identity.kind in {MEMORY, LOSS}:
+            self._keep_up(identity, now)
             return
         if identity.kind not in {SERVICE, INGRESS}:
             self._look_at_pods(identity, decide_floating(identity, self.world, now))
@@ -269,17 +269,10 @@ class Work:
             for take in takes:
                 self.world.give_up(take.document.address)
 
-    def _look_at_memory(self, identity: Identity, now: dt.datetime) -> None:
-        """Delete a claim that nobody had for so long that its last owner is not expected back."""
-        claim = self.world.books.claims.get(Address(identity.name))
-        if claim is None or claim.document.released is None:
-            return
-        if remembered(claim.document, self.world.books.ledger) <= now:
-            self._spawn(identity, self._write(identity, self._forget(claim), []))
-
-    async def _forget(self, claim: Claim) -> None:
-        await self._tools.writes.forget(claim)
-        self.world.forgot(claim.document.address)
+    def _keep_up(self, identity: Identity, now: dt.datetime) -> None:
+        work = upkeep(identity, self.world, self._tools.writes, now)
+        if work is not None:
+            self._spawn(identity, self._write(identity, work, []))
 
     def did(self, step: Step, outcome: Holder | Claim | None, owner: Owner) -> None:
         """Hear of a step that was done, and of what the object is after it."""

@@ -12,8 +12,9 @@ from collections.abc import Iterable
 
 from buoy.controller.books import Books
 from buoy.controller.claims import address_of, name_of
-from buoy.controller.endings import Endings
+from buoy.controller.endings import Endings, remembered
 from buoy.controller.fronts import Fronts, Ingress, IngressClass, asks
+from buoy.controller.losses import Losses
 from buoy.controller.objects import Service
 from buoy.controller.pods import Pods, is_asking
 from buoy.controller.pools import Pools
@@ -21,11 +22,10 @@ from buoy.controller.reading import Holder, Ours, owned, reached, subject_of, su
 from buoy.controller.subject import Claim, Subject
 from buoy.controller.versions import Versions
 from buoy.controller.waiting import Waiting
-from buoy.ipam.ledger import Ledger
 from buoy.kubernetes.objects import Namespace
 from buoy.kubernetes.pods import Pod
 from buoy.model.address import Address
-from buoy.model.pool import REMEMBER, Pool
+from buoy.model.pool import Pool
 from buoy.model.service_ip import Identity, Mode, ServiceIP
 from buoy.store.api_names import ObjectName
 from buoy.store.api_objects import News
@@ -33,6 +33,8 @@ from buoy.store.api_objects import News
 SERVICE, INGRESS = "Service", "Ingress"
 MEMORY = "released claim"
 """The kind of what is to be looked at when a released claim may be forgotten; its name is the address."""
+LOSS = "lost claim"
+"""The kind of what is to be looked at because the store lost a claim; its name is the address."""
 
 
 class World:
@@ -43,6 +45,8 @@ class World:
         self.books = Books()
         self.pools = Pools()
         self.waiting = Waiting()
+        self.losses = Losses()
+        """Claims that the store lost."""
         self.holds: Endings[Address] = Endings()
         """When addresses may be given to others."""
         self.memories: Endings[Address] = Endings()
@@ -72,6 +76,7 @@ class World:
         self.touch(self.pods.asking())
         for claim in self.books.claims.values():
             self.touch(self._owners(claim.document))
+        self.touch(Identity("", LOSS, "", at) for at in self.losses)
 
     def hear_services(self, news: News[Service]) -> None:
         """Hear of Services."""
@@ -111,12 +116,23 @@ class World:
         """Hear of claims, by their objects' names; one that cannot be read takes its address all the same."""
         for name, claim in self._claim_versions.news(news).items():
             at = address_of(name)
-            if at is not None and claim != self.books.claims.get(at):
-                before = self._put_claim(at, claim)
-                for told in filter(None, (before, claim)):
-                    self.touch(self._owners(told.document))
+            if at is not None:
+                self._hear_claim(at, claim, listed=news.listed)
         for at in filter(None, map(address_of, news.broken)):
             self.books.block(at)
+
+    def _hear_claim(self, at: Address, claim: Claim | None, *, listed: bool) -> None:
+        known = self.books.claims.get(at)
+        if listed:
+            claim = self.losses.listed(at, known, claim)
+        else:
+            self.losses.settle(at)
+        if at in self.losses:
+            self.touch([Identity("", LOSS, "", at)])
+        if claim != known:
+            self._put_claim(at, claim)
+            for told in filter(None, (known, claim)):
+                self.touch(self._owners(told.document))
 
     def hear_namespaces(self, news: News[Namespace]) -> None:
         """Hear of namespaces: their labels and annotations say who may draw from which pool."""
@@ -159,6 +175,7 @@ class World:
     def claim(self, claim: Claim) -> None:
         """Hear of a claim that we have just written."""
         at = claim.document.address
+        self.losses.settle(at)
         self._claim_versions.wrote(name_of(at), claim.version)
         self.books.settle(at)
         self._put_claim(at, claim)
@@ -274,14 +291,6 @@ class World:
 
 def _named(claim: Claim) -> set[Identity]:
     return {owner.identity for owner in claim.document.owners}
-
-
-def remembered(document: ServiceIP, ledger: Ledger) -> dt.datetime:
-    """Return until when a released claim is kept for its former owner, and because it is held down."""
-    assert document.released is not None
-    pool = ledger.pools.get(document.pool)
-    seconds = max(pool.remember, pool.hold_down) if pool else REMEMBER
-    return document.released + dt.timedelta(seconds=seconds)
 
 
 def _says(namespace: Namespace | None) -> tuple[object, object]:

@@ -36,7 +36,7 @@ def claimed(request: Request, given: Given, before: ServiceIP | None, mode: Mode
         before = ServiceIP(address=given.address, mode=mode, id=before.id, project=before.project)
     # what was released, or put aside, was perhaps led to its endpoint in another way
     mode = mode if before.released else before.mode
-    return msgspec.structs.replace(before, mode=mode, pool=given.pool, owners=(owner,), sharing=sharing, released=None)
+    return msgspec.structs.replace(before, mode=mode, pool=given.pool, owners=(owner,), sharing=sharing, released=None, lost=False)
 
 
 def without(claim: ServiceIP, leaving: Iterable[Identity], now: dt.datetime) -> ServiceIP:
@@ -47,7 +47,7 @@ def without(claim: ServiceIP, leaving: Iterable[Identity], now: dt.datetime) -> 
         return claim
     if others:
         return msgspec.structs.replace(claim, owners=others)
-    return msgspec.structs.replace(claim, released=now)
+    return msgspec.structs.replace(claim, released=now, lost=False)
 
 
 def _recorded(request: Request, before: ServiceIP, sharing: str) -> Owner:

@@ -116,5 +116,7 @@ class ServiceIP(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The key by which others may share the address; empty: nobody may."""
     released: Moment | None = None
     """Since when nobody has it; only its former owner gets it back before the pool's hold-down is over."""
+    lost: bool = False
+    """Whether a store that was set back had lost it: it is its owner's, there or not, until a person says otherwise."""
     mappings: tuple[PortMapping, ...] = ()
     """Which ports of its owner it leads to (none given: all); the endpoints follow from that wherever the owner is."""

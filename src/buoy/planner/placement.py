@@ -17,7 +17,7 @@ from buoy.model.service_ip import Attachment, Endpoint, Mode, ServiceIP
 from buoy.model.workload import Workload
 from buoy.planner.contest import Subject
 from buoy.planner.index import Reader, interface_seat
-from buoy.planner.proxied import idle
+from buoy.planner.proxied import idle, missed
 from buoy.planner.registered import unregistered
 
 
@@ -95,6 +95,8 @@ def unbound(service: ServiceIP) -> Withhold:
 
 
 def _ownerless(service: ServiceIP) -> Withhold:
+    if service.lost:
+        return missed(service)
     if not service.owners:
         return _withhold(Reason.UNBOUND, service)
     if service.released is not None:

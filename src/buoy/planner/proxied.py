@@ -66,8 +66,14 @@ def attracting(service: ServiceIP, node: str, reader: Reader) -> tuple[Attractin
 def idle(service: ServiceIP) -> Withhold:
     """Return why an address leads to no endpoint: nobody has it, or they have none."""
     if not service.backings:
-        return Withhold(Reason.NO_SERVICE, {"address": service.address})
+        return missed(service) if service.lost else Withhold(Reason.NO_SERVICE, {"address": service.address})
     return Withhold(Reason.NO_READY_ENDPOINT, about(service, service.backings))
+
+
+def missed(service: ServiceIP) -> Withhold:
+    """Return why an address leads nowhere whose owner was lost with an older state of the store."""
+    owner = str(service.owners[0].identity) if service.owners else "nobody known"
+    return Withhold(Reason.CLAIM_LOST, {"address": service.address, "owner": owner})
 
 
 def excluded(node: str, reader: Reader) -> str:

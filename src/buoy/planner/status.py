@@ -21,7 +21,7 @@ _SILENT = frozenset(
     {Reason.OTHER_NODE, Reason.UNBOUND, Reason.PORT_UNBOUND, Reason.OTHER_DRIVER, Reason.MODE_NOT_SERVED}
     | {Reason.NOT_ADVERTISED, Reason.COVERED_BY_AGGREGATE, Reason.NODE_EXCLUDED}
     | {Reason.OWNER_AWAY, Reason.RELEASED}
-    | {Reason.NO_SERVICE, Reason.NO_READY_ENDPOINT, Reason.NO_LOCAL_ENDPOINT}
+    | {Reason.NO_SERVICE, Reason.CLAIM_LOST, Reason.NO_READY_ENDPOINT, Reason.NO_LOCAL_ENDPOINT}
 )
 """Answers that are not this node's to give: the writer of the document knows as much."""
 

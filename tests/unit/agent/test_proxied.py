@@ -4,6 +4,7 @@
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from buoy.agent import reliance
@@ -194,6 +195,16 @@ def test_what_is_held_in_doubt_is_held_only_as_long_as_it_is_forwarded(announced
     announced.host.service_proxy.forget(PUBLIC, [WEB])
     announced.look()
     assert (None, None, False) == (told(announced), said(announced), announced.holds(Table.STRAY, f"{PUBLIC}/32"))
+
+
+def test_a_claim_that_is_written_again_because_it_was_lost_says_nothing_of_what_is_held(announced: Story) -> None:
+    announced.store = "another"
+    announced.changed(gone=[ONE], listed=True)
+    kept = msgspec.structs.replace(ONE, backings=(), lost=True)
+    announced.changed(kept)
+    assert (Class.NORMAL, (State.ERROR, Reason.HELD_BY_GUARD)) == (told(announced), said(announced))
+    announced.changed(msgspec.structs.replace(kept, lost=False))
+    assert (None, "") == (told(announced), announced.agent.parts.caution.cause)
 
 
 def test_what_is_held_in_doubt_goes_with_the_proxy(announced: Story) -> None:

@@ -81,10 +81,12 @@ def test_it_gives_nothing_that_is_not_for_the_pod(wish: Wish, ips: tuple[str, ..
     assert said in refused.value.remedy
 
 
-def release(monkeypatch: pytest.MonkeyPatch, *owners: Owner, mode: Mode = Mode.TRANSLATED) -> BaseException | str:
+def release(
+    monkeypatch: pytest.MonkeyPatch, *owners: Owner, mode: Mode = Mode.TRANSLATED, lost: bool = False
+) -> BaseException | str:
     """Return what `buoy service-ip release` prints, or raises, of an address that these have."""
     held = MemoryStore()
-    claim = ServiceIP(address=FIRST, pool="gold", owners=owners, mode=mode)
+    claim = ServiceIP(address=FIRST, pool="gold", owners=owners, mode=mode, lost=lost)
 
     class Opened:
         async def read(self, path: str) -> object:
@@ -94,7 +96,9 @@ def release(monkeypatch: pytest.MonkeyPatch, *owners: Owner, mode: Mode = Mode.T
         async def write(self, writes: list[Write]) -> int:
             [wanted] = [each.document for each in writes]
             assert isinstance(wanted, ServiceIP)
-            assert ((), True) == (wanted.endpoints, wanted.released is not None)
+            # what was asked for, and lost, is for the controller to release: its owner may be there again
+            asked_for = mode is Mode.PROXIED or owners[0].declared
+            assert ((), not asked_for, False) == (wanted.endpoints, wanted.released is not None, wanted.lost)
             return await held.write(writes)
 
         async def close(self) -> None:
@@ -108,6 +112,8 @@ def release(monkeypatch: pytest.MonkeyPatch, *owners: Owner, mode: Mode = Mode.T
 
 def test_a_hand_takes_back_what_a_hand_gave_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "took 192.0.2.0 from Pod shop/db-0" == release(monkeypatch, OWNER)
+    assert "took 192.0.2.0 from Pod shop/db-0" == release(monkeypatch, OWNER, lost=True)
+    assert "took 192.0.2.0 from Service shop/web" == release(monkeypatch, WEB, mode=Mode.PROXIED, lost=True)
     assert isinstance(release(monkeypatch), Conflict)
     assert isinstance(release(monkeypatch, msgspec.structs.replace(OWNER, declared=True)), InvalidInput)
     assert isinstance(release(monkeypatch, WEB, mode=Mode.PROXIED), InvalidInput)

@@ -3,9 +3,10 @@
 
 import asyncio
 import contextlib
+import copy
 import datetime as dt
 import json
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import msgspec
@@ -136,6 +137,13 @@ class Controller:
         )
         self.work.run_pass()
 
+    def list_again(self, gone: Iterable[tuple[Resource, ObjectName]]) -> None:
+        """Hear of everything as it now is, as after a watch that was lost; `gone` may be there no more."""
+        found = {**dict.fromkeys(gone), **self._server.objects}
+        self._take({key: each for key, each in found.items() if key[0] in STRUCT_OF}, listed=True)
+        self.heard = len(self._server.history)
+        self.work.run_pass()
+
     def _take(self, found: dict[tuple[Resource, ObjectName], Json | None], *, listed: bool) -> None:
         changed: dict[Resource, dict[ObjectName, Any]] = {}
         broken: dict[Resource, dict[ObjectName, str]] = {}
@@ -239,6 +247,14 @@ class Cluster:
     def wait(self, seconds: float) -> None:
         """Let time pass."""
         self.now += dt.timedelta(seconds=seconds)
+
+    def set_back(self, backup: Server, *, ahead: int = 0) -> None:
+        """Set the server back to a backup, its version raised so far beyond; every controller lists anew."""
+        gone = tuple(self.server.objects)
+        self.server.objects = copy.deepcopy(backup.objects)
+        self.server.version = backup.version + ahead
+        for controller in self.controllers:
+            controller.list_again(gone)
 
     async def restart(self, index: int = 0) -> None:
         """Kill a controller and start another in its place."""
