@@ -290,7 +290,7 @@ class Monitor:
                     raise DataplaneError("netlink monitor", str(error)) from error
                 lost = True
                 continue
-            heard.extend(Heard(kind, flags, port, payload) for kind, flags, _, port, payload in split(raw))
+            heard += [Heard(kind, flags, port, payload) for kind, flags, _, port, payload in split(raw)]
 
 
 def readable(*sources: Monitor, seconds: float) -> bool:

@@ -28,11 +28,15 @@ class Rivals:
 
     def at(self, prefix: Prefix) -> RouteSeen | None:
         """Return the route that the kernel prefers to ours, None if there is none."""
-        found = min(self._routes.get(prefix, ()), key=_metric, default=None)
-        return None if found and _metric(found) == ROUTE_METRIC and self._ours_is_taken(prefix) else found
+        if prefix not in self._routes:
+            return None
+        found = min(self._routes[prefix], key=_metric)
+        return None if _metric(found) == ROUTE_METRIC and self._ours_is_taken(prefix) else found
 
     def heard(self, event: netlink.Heard, seen: RouteSeen) -> bool:
         """Take one notification; tell whether it made or unmade a rival."""
+        if seen.protocol == ROUTE_PROTOCOL and seen.prefix not in self._routes:
+            return False
         before = self._routes.get(seen.prefix, set())
         routes = set(before)
         if event.flags & netlink.REPLACE and seen.table == MAIN_TABLE:

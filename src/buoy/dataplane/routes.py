@@ -119,7 +119,10 @@ class Routes:
     def _route_heard(self, event: netlink.Heard, route: RouteSeen) -> set[Key]:
         place = self._routes.heard(event, route)
         rival = self._rivals.heard(event, route) and bool(self._routes.at((MAIN_TABLE, route.prefix)))
-        return (_keys(place) if place else set()) | ({Key(Table.ROUTE, (route.prefix,))} if rival else set())
+        keys = _keys(place) if place else set()
+        if rival:
+            keys.add(Key(Table.ROUTE, (route.prefix,)))
+        return keys
 
     def noticed(self) -> set[Key]:
         """Return, once, the keys whose change we came upon while looking: the notification will find it no news."""
