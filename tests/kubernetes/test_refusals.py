@@ -145,6 +145,8 @@ def test_people_see_columns(kube: KubeServer) -> None:
     spec = {"prefixes": ["192.0.2.0/24"]}
     pool = {"apiVersion": OURS, "kind": "Pool", "metadata": {"name": "columns"}, "spec": spec}
     kube.kubectl("apply", "-f", "-", stdin=json.dumps(pool))
+    said = json.dumps({"status": {"addresses": "192.0.2.0/24", "used": 7}})
+    kube.kubectl("patch", "pools.buoy.dev", "columns", "--subresource=status", "--type=merge", "-p", said)
     header, row = kube.kubectl("get", "pools.buoy.dev", "columns").splitlines()
-    assert ["NAME", "PREFIXES"] == header.split()[:2]
-    assert ["columns", '["192.0.2.0/24"]'] == row.split()[:2]
+    assert ["NAME", "ADDRESSES", "USED"] == header.split()[:3]
+    assert ["columns", "192.0.2.0/24", "7"] == row.split()[:3]

@@ -27,6 +27,7 @@ PAUSE = 1.0
 DRAINING = "gives no new addresses: draining"
 FULL = "full"
 """What a pool's message says of itself where nothing is wrong with it."""
+_SHOWN = 4
 _MOST = 2**53
 """What a number in JSON can tell apart from its neighbours."""
 
@@ -64,7 +65,7 @@ class PoolReports:
             return
         uses = self._uses(pool)
         self._count(name, uses)
-        status = pool_status(uses, self._world.waiting.of_pool(name), self._message(pool))
+        status = {"addresses": said(pool)} | pool_status(uses, self._world.waiting.of_pool(name), self._message(pool))
         if self._said.get(name) == status:
             return
         at = POOLS.at(ObjectName("", name), "status")
@@ -96,6 +97,12 @@ class PoolReports:
         if pool.draining:
             remarks.append(DRAINING)
         return "; ".join(remarks)
+
+
+def said(pool: Pool) -> str:
+    """Return the addresses of a pool in few words: a column of kubectl would show a list as JSON."""
+    items = [*pool.prefixes, *(f"{each.first}-{each.last}" for each in pool.ranges)]
+    return ",".join([*items[:_SHOWN], *([f"+{len(items) - _SHOWN}"] if len(items) > _SHOWN else [])])
 
 
 def pool_status(uses: dict[int, Use], waiting: int, message: str) -> dict[str, Any]:

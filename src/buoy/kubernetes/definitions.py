@@ -40,8 +40,7 @@ LOOKS: dict[str, Look] = {
         "pool",
         ("bpool",),
         (
-            Column("Prefixes", ".spec.prefixes"),
-            Column("Ranges", ".spec.ranges", wide=True),
+            Column("Addresses", ".status.addresses"),
             Column("Used", ".status.used", "integer"),
             Column("Free", ".status.free", "integer"),
             Column("Waiting", ".status.waiting", "integer"),

@@ -10,12 +10,19 @@ class PeerSession(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """One BGP session as BIRD reports it; `state` is BIRD's word, such as ``Established`` or ``Active``."""
 
     name: str
+    """BIRD's name of it."""
     address: Address
+    """Where the neighbour is."""
     asn: int
+    """The neighbour's AS."""
     state: str
+    """BIRD's word, such as ``Established``."""
     since: str = ""
+    """When it came to be so."""
     error: str = ""
+    """The last one, in BIRD's words."""
     exported: int = 0
+    """How many routes the neighbour was told."""
 
 
 class Node(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -24,11 +31,17 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     schema: int = 1
     name: str
     addresses: tuple[Address, ...] = ()
+    """Where it speaks BGP from."""
     version: str = ""
+    """The agent's."""
     started: str = ""
+    """When the agent was started."""
     sessions: tuple[PeerSession, ...] = ()
+    """With its neighbours."""
     workloads: int = 0
+    """How many are on it."""
     service_ips: int = 0
+    """How many it serves."""
     held: str = ""
     """Why removals are held by the guard; empty if they are not."""
     draining: bool = False
@@ -43,3 +56,4 @@ class Fence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     schema: int = 1
     node: str
     reason: str = ""
+    """Why, for people."""

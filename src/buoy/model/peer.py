@@ -23,9 +23,13 @@ class FilterRule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Matches `prefix` and what lies inside it with a length of `low`..`high` (None: the prefix's own .. host)."""
 
     action: Action
+    """What becomes of a route that matches."""
     prefix: Prefix
+    """The network that routes are compared with."""
     low: int | None = None
+    """The shortest length of a prefix that matches; none: that of `prefix`."""
     high: int | None = None
+    """The longest length of a prefix that matches; none: a single address."""
 
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -34,6 +38,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     schema: int = 1
     name: str
     rules: tuple[FilterRule, ...] = ()
+    """Looked at in this order."""
 
 
 class Bfd(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -44,8 +49,11 @@ class Bfd(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
 
     interval: int = 100
+    """Milliseconds between two packets."""
     multiplier: int = 3
+    """So many intervals without a packet are a loss."""
     graceful: bool = False
+    """Whether routes are kept while graceful restart lasts."""
 
 
 class NextHop(enum.StrEnum):
@@ -66,30 +74,49 @@ class Peer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     schema: int = 1
     name: str
     address: Address
+    """Where the neighbour is."""
     asn: int
+    """The neighbour's AS."""
     nodes: tuple[str, ...] = ()
+    """The nodes that speak with it, by name; empty: all."""
     local_asn: int | None = None
+    """Our AS towards it, where that is another one than the cluster's."""
     port: int = 179
+    """TCP, at the neighbour."""
     password: str = ""
+    """For TCP MD5 (RFC 2385), in the open; see `password_from`."""
     password_from: str = ""
     """In its place a file beneath each agent's `passwords`, such as ``bgp-secrets/tor``: of a Secret, name and key."""
     hold_time: int = 90
+    """Seconds of silence after which the session is lost; 0: never."""
     keepalive: int | None = None
+    """Seconds between two keepalives; none: a third of the hold time."""
     connect_retry: int = 5
+    """Seconds between two attempts."""
     bfd: Bfd | None = None
+    """Watch the neighbour by BFD; none: do not."""
     graceful_restart: bool = True
+    """Whether a restart of BIRD costs no routes (RFC 4724)."""
     graceful_restart_time: int = RESTART_TIME
+    """Seconds for which the neighbour is asked to keep routes of a lost session."""
     multihop: int | None = None
+    """How many hops away the neighbour is at most; none: in a network of the node's own."""
     ttl_security: bool = False
     """Whether packets from farther away than `multihop`, else from another network, are ignored (RFC 5082)."""
     allow_local_as: int = 0
     """How often our own AS may stand in a path that is taken."""
     next_hop: NextHop = NextHop.AUTO
+    """What is told as next hop of routes that are passed on."""
     source: Address | None = None
+    """The node's address in the session; none: the one towards the neighbour."""
     reflector_client: bool = False
+    """Whether the neighbour is told what others of our AS tell (RFC 4456)."""
     passive: bool = False
+    """Whether the neighbour is waited for, and not called."""
     export_filter: str = ""
+    """The Filter for what it is told; empty: none."""
     import_filter: str = ""
+    """The Filter for what it tells; empty: none."""
 
 
 class Tagged(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -99,7 +126,9 @@ class Tagged(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
 
     prefix: Prefix
+    """What is announced inside it."""
     communities: tuple[str, ...]
+    """Such as ``64512:100`` or ``64512:1:2``."""
 
 
 class BGPSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -107,13 +136,21 @@ class BGPSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     schema: int = 1
     asn: int = 64512
+    """The cluster's AS."""
     mesh: bool = True
+    """Whether all nodes have sessions with each other."""
     reflectors: tuple[str, ...] = ()
+    """Nodes that reflect routes between the others, by name."""
     cluster_id: Address | None = None
+    """Of the reflectors (RFC 4456); none: each has its own."""
     listen_port: int = 179
+    """TCP, at the nodes."""
     hold_time: int = 90
+    """Seconds of silence after which a session between nodes is lost."""
     graceful_restart_time: int = RESTART_TIME
+    """Seconds for which nodes are asked to keep routes of a lost session."""
     password: str = ""
+    """In the open; see `password_from`."""
     password_from: str = ""
     """See Peer."""
     bfd: Bfd | None = None

@@ -32,14 +32,18 @@ class Range(msgspec.Struct, frozen=True, kw_only=True):
     """Addresses from `first` to `last`, both included."""
 
     first: Address
+    """The lowest address."""
     last: Address
+    """The highest address, of the same family."""
 
 
 class Selector(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A label selector as Kubernetes has it: all of `labels`, and all of `expressions`, must match."""
 
     labels: Mapping[str, str] = {}
+    """Each of these labels with its value."""
     expressions: tuple["Expression", ...] = ()
+    """What else is demanded of labels."""
 
 
 class Operator(enum.StrEnum):
@@ -55,8 +59,11 @@ class Expression(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One requirement on the label `key`; `values` are for In and NotIn."""
 
     key: str
+    """The label."""
     operator: Operator
+    """Whether its value is among `values`, is not, or whether the label is there at all."""
     values: tuple[str, ...] = ()
+    """With In and NotIn: the values."""
 
 
 HOLD_DOWN = 300.0
@@ -76,19 +83,29 @@ class Pool(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     schema: int = 1
     name: str
     prefixes: tuple[Prefix, ...] = ()
+    """Networks to give addresses from, such as ``192.0.2.0/24``: all of them, the first and the last one, too."""
     registry: Registry = Registry.STORE
+    """Who keeps the books: the store, or Neutron for a pool that is a subnet of Neutron's."""
     subnet: str = ""
     """The id of the Neutron subnet, where the pool is not called after it."""
     direction: Direction = Direction.BOTH
+    """Which connections a floating IP from it serves, unless its claim says otherwise."""
     description: str = ""
+    """For people."""
     ranges: tuple[Range, ...] = ()
+    """Ranges to give addresses from, besides the prefixes."""
     exclude: tuple[Prefix, ...] = ()
+    """Networks inside that are not given from, such as ``192.0.2.1/32`` for a router."""
     automatic: bool = True
     """Whether it is drawn from unasked; else only by who names it, or an address in it."""
     namespaces: tuple[str, ...] = ()
+    """Namespaces that may draw, besides those that a selector matches; neither given: all."""
     namespace_selectors: tuple[Selector, ...] = ()
+    """Selectors of labels of namespaces; one that matches suffices."""
     services: tuple[Selector, ...] = ()
+    """Selectors of labels of what draws; one that matches suffices, none given: all may."""
     priority: int = 0
+    """The pool with the highest is asked first; of equal ones, the first by name."""
     quota: int | None = None
     """How many addresses of it a namespace may have; None: any number."""
     hold_down: float = HOLD_DOWN

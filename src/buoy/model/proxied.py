@@ -59,8 +59,11 @@ class Advertised(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
 
     prefix: Prefix
+    """Of Services' addresses."""
     kinds: tuple[Kind, ...]
+    """By which fields of their Services they came."""
     aggregate: bool = True
+    """Whether as a whole, else address by address."""
 
 
 class Eligibility(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

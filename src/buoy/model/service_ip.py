@@ -24,9 +24,13 @@ class PortMapping(msgspec.Struct, frozen=True, kw_only=True):
     """Ports `first`..`last` of the service IP go to as many ports of the endpoint from `target_first` on."""
 
     protocol: str
+    """One of ``sctp``, ``tcp`` and ``udp``."""
     first: int
+    """The lowest port of the service IP."""
     last: int
+    """The highest one."""
     target_first: int
+    """The endpoint's port for the lowest one."""
 
 
 class Attachment(enum.StrEnum):
@@ -45,11 +49,17 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
 
     workload: str
+    """Its port in Neutron, or its pod as namespace/name."""
     target: Address
+    """Its fixed IP."""
     node: str = ""
+    """Where it is."""
     driver: str = ""
+    """Who bound it, if that was somebody else."""
     mapping: PortMapping | None = None
+    """Which ports lead to it; none: all."""
     attached: Attachment = Attachment.TAP
+    """By what it is reached on its node."""
 
 
 class Identity(NamedTuple):
@@ -73,10 +83,15 @@ class Owner(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
 
     kind: str
+    """Such as ``Service``."""
     namespace: str
+    """Where it is."""
     name: str
+    """What it is called."""
     uid: str = ""
+    """Of its present life."""
     cluster: str = ""
+    """Where it is, if several clusters draw from one pool."""
     ports: tuple[str, ...] = ()
     """Such as ``tcp/443``: nobody it shares the address with may have them."""
     backends: str = ""
@@ -101,14 +116,23 @@ class ServiceIP(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     schema: int = 1
     address: Address
+    """What is claimed; the object is named after it."""
     mode: Mode = Mode.TRANSLATED
+    """Translated for pods and VMs, proxied for Services."""
     id: str = ""
+    """Neutron's, of a floating IP."""
     pool: str = ""
+    """Where the address is from."""
     project: str = ""
+    """Neutron's, of a floating IP."""
     direction: Direction = Direction.BOTH
+    """Which connections it serves."""
     endpoints: tuple[Endpoint, ...] = ()
+    """Where it leads, as was found out."""
     default_egress: bool = True
+    """Whether its workload leaves by it where it has several."""
     revision: int = 0
+    """Counts the changes of its association."""
     backings: tuple[Backing, ...] = ()
     owners: tuple[Owner, ...] = ()
     """Who has the address, several if they share it; whoever had it last, once it is released."""

@@ -26,13 +26,21 @@ class AddressStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
     schema: int = 1
     node: str
+    """Who says it."""
     address: Address
+    """Of what it is said."""
     state: State
+    """Whether it is well there."""
     programmed: bool = False
+    """Whether forwarding was seen."""
     announced: bool = False
+    """Whether the announcement was seen."""
     reason: Reason | None = None
+    """Why not."""
     details: Mapping[str, str] = {}
+    """More of the reason, by name."""
     revision: int = 0
+    """The store revision this was decided from."""
 
 
 class WorkloadStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -8,7 +8,7 @@ import pytest
 
 from buoy.controller.contest import MOST, WITHIN, Contest
 from buoy.controller.endings import Endings
-from buoy.controller.pool_status import pool_status
+from buoy.controller.pool_status import pool_status, said
 from buoy.controller.pools import Pools
 from buoy.controller.retry import AWAY, FIRST, LAST, Retry
 from buoy.controller.versions import Versions
@@ -16,7 +16,7 @@ from buoy.controller.waiting import Waiting
 from buoy.ipam.ledger import Use
 from buoy.ipam.overlap import Occupied
 from buoy.model.address import Address, Prefix
-from buoy.model.pool import Pool
+from buoy.model.pool import Pool, Range
 from buoy.model.refusal import AllocationReason, Cause
 from buoy.model.service_ip import Identity
 from buoy.store.api_names import ObjectName
@@ -174,6 +174,16 @@ def test_two_pools_with_the_same_addresses_are_told() -> None:
     pools.put("public", PUBLIC)
     pools.put("sales", Pool(name="sales", prefixes=(Prefix("192.0.2.128/25"),)))
     assert ("192.0.2.128/25 of pool sales overlaps 192.0.2.0/24 of pool public",) == pools.remarks("sales")
+
+
+def test_a_pools_addresses_are_said_in_one_text() -> None:
+    ranges = tuple(Range(first=Address(f"192.0.2.{at}"), last=Address(f"192.0.2.{at + 5}")) for at in (10, 20, 30, 40))
+    assert "2001:db8::/64,192.0.2.10-192.0.2.15" == said(
+        Pool(name="a", prefixes=(Prefix("2001:db8::/64"),), ranges=ranges[:1])
+    )
+    assert "2001:db8::/64,192.0.2.10-192.0.2.15,192.0.2.20-192.0.2.25,192.0.2.30-192.0.2.35,+1" == said(
+        Pool(name="a", prefixes=(Prefix("2001:db8::/64"),), ranges=ranges)
+    )
 
 
 def test_a_pools_status_counts_and_says_when_nothing_is_left() -> None:

@@ -24,6 +24,11 @@ def test_explain_says_what_a_field_means() -> None:
     )
 
 
+def test_every_field_of_our_kinds_is_explained() -> None:
+    ours = {name: made for name, made in definitions().items() if name.endswith(".buoy.dev.yaml")}
+    assert [] == [f"{name}{path}" for name, made in ours.items() for path in unexplained(schema(made))]
+
+
 def test_nothing_else_is_packaged_there() -> None:
     assert sorted(definitions()) == sorted(path.name for path in WRITTEN.glob("*.yaml"))
 
@@ -46,6 +51,15 @@ def schema(made: dict[str, object]) -> object:
     for step in ("spec", "versions", 0, "schema", "openAPIV3Schema", "properties", "spec"):
         found = found[step]  # type: ignore[index]
     return found
+
+
+def unexplained(found: object, at: str = "") -> list[str]:
+    if not isinstance(found, dict):
+        return []
+    fields = found.get("properties", {})
+    wrong = [f"{at}.{name}" for name, part in fields.items() if not part.get("description")]
+    inner = {**fields, "[]": found.get("items")}
+    return wrong + [each for name, part in inner.items() for each in unexplained(part, f"{at}.{name}")]
 
 
 def without_bound(found: object, at: str = "") -> list[str]:
