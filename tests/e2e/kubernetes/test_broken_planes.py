@@ -8,9 +8,11 @@ import pytest
 
 from tests.e2e.cloud import eventually
 from tests.e2e.kubernetes.calling import every_call_answered
-from tests.e2e.kubernetes.cluster import Cluster, service
+from tests.e2e.kubernetes.cluster import Cluster, pool, service
 
 BOTH = ("node-1", "node-2")
+CALICO = {"apiVersion": "projectcalico.org/v3"}
+EXCLUDED = "node.kubernetes.io/exclude-from-external-load-balancers=true"
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +34,11 @@ def status(cluster: Cluster) -> str:
     """Return what `buoy status` says is wrong."""
     shown = cluster.on("controller", "buoy", "status", check=False)
     return "\n".join(line for line in shown.splitlines() if "  no  " in line)
+
+
+def why(cluster: Cluster, target: str) -> str:
+    """Return what `buoy why` says on a machine that is no node."""
+    return cluster.on("controller", "buoy", "why", target, check=False)
 
 
 def test_a_port_that_vanishes_from_kube_proxys_map_is_missed_and_named(cluster: Cluster, address: str) -> None:
@@ -59,11 +66,61 @@ def test_an_agent_and_a_controller_that_are_gone_are_named_and_announcements_sta
             lambda: status(cluster), lambda seen: "no agent" in seen and "nobody leads" in seen, seconds=45
         )
         assert "node node-1" in said
-        assert "kubectl describe service late -n default" in said
+        assert "buoy why default/late" in said
+        assert "no controller leads" in why(cluster, "service/late")
         for machine, daemon in gone:
             cluster.lab.service("start", machine, daemon)
         eventually(lambda: cluster.external("late"), seconds=40)
     eventually(lambda: status(cluster), lambda seen: seen == "", seconds=20)
+
+
+def test_what_an_operator_does_wrong_is_named_where_it_shows(cluster: Cluster, address: str) -> None:
+    cluster.apply(
+        service("alone", externalTrafficPolicy="Local", selector={"app": "alone"}),
+        service("misspelt", loadBalancerClass="buoy.dev/buyo"),
+        pool("theirs", "198.51.100.0/28", registry="neutron"),
+    )
+    cluster.pod("alone", "node-1", {"app": "alone"})
+    [alone] = eventually(lambda: cluster.external("alone"))
+    cluster.announced(f"{alone}/32", "node-1")
+    cluster.kubectl("label", "node", "node-1", EXCLUDED)
+    told = {
+        f"address {alone}": "node-excluded",
+        "pool theirs": "Neutron keeps the books",
+        "services": "default/misspelt",
+    }
+    eventually(lambda: status(cluster), lambda seen: all(_has(seen, *each) for each in told.items()), seconds=15)
+    assert "looks like buoy.dev/buoy" in why(cluster, "default/misspelt")
+    assert "node-1 attracts no traffic" in why(cluster, "svc/alone")
+    cluster.kubectl("label", "node", "node-1", EXCLUDED.replace("=true", "-"))
+    cluster.kubectl("delete", "pool/theirs", "service/alone", "service/misspelt")
+    cluster.end("alone", wait=False)
+    cluster.kubectl("delete", "pool", "public")
+    eventually(lambda: status(cluster), lambda seen: _has(seen, "pool public", address))
+    assert "drawn from pool public, which is not there any more" in why(cluster, address)
+    cluster.apply(pool("public", "203.0.113.0/26", "2001:db8:113::/112"))
+    eventually(lambda: status(cluster), lambda seen: seen == "", seconds=20)
+
+
+def test_a_second_peer_with_a_wrong_as_and_a_bird_that_is_gone_are_named(cluster: Cluster, address: str) -> None:
+    spec = {"peerIP": cluster.get("bgppeer", "tor")["spec"]["peerIP"], "asNumber": 64999}
+    cluster.apply({**CALICO, "kind": "BGPPeer", "metadata": {"name": "another"}, "spec": spec})
+    cluster.lab.service("stop", "node-2", "bird")
+    told = [
+        (f"address {address}", "no-established-peer: node-1"),
+        ("bgppeer tor", "another speaks with"),
+        ("node node-1", "peer_another"),
+        ("node node-2", "is BIRD running there?"),
+    ]
+    eventually(lambda: status(cluster), lambda seen: all(_has(seen, *each) for each in told), seconds=20)
+    cluster.kubectl("delete", "bgppeer", "another")
+    cluster.lab.service("start", "node-2", "bird")
+    eventually(lambda: status(cluster), lambda seen: seen == "", seconds=30)
+
+
+def _has(seen: str, what: str, note: str) -> bool:
+    """Tell whether a line of `buoy status` about something says this."""
+    return any(line.startswith(f"{what} ") and note in line for line in seen.splitlines())
 
 
 def test_what_strangers_take_away_is_put_back(cluster: Cluster, address: str) -> None:
