@@ -61,7 +61,13 @@ def kubernetes(lab: Lab) -> int:
     print(f"Building the lab {lab.name!r}: ToR, client, controller, two nodes.")
     lab.up_kubernetes(tell=_tell)
     told = (kube_stories.prepare, kube_stories.scopes, kube_stories.announce)
-    return _all(Player(lab), told, lambda: _NOW_TRY_KUBERNETES.format(name=lab.name, seconds=time.monotonic() - began))
+
+    def farewell() -> str:
+        # of stories that ended early there may be none
+        address = lab.exec(kube_stories.HOST, "sh", "-c", kube_stories.LAST_ADDRESS, check=False).stdout or "ADDRESS"
+        return _NOW_TRY_KUBERNETES.format(name=lab.name, seconds=time.monotonic() - began, address=address)
+
+    return _all(Player(lab), told, farewell)
 
 
 _WORLDS = {"openstack": openstack, "kubernetes": kubernetes}
@@ -98,6 +104,7 @@ Played in {seconds:.0f} s. The lab is still up; now try, after: eval "$(./dev bu
   openstack floating ip list                               what Neutron says
   ./dev buoy lab exec compute-2 -- buoy why 10.28.0.23     one address's whole way
   ./dev buoy lab service kill compute-1 agent              kill -9 the agent: traffic goes on
+  ./dev buoy lab service start compute-1 agent             the agent comes back, and changes nothing
   ./dev buoy lab status; ./dev buoy lab logs compute-1     what runs, and what it said
   ./dev buoy lab down                                      end it: nothing is left
 """
@@ -105,11 +112,13 @@ Played in {seconds:.0f} s. The lab is still up; now try, after: eval "$(./dev bu
 _NOW_TRY_KUBERNETES = """
 Played in {seconds:.0f} s. The lab is still up; now try, after: eval "$(./dev buoy lab env --name {name})"
 
-  kubectl get services,pools,serviceips -A                   what the cluster says
-  ./dev buoy lab exec node-1 --name {name} -- buoy why ADDRESS     one address's whole way
-  ./dev buoy lab service kill node-1 agent --name {name}      kill -9 the agent: traffic goes on
-  ./dev buoy lab exec tor --name {name} -- ip route           what the router of somebody else sees
-  ./dev buoy lab down --name {name}                           end it: nothing is left
+  kubectl get services,pools,serviceips -A                 what the cluster says
+  ./dev buoy lab exec node-1 -- buoy why {address:<18}one address's whole way
+  ./dev buoy lab exec tor -- ip route                      what the router, somebody else's, sees
+  ./dev buoy lab service kill node-1 agent                 kill -9 the agent: traffic goes on
+  ./dev buoy lab service start node-1 agent                the agent comes back, and changes nothing
+  ./dev buoy lab status; ./dev buoy lab logs node-1        what runs, and what it said
+  ./dev buoy lab down                                      end it: nothing is left
 """
 
 

@@ -14,6 +14,9 @@ GLOBAL_POOL = (
     "{'domain': 'default-domain','name': 'pool-global-default','network': 'vn-global-default',"
     "'project': 'k8s-ns-user-1'}"
 )
+LAST_ADDRESS = "kubectl get service web -n shop -o jsonpath='{.status.loadBalancer.ingress[0].ip}'"
+"""A command that prints the address which the stories leave announced by node-1."""
+
 _POOLS = {
     "pool-global-default": "203.0.113.0/28",
     "pool-dev": "203.0.113.16/28",
