@@ -18,12 +18,14 @@ from typing import Any
 
 from bench import crowd
 from bench.apart import apart
-from bench.node import NODE, CrowdedNode, Work
+from bench.node import NODE, Counting, CrowdedNode, Work
 from bench.plot import Plot, Point
 from bench.report import Options, Report, short, spread
 
 SIZES = (1, 100, 1_000, 10_000)
 _AIM = 2.0
+_FIRST, _SECOND = 2_000, 4_000
+"""Revisions at which the store begins for each start."""
 
 
 def bench(options: Options) -> None:
@@ -64,10 +66,10 @@ def _taps(count: int) -> list[str]:
 async def measure(count: int, trials: int) -> dict[str, Any]:
     """Start cold, start again, change; return seconds, milliseconds per change and MiB."""
     with tempfile.TemporaryDirectory() as name:
-        cold, node = await _started(count, Path(name))
+        cold, node = await _started(count, Path(name), _FIRST)
         await node.stop()
         node = None  # type: ignore[assignment]  # its memory is not the next one's
-        restart, node = await _started(count, Path(name))
+        restart, node = await _started(count, Path(name), _SECOND)
         gc.collect()
         gc.freeze()
         works: dict[str, list[float]] = {"associate": [], "move": [], "disassociate": []}
@@ -81,16 +83,17 @@ async def measure(count: int, trials: int) -> dict[str, Any]:
     return {"cold": cold, "restart": restart, "memory": _resident(), "peak": peak, **works}
 
 
-async def _started(count: int, directory: Path) -> tuple[dict[str, float], CrowdedNode]:
+async def _started(count: int, directory: Path, age: int) -> tuple[dict[str, float], CrowdedNode]:
     """Return what a start takes, from opening the host to everything verified, and the node."""
     # as the agent does until its first pass is over
     gc.set_threshold(200_000)
-    node = CrowdedNode(count, directory)
+    node = CrowdedNode(count, directory, Counting(list(crowd.documents(count, NODE)), age))
     wall, cpu = await node.start()
     took = {"wall": wall, "cpu": cpu}
     gc.set_threshold(700, 10, 10)
     assert node.agent.last
     assert not node.agent.last.wrong
+    assert not node.agent.parts.caution.cause
     return took, node
 
 

@@ -61,12 +61,15 @@ class Work(NamedTuple):
 
 
 class Counting:
-    """A store in memory that counts what is written through it."""
+    """A store in memory that counts what is written through it.
 
-    def __init__(self, held: Collection[Document]) -> None:
+    `age` is the revision it begins at: one that is lower than before would be taken for a backup.
+    """
+
+    def __init__(self, held: Collection[Document], age: int = _AGE) -> None:
         self._store = MemoryStore()
         self._store.put_raw({documents.path(each): documents.encode(each) for each in held})
-        for _ in range(_AGE):
+        for _ in range(age):
             self._store.put_raw({"nodes/elsewhere": b"{}"})
         self.leases: Leases = self._store.leases
         self.writes = 0
@@ -125,7 +128,11 @@ class CrowdedNode:
     """
 
     def __init__(
-        self, count: int, directory: Path, store: Cluster | None = None, service_proxy: ProxyMode = ProxyMode.NONE
+        self,
+        count: int,
+        directory: Path,
+        store: Counting | Cluster | None = None,
+        service_proxy: ProxyMode = ProxyMode.NONE,
     ) -> None:
         self.store: Counting | Cluster = store or Counting(list(crowd.documents(count, NODE)))
         self._began = time.perf_counter(), time.process_time()
