@@ -45,6 +45,10 @@ class Caution:
         self._kept.keep(belief)
         return guarded
 
+    def let_go(self, *, whole: bool, waits: bool) -> None:
+        """Hear that nothing is held any more: what a service proxy forwards no more goes after its plan was judged."""
+        self.judge(Plan(()), whole=whole, waits=waits)
+
     def preview(self, plan: Plan) -> Guarded:
         """Return what `judge` would, and remember nothing."""
         return preview(self._kept.belief, plan)

@@ -17,7 +17,7 @@ from buoy.agent.caution import Caution
 from buoy.agent.flows import FlowAudit
 from buoy.agent.measures import Measures
 from buoy.agent.reconcile import Outcome, reconcile
-from buoy.agent.reliance import Reliance
+from buoy.agent.reliance import Reliance, announced
 from buoy.agent.reports import Reports
 from buoy.agent.speaking import BirdConfiguration
 from buoy.agent.witness import identity, spoken
@@ -202,6 +202,8 @@ class Agent:
         keys |= beneath(self.desired.state, self._wrong)
         # what is held is looked at with whatever else is: else it would seem to be gone
         freed, self._freed = self._freed, False
+        if freed and not self._held:
+            self.parts.caution.let_go(whole=False, waits=bool(self.parts.bird.held))
         return keys | self._held if keys or freed else keys
 
     def _reconcile(self, touched: Touched, keys: frozenset[Key] | None, disturbance: Disturbance) -> Touched:
@@ -224,7 +226,9 @@ class Agent:
         if keys is None:
             concerned = self._everybody(concerned)
         until_now, self._held = self._held, held
-        return Touched(None, concerned.addresses | _announced(until_now | held), concerned.workloads)
+        if not held:
+            self.parts.caution.let_go(whole=keys is None, waits=bool(self.parts.bird.held))
+        return Touched(None, concerned.addresses | announced(until_now | held), concerned.workloads)
 
     def _everybody(self, concerned: Touched) -> Touched:
         """Return all addresses, and whoever is still spoken of: a pass that failed could not take its word back."""
@@ -291,9 +295,3 @@ class Agent:
         if (retry := self.parts.bird.retry_in()) is not None:
             waits.append(retry)
         return max(0.0, min(waits))
-
-
-def _announced(keys: Iterable[Key]) -> frozenset[Address]:
-    """Return the addresses whose announcements are among these keys."""
-    names = (Prefix(key.name[0]) for key in keys if key.table is Table.ANNOUNCEMENT)
-    return frozenset(split(name)[0] for name in names if is_host(name))

@@ -20,7 +20,7 @@ from buoy.agent.reconcile import Judge
 from buoy.dataplane.driver import Disturbance, Host
 from buoy.model.address import Address, Prefix, host_prefix, is_host, split
 from buoy.model.documents import Document
-from buoy.model.nodestate import Key, NodeState
+from buoy.model.nodestate import Key, NodeState, Table
 from buoy.model.proxied import Proxying, ProxyPort
 from buoy.model.service_ip import Mode, ServiceIP
 from buoy.planner.guard import freed
@@ -120,6 +120,12 @@ class Reliance:
     def _before(self, seen: Proxying, address: Address) -> Proxying:
         relied = self._ports.get(address, frozenset())
         return Proxying(seen.forwarded | relied, seen.refused - relied)
+
+
+def announced(keys: Iterable[Key]) -> frozenset[Address]:
+    """Return the addresses whose announcements are among these keys."""
+    names = (Prefix(key.name[0]) for key in keys if key.table is Table.ANNOUNCEMENT)
+    return frozenset(split(name)[0] for name in names if is_host(name))
 
 
 def _is_proxied(document: Document | None) -> bool:

@@ -195,6 +195,7 @@ def test_what_is_held_in_doubt_is_held_only_as_long_as_it_is_forwarded(announced
     announced.host.service_proxy.forget(PUBLIC, [WEB])
     announced.look()
     assert (None, None, False) == (told(announced), said(announced), announced.holds(Table.STRAY, f"{PUBLIC}/32"))
+    assert "" == announced.agent.parts.caution.cause
 
 
 def test_a_claim_that_is_written_again_because_it_was_lost_says_nothing_of_what_is_held(announced: Story) -> None:
