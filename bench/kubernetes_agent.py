@@ -32,7 +32,7 @@ KINDS = ("created", "forwarded", "not ready", "ready", "deleted")
 def bench(options: Options) -> None:
     """Measure every size and write the table."""
     sizes = SIZES[:3] if options.quick else SIZES
-    found = {size: apart("bench.kubernetes_agent", str(size), str(options.times(300, 20))) for size in sizes}
+    found = {size: apart("bench.kubernetes_agent", str(size), str(options.times(100, 20))) for size in sizes}
     report = Report(
         "kubernetes_agent",
         "CPU of the agent for one change in a cluster (ms, median and quartiles), and its start",

@@ -16,14 +16,14 @@ import msgspec
 from bench import cloudlab, kubernetes_crowd
 from bench.kubernetes_crowd import CLAIMS, NAMESPACE, SERVICES
 from bench.kubernetes_world import Addresses, process_of
-from bench.report import Options, Report, short, spread
+from bench.report import Options, Report, short, spread, tell
 from buoy.kubernetes.objects import Metadata
 from buoy.lab.kubernetes import Plan
 from buoy.lab.lab import Lab
 from buoy.store.api_client import ApiServer
 from buoy.store.api_names import Resource, Selection
 
-SIZES = (1_000, 5_000, 10_000)
+SIZES = (1_000, 10_000)
 QUICK = (100, 300)
 WITHOUT = ("agent", "kube-proxy", "bird", "aggregation", "node-1/ssh")
 CONTROLLER, BUOY = "controller", "buoy"
@@ -88,7 +88,7 @@ async def _measure(lab: Lab, options: Options) -> dict[int, Found]:
             found[size] = await _grow(lab, api, addresses, range(held, size))
             held = size
             found[size] |= {"start": [], "start cpu": [], "written": []}
-            for number in range(options.times(5, 2)):
+            for number in range(options.times(3, 2)):
                 for name, value in (await _start(lab, api, addresses, f"waits-{size}-{number}")).items():
                     found[size][name].append(value)
             found[size]["memory"] = [cloudlab.memory_of(process_of(lab, CONTROLLER))]
@@ -103,12 +103,14 @@ async def _measure(lab: Lab, options: Options) -> dict[int, Found]:
 async def _grow(lab: Lab, api: ApiServer, addresses: Addresses, numbers: range) -> Found:
     """Make Services while the controller is stopped; return how fast it then gives addresses."""
     await asyncio.to_thread(lab.service, "stop", CONTROLLER, BUOY)
+    tell(f"making Services {numbers.start:,} to {numbers.stop:,}")
     await kubernetes_crowd.fill(api, numbers)
+    tell("starting the controller")
     await asyncio.to_thread(lab.service, "start", CONTROLLER, BUOY)
     moments = sorted([(await addresses.of(f"crowd-{number}"))[1] for number in numbers])
     used = cloudlab.cpu_of(process_of(lab, CONTROLLER))
     rate = (len(moments) - 1) / (moments[-1] - moments[0])
-    print(f"{len(numbers):,} addresses, {rate:.0f} a second", flush=True)
+    tell(f"{len(numbers):,} addresses, {rate:.0f} a second")
     return {"rate": [rate], "cpu each": [used / len(numbers) * 1e3]}
 
 
@@ -124,6 +126,7 @@ async def _start(lab: Lab, api: ApiServer, addresses: Addresses, name: str) -> d
     _, given = await addresses.of(name)
     used = cloudlab.cpu_of(process_of(lab, CONTROLLER))
     await asyncio.sleep(2)
+    tell(f"started in {given - began:.1f} s")
     return {"start": given - began, "start cpu": used, "written": before.written(await _versions(api))}
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Listeners inside a lab's machines: when its kernel has which next hops, and what kube-proxy forwards there.
 
-Run as a program inside a machine (``routes`` or ``proxy``) it prints a line for each change, with the moment
-of CLOCK_MONOTONIC, which all machines share. Promises to know nothing of the agent's own mirror, and to have
+Run as a program inside a machine (``routes``, ``announcements`` or ``proxy``) it prints a line for each change, with
+the moment of CLOCK_MONOTONIC, which all machines share. Promises to know nothing of the agent's own mirror, and to have
 its turn before the daemons it watches: it runs under SCHED_FIFO, so a busy machine does not make it late.
 """
 
@@ -25,13 +25,14 @@ from buoy.dataplane.proxy_wire import Map
 from buoy.lab.lab import Lab
 
 _PATIENCE = 60.0
-_MAIN, _NEWROUTE, _HOST_LENGTH, _ROUTES4 = 254, 24, 32, 7
+_MAIN, _ANNOUNCED, _NEWROUTE, _HOST_LENGTH, _ROUTES4 = 254, 2053, 24, 32, 7
+_TABLE = 15
 _DST, _GATEWAY, _MULTIPATH = 1, 5, 9
 _HOP = struct.Struct("=HBBi")
 
 
 class Change(NamedTuple):
-    """What an address became at a moment: the gateways of its route, or ``forwarded``; nothing if it has none."""
+    """What an address became at a moment: its route's gateways, ``forwarded`` or ``announced``; or nothing."""
 
     at: float
     address: str
@@ -108,14 +109,24 @@ def _say(at: float, address: str, now: str) -> None:
 
 
 def _routes() -> None:
-    monitor = netlink.Monitor(netlink.ROUTE, (_ROUTES4,))
-    for at, event in _heard(monitor):
-        family, length, _, _, table, _, _, _, _ = struct.unpack_from("=BBBBBBBBI", event.payload)
-        if (family, length, table) != (socket.AF_INET, _HOST_LENGTH, _MAIN):
-            continue
-        found = netlink.attributes(event.payload, 12)
+    for at, event, found in _host_routes(_MAIN):
         gateways = list(_gateways(found)) if event.kind == _NEWROUTE else []
         _say(at, socket.inet_ntoa(found[_DST]), " ".join(gateways))
+
+
+def _announcements() -> None:
+    """Say what the agent announces, which BIRD reads in a table of its own."""
+    for at, event, found in _host_routes(_ANNOUNCED):
+        _say(at, socket.inet_ntoa(found[_DST]), "announced" if event.kind == _NEWROUTE else "")
+
+
+def _host_routes(wanted: int) -> Iterator[tuple[float, netlink.Heard, dict[int, bytes]]]:
+    for at, event in _heard(netlink.Monitor(netlink.ROUTE, (_ROUTES4,))):
+        family, length, _, _, _, _, _, _, _ = struct.unpack_from("=BBBBBBBBI", event.payload)
+        found = netlink.attributes(event.payload, 12)
+        table = int.from_bytes(found[_TABLE], sys.byteorder)
+        if (family, length, table) == (socket.AF_INET, _HOST_LENGTH, wanted):
+            yield at, event, found
 
 
 def _gateways(found: dict[int, bytes]) -> Iterator[str]:
@@ -170,4 +181,4 @@ if __name__ == "__main__":
     with contextlib.suppress(PermissionError):
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10))
     sys.stdout.write("listening\n")
-    {"routes": _routes, "proxy": _proxy}[sys.argv[1]]()
+    {"routes": _routes, "announcements": _announcements, "proxy": _proxy}[sys.argv[1]]()

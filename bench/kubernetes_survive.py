@@ -15,10 +15,10 @@ from bench import cloudlab, kubernetes_crowd
 from bench.kubernetes_calls import RESET, Calls, before_and_after
 from bench.kubernetes_crowd import SERVICES, SLICES
 from bench.kubernetes_world import NODES, World
-from bench.report import Options, Report, short, spread
+from bench.report import Options, Report, short, spread, tell
 
 EVERY = 0.01
-_AFTER = 3.0
+_AFTER = 2.0
 _PATIENCE = 60.0
 _ADDRESS = "198.19.{}.{}"
 _MACHINES = (*NODES, "controller")
@@ -32,7 +32,7 @@ async def measure(world: World, options: Options, grown: tuple[float, float]) ->
     found["memory agent"] = [cloudlab.memory_of(world.process(node)) for node in NODES]
     found["memory controller"] = [cloudlab.memory_of(world.process("controller"))]
     found |= {"calls": [], "before": [], "after": [], "moved": []}
-    for number in range(options.times(20, 2)):
+    for number in range(options.times(8, 2)):
         for name, count in (await _called(world, number)).items():
             found[name].append(count)
     for machine in _MACHINES:
@@ -58,7 +58,7 @@ async def _called(world: World, number: int) -> dict[str, int]:
     before, after = before_and_after(said)
     moved = [line for line in after if line == RESET and len(ends) > 1]
     found = {"calls": len(said), "before": len(before), "after": len(after) - len(moved), "moved": len(moved)}
-    print(f"{policy}: {found} {before[:3]} {after[:3]}", flush=True)
+    tell(f"{world.size:,} Services, called {policy}: {found} {before[:3]} {after[:3]}")
     await world.delete(name, address)
     return found
 
@@ -75,6 +75,7 @@ async def _restarted(world: World, machine: str) -> tuple[float, int]:
         await asyncio.to_thread(_answers, world, machine)
     took = time.monotonic() - began
     await asyncio.sleep(_AFTER)
+    tell(f"{world.size:,} Services: {service} on {machine} killed, back after {took:.1f} s")
     return took, world.tor.count - events
 
 

@@ -10,12 +10,19 @@ import contextlib
 import os
 import subprocess
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from typing import TypeAlias
+
+import msgspec
 
 from bench import cloudlab, kubernetes_crowd
-from bench.kubernetes_crowd import NAMESPACE, SERVICES, Status
+from bench.kubernetes_crowd import NAMESPACE, SERVICES, SLICES, Status
 from bench.kubernetes_ears import Ears, listening
+from bench.report import tell
+from buoy.kubernetes.objects import Metadata
 from buoy.lab import kubernetes, pod
 from buoy.lab.kubernetes import Plan
 from buoy.lab.lab import Lab
@@ -54,6 +61,39 @@ class Addresses:
         return self.heard[name]
 
 
+class _Endpoint(msgspec.Struct):
+    conditions: dict[str, bool | None] = {}
+
+
+class _Slice(msgspec.Struct):
+    metadata: Metadata
+    endpoints: tuple[_Endpoint, ...] = ()
+
+
+class Slices:
+    """When this process heard that the first endpoint of a slice is ready, or is not: as soon as an agent can."""
+
+    def __init__(self) -> None:
+        self._heard: defaultdict[str, list[tuple[float, bool]]] = defaultdict(list)
+
+    async def listen(self, api: ApiServer) -> None:
+        """Listen until cancelled."""
+        async for news in Informer(api, SLICES, _Slice, selection=Selection(namespace=NAMESPACE)).news():
+            moment = time.monotonic()
+            for name, found in news.changed.items():
+                if found is not None and found.endpoints:
+                    self._heard[name.name].append((moment, found.endpoints[0].conditions.get("ready") is not False))
+
+    async def of(self, name: str, *, ready: bool, since: float) -> float:
+        """Wait to have heard this, and return when."""
+        async with asyncio.timeout(_PATIENCE):
+            while True:
+                for moment, said in self._heard[name]:
+                    if moment >= since and said is ready:
+                        return moment
+                await asyncio.sleep(0.01)
+
+
 class World:
     """One lab with a crowd of Services of a certain size."""
 
@@ -62,33 +102,43 @@ class World:
         self.api = api
         self.tor = tor
         self.proxies = proxies
+        self.announcing: dict[str, Ears] = {}
         self.addresses = Addresses()
+        self.slices = Slices()
         self.size = 0
         self.ends: tuple[tuple[str, str], ...] = ()
 
     async def grow(self, size: int) -> tuple[float, float]:
         """Have so many Services; return the seconds until all have an address, and until both nodes announce all.
 
-        While many are made kube-proxy is stopped.
+        While many are made kube-proxy and the agents are stopped.
         """
         began = time.monotonic()
         numbers = range(self.size, size)
-        # it changes its rules for every few Services, and each time it looks at all of them
-        await self._kube_proxies("stop", numbers)
+        many = len(numbers) > _MANY
+        # each looks at every few Services as they come, on the processors that the API server needs
+        for service in ("kube-proxy", "agent") if many else ():
+            await self._services("stop", service)
+        tell(f"making Services {self.size:,} to {size:,}")
         await kubernetes_crowd.fill(self.api, numbers, *self.ends)
         given = [await self.addresses.of(f"crowd-{number}") for number in numbers]
         all_given = max(at for _, at in given) - began
-        await self._kube_proxies("start", numbers)
+        tell(f"{size:,} Services have addresses")
+        if many:
+            await self._services("start", "kube-proxy")
+            for node in NODES:
+                await self.forwards(given[-1][0], node)
+            await self._services("start", "agent")
         for address, _ in given:
             await self.announced(address)
         self.size = size
         took = time.monotonic() - began
-        print(f"{size:,} Services: addresses after {all_given:.1f} s, announced after {took:.1f}", flush=True)
+        tell(f"{size:,} Services: addresses after {all_given:.1f} s, announced after {took:.1f}")
         return all_given, took
 
-    async def _kube_proxies(self, action: str, numbers: range) -> None:
-        for node in NODES if len(numbers) > _MANY else ():
-            await asyncio.to_thread(self.lab.service, action, node, "kube-proxy")
+    async def _services(self, action: str, name: str) -> None:
+        for node in NODES:
+            await asyncio.to_thread(self.lab.service, action, node, name)
 
     async def announced(self, address: str, *nodes: str) -> float:
         """Wait until the ToR sends packets for an address to these nodes (none named: both); return the moment."""
@@ -108,13 +158,19 @@ class World:
         """Wait until kube-proxy on a node forwards an address; return the moment."""
         return await asyncio.to_thread(self.proxies[node].became, address, bool, since)
 
+    async def decided(self, address: str, node: str, *, there: bool = True, since: float = 0.0) -> float:
+        """Wait until a node's agent announces an address to its BIRD, or does so no more; return the moment."""
+        return await asyncio.to_thread(self.announcing[node].became, address, lambda now: bool(now) is there, since)
+
     async def delete(self, name: str, address: str) -> None:
         """Delete a Service with its slice, and wait until nobody announces it or forwards it."""
         since = time.monotonic()
         await kubernetes_crowd.remove(self.api, [name])
         await self.withdrawn(address, since)
-        for ears in (self.tor, *self.proxies.values()):
-            await asyncio.to_thread(ears.became, address, lambda now: not now, since)
+        for ears in (self.tor, *self.proxies.values(), *self.announcing.values()):
+            # a node without an endpoint has never announced it
+            if ears.history(address):
+                await asyncio.to_thread(ears.became, address, lambda now: not now, since)
             ears.forget(address)
         self.addresses.heard.pop(name, None)
 
@@ -124,31 +180,45 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def world(room: str) -> AsyncIterator[World]:
-    """Bring up a lab with a pool and a pod on each node, and take it down."""
-    with _lab(room) as lab, contextlib.ExitStack() as stack:
+async def buoy(_lab: Lab, api: ApiServer) -> AsyncIterator[None]:
+    """Have Buoy, which runs in the lab already, serve a pool."""
+    await kubernetes_crowd.make_pool(api)
+    yield
+
+
+Server: TypeAlias = Callable[[Lab, ApiServer], AbstractAsyncContextManager[None]]
+"""Makes Services of type LoadBalancer served in a lab while a block lasts."""
+
+
+@contextlib.asynccontextmanager
+async def world(room: str, plan: Plan = Plan(nodes=len(NODES)), server: Server = buoy) -> AsyncIterator[World]:  # noqa: B008  frozen
+    """Bring up a lab with a pod on each node and somebody who serves Services, and take it down."""
+    with _lab(room, plan) as lab, contextlib.ExitStack() as stack:
         for number, node in enumerate(NODES, 1):
             pod.run(lab, pod.Wish(name=f"pod-{number}", node=node))
         tor = stack.enter_context(listening(lab, "tor", "routes"))
         proxies = {node: stack.enter_context(listening(lab, node, "proxy")) for node in NODES}
         api = kubernetes_crowd.connect(lab)
         made = World(lab, api, tor, proxies)
+        for node in () if plan.bare else NODES:
+            made.announcing[node] = stack.enter_context(listening(lab, node, "announcements"))
         made.ends = tuple((row["addresses"][0], row["node"]) for row in pod.listing(lab))
-        await kubernetes_crowd.make_pool(api)
-        hearing = asyncio.create_task(made.addresses.listen(api))
+        hearing = [asyncio.create_task(each.listen(api)) for each in (made.addresses, made.slices)]
         try:
-            yield made
+            async with server(lab, api):
+                yield made
         finally:
-            hearing.cancel()
-            await asyncio.gather(hearing, return_exceptions=True)
+            for each in hearing:
+                each.cancel()
+            await asyncio.gather(*hearing, return_exceptions=True)
             await api.close()
 
 
 @contextlib.contextmanager
-def _lab(room: str) -> Iterator[Lab]:
+def _lab(room: str, plan: Plan) -> Iterator[Lab]:
     lab = Lab(f"bench-{room}-{os.getpid()}")
     try:
-        yield lab.up_kubernetes(Plan(nodes=len(NODES)))
+        yield lab.up_kubernetes(plan)
     finally:
         lab.down()
 

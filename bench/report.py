@@ -7,14 +7,17 @@ A quick run only shows that a bench works, so it writes to `build/bench` and lea
 import json
 import os
 import platform
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from bench import pages
 from bench.plot import Plot
 
 ROOT = Path(__file__).resolve().parents[1]
+_BEGAN = time.monotonic()
 
 
 class Options(NamedTuple):
@@ -54,6 +57,12 @@ def spread(sample: Sequence[float]) -> Spread:
         return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
     return Spread(at(0.5), at(0.25), at(0.75), at(0.99), len(ordered))
+
+
+def tell(what: str) -> None:
+    """Tell the terminal what is being done, and how long everything has taken so far."""
+    took = int(time.monotonic() - _BEGAN)
+    print(f"{took // 60:3d}:{took % 60:02d}  {what}", file=sys.stderr, flush=True)
 
 
 def short(value: float) -> str:
@@ -97,6 +106,9 @@ class Report:
         (options.directory / f"{self.name.replace('_', '-')}.json").write_text(text)
         for plot in self.plots:
             (options.directory / f"{plot.name}.svg").write_text(plot.svg())
+        if not options.quick:
+            loads = f"{self._load:.1f} before, {os.getloadavg()[0]:.1f} after"
+            pages.fill(options.directory, self.name, f"{table}\n\nLoad average {loads}; {found['date']}.")
 
     def table(self) -> str:
         """Return the table as Markdown."""

@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from bench.report import Options
+from bench.report import Options, tell
 
 NAMES = (
     "agent",
@@ -25,6 +25,7 @@ NAMES = (
     "kubernetes_services",
     "kubernetes_agent",
     "kubernetes_controller",
+    "kubernetes_metallb",
 )
 
 
@@ -40,8 +41,9 @@ def main() -> int:
     if os.geteuid() != 0:
         parser.error("benches make namespaces and flush connections: run them as root")
     for name in given.names or NAMES:
-        print(f"bench {name}: load average {os.getloadavg()[0]:.1f}", file=sys.stderr, flush=True)
+        tell(f"bench {name}, load average {os.getloadavg()[0]:.1f}")
         importlib.import_module(f"bench.{name}").bench(Options(given.quick, given.trials))
+    tell("all done")
     return 0
 
 
