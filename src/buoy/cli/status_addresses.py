@@ -9,7 +9,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from buoy.cli.status_writers import Line
+from buoy.model.peer import Peer
 from buoy.model.pool import Pool
+from buoy.model.proxied import Eligibility
 from buoy.model.reason import Reason
 from buoy.model.service_ip import ServiceIP
 from buoy.model.snapshot import Snapshot
@@ -21,7 +23,7 @@ _NAMED = 3
 
 
 def lines(snapshot: Snapshot) -> Iterator[Line]:
-    """Yield the counts, each address that is wrong, and each pool that is missed."""
+    """Yield the counts, each address that is wrong, each pool that is missed, and whether there is no router."""
     found = [document for document in snapshot.documents.values() if isinstance(document, AddressStatus)]
     yield "addresses", _counts(snapshot, found), ""
     nowhere = {claim.address: withheld for claim, withheld in unannounced(snapshot)}
@@ -31,6 +33,16 @@ def lines(snapshot: Snapshot) -> Iterator[Line]:
         if wrong.address not in nowhere and (wrong.state is State.ERROR or wrong.reason is Reason.NOT_PROXIED_YET):
             yield f"address {wrong.address}", wrong.state, f"{wrong.reason} on {wrong.node}: buoy why {wrong.address}"
     yield from _missing_pools(snapshot)
+    if _is_told_to_nobody(snapshot):
+        yield "peers", "none", "addresses are told to other nodes alone: make a BGPPeer or a Peer for the router"
+
+
+def _is_told_to_nobody(snapshot: Snapshot) -> bool:
+    """Tell whether a cluster gives addresses and has no router to tell them to."""
+    documents = snapshot.documents.values()
+    kinds = {type(document) for document in documents}
+    given = any(isinstance(document, ServiceIP) and document.owners for document in documents)
+    return given and Eligibility in kinds and Peer not in kinds
 
 
 def _counts(snapshot: Snapshot, found: list[AddressStatus]) -> str:

@@ -11,14 +11,16 @@ from collections.abc import Iterable, Sequence
 
 from buoy.model.address import Address
 from buoy.model.node import Node
+from buoy.model.peer import BGPSettings
 from buoy.model.proxied import Eligibility
 from buoy.model.reason import Reason, Withhold
 from buoy.model.service_ip import ServiceIP
 from buoy.model.snapshot import Snapshot
 from buoy.model.status import AddressStatus
+from buoy.planner.aggregates import aggregates
 from buoy.planner.contest import Contest
 from buoy.planner.index import Facts, Reader
-from buoy.planner.proxied import attracting
+from buoy.planner.proxied import SETTINGS, attracting, listed
 from buoy.planner.sight import Sight
 
 _OF_ALL = frozenset({Reason.NOT_ADVERTISED, Reason.COVERED_BY_AGGREGATE, Reason.NO_SERVICE})
@@ -31,10 +33,12 @@ class Reach:
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
         documents = snapshot.documents.values()
-        self._eligible = {each.node: each for each in documents if isinstance(each, Eligibility)}
-        self.nodes = tuple(sorted(self._eligible))
+        found = sorted((each for each in documents if isinstance(each, Eligibility)), key=lambda each: each.node)
+        self._eligible = {each.node: each for each in found}
+        self.nodes = tuple(self._eligible)
         """The nodes of a cluster; none of a cloud."""
-        self.living = frozenset(each.name for each in documents if isinstance(each, Node))
+        self._problems = {each.name: each.problems for each in documents if isinstance(each, Node)}
+        self.living = frozenset(self._problems)
         """The nodes whose agents live."""
         self._said: defaultdict[Address, list[AddressStatus]] = defaultdict(list)
         for each in documents:
@@ -77,11 +81,21 @@ class Reach:
 
     def _uncovered(self, no: Withhold) -> Withhold:
         """Return why a prefix is announced by no node either, else what was said."""
-        excluded = [each for each in self._eligible.values() if each.excluded]
-        if no.reason is not Reason.COVERED_BY_AGGREGATE or not excluded or len(excluded) < len(self._eligible):
+        if no.reason is not Reason.COVERED_BY_AGGREGATE:
             return no
-        first = min(excluded, key=lambda each: each.node)
-        return Withhold(Reason.NODE_EXCLUDED, {**no.details, "node": first.node, "cause": first.excluded})
+        kept = [self._keeps(node) for node in self._eligible.values()]
+        why = [each for each in kept if each is not None]
+        return why[0] if why and len(why) == len(kept) else no
+
+    def _keeps(self, node: Eligibility) -> Withhold | None:
+        """Return why a node announces no prefix of Services, by what is wanted of it or by its own word."""
+        settings = self._snapshot.documents.get(SETTINGS)
+        prefixes = listed(aggregates(settings)) if isinstance(settings, BGPSettings) else ""
+        details = {"node": node.node, "address": prefixes}
+        if node.excluded:
+            return Withhold(Reason.NODE_EXCLUDED, {**details, "cause": node.excluded})
+        missed = Withhold(Reason.NO_SERVICE_PROXY, details)
+        return missed if str(missed) in self._problems.get(node.node, ()) else None
 
     def _decided(self, service: ServiceIP, node: str) -> Withhold | None:
         announced: dict[Address, Sequence[str]] = {service.address: self.announcing(service.address)}

@@ -6,6 +6,7 @@ import datetime as dt
 import json
 from collections.abc import Callable
 
+import msgspec
 import pytest
 from typer.testing import CliRunner
 
@@ -154,6 +155,20 @@ def test_a_service_that_no_node_announces_is_named_with_its_reason(store: Memory
     hold(store, Eligibility(node=HERE, excluded="labelled"))
     assert (1, True) == _missed(buoy, "node-excluded: compute-1 attracts no traffic for Services: labelled")
     assert [PUBLIC] == [row["address"] for row in json.loads(buoy("show", "addresses", "-o", "json")[1])]
+
+
+def test_a_cluster_without_a_router_is_told_so(store: MemoryStore, buoy: Buoy) -> None:
+    owner = Owner(kind="Service", namespace="shop", name="web")
+    hold(store, Node(name=HERE), settings(), EVERYWHERE[0], balanced(owners=(owner,)))
+    hold(store, msgspec.structs.replace(SERVED, address=PUBLIC))
+    assert (1, ["peers"]) == _wrong(buoy)
+    hold(store, Peer(name="tor", address=UP.address, asn=64511), Node(name=HERE, sessions=(UP,)))
+    assert (0, []) == _wrong(buoy)
+
+
+def _wrong(buoy: Buoy) -> tuple[int, list[str]]:
+    code, text = buoy("status", "-o", "json")
+    return code, [row["what"] for row in json.loads(text) if not row["ok"]]
 
 
 def _missed(buoy: Buoy, note: str) -> tuple[int, bool]:

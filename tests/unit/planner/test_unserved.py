@@ -9,7 +9,7 @@ from buoy.model.documents import Document
 from buoy.model.node import Node
 from buoy.model.peer import BGPSettings
 from buoy.model.proxied import Advertised, Backing, Eligibility, Kind, ProxyPort
-from buoy.model.reason import Reason
+from buoy.model.reason import Reason, Withhold
 from buoy.model.service_ip import Mode, Owner, ServiceIP
 from buoy.model.snapshot import Identity, Snapshot
 from buoy.model.status import AddressStatus, State
@@ -104,6 +104,16 @@ def test_an_address_that_a_node_is_to_announce_and_does_not_is_named(
     snapshot = store(*wanted)
     assert [reason] == [withheld.reason for _, withheld in unannounced(snapshot)]
     assert [] == list(unserved(snapshot))
+
+
+def test_a_prefix_that_no_kube_proxy_stands_behind_leaves_its_services_unannounced() -> None:
+    details = {"address": "203.0.113.0/24"}
+    said = [str(Withhold(Reason.NO_SERVICE_PROXY, {**details, "node": each.node})) for each in EVERYWHERE]
+    blind = [Node(name=each.node, problems=(words,)) for each, words in zip(EVERYWHERE, said, strict=True)]
+    [(_, withheld)] = unannounced(store(CLUSTER, AGGREGATE, *blind))
+    assert (Reason.NO_SERVICE_PROXY, said[0]) == (withheld.reason, str(withheld))
+    assert [] == list(unannounced(store(CLUSTER, AGGREGATE, *blind[1:])))
+    assert 1 == len(list(unannounced(store(CLUSTER, AGGREGATE, OUT, *blind[1:]))))
 
 
 def test_where_no_agent_lives_that_is_what_is_said() -> None:
