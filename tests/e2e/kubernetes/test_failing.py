@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A node that is cut off: its next hop goes within a second by BFD, and comes back with the node."""
+"""A node that is cut off, ends or is deleted: its next hop goes, by BFD within a second, and comes back with it."""
 
 import pytest
 
 from tests.e2e.cloud import eventually
-from tests.e2e.kubernetes.calling import calls
+from tests.e2e.kubernetes.calling import calls, every_call_answered
 from tests.e2e.kubernetes.cluster import Cluster, service
 
 
@@ -46,6 +46,14 @@ def ready(cluster: Cluster, node: str) -> bool:
     """Tell whether Kubernetes takes a node for ready."""
     conditions = cluster.get("node", node)["status"]["conditions"]
     return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+
+
+def test_a_node_whose_kubelet_stops_is_left_and_taken_back(cluster: Cluster, address: str) -> None:
+    with every_call_answered(cluster, address):
+        cluster.lab.service("stop", "node-1", "kubelet")
+        cluster.announced(f"{address}/32", "node-2", seconds=30)
+        cluster.lab.service("start", "node-1", "kubelet")
+        cluster.announced(f"{address}/32", "node-1", "node-2", seconds=30)
 
 
 def test_a_node_that_is_deleted_from_the_cluster_announces_nothing(cluster: Cluster, address: str) -> None:

@@ -63,6 +63,15 @@ def test_a_kube_proxy_that_restarts_moves_no_next_hop(cluster: Cluster, address:
     assert [] == events
 
 
+def test_kube_proxys_rules_flushed_and_loaded_again_on_one_node_cost_no_call(cluster: Cluster, address: str) -> None:
+    with every_call_answered(cluster, address):
+        cluster.lab.service("kill", "node-1", "kube-proxy")
+        cluster.on("node-1", "nft", "delete", "table", "ip", "kube-proxy")
+        cluster.announced(f"{address}/32", "node-2")
+        cluster.lab.service("start", "node-1", "kube-proxy")
+        cluster.announced(f"{address}/32", "node-1", "node-2", seconds=30)
+
+
 def test_a_controller_that_restarts_writes_nothing(cluster: Cluster, address: str) -> None:
     del address
 

@@ -167,6 +167,26 @@ async def test_certificate_is_an_account(kube: KubeServer, namespace: str) -> No
     assert "carol" == refused.value.value
 
 
+async def test_certificates_that_are_exchanged_in_their_files_are_used_with_the_next_request(
+    kube: KubeServer, namespace: str, tmp_path: Path
+) -> None:
+    ca, cert, key = (tmp_path / name for name in ("ca.crt", "tls.crt", "tls.key"))
+    api = ApiServer(ApiSettings(server=kube.url, ca=Secret(str(ca)), cert=Secret(str(cert)), key=Secret(str(key))))
+
+    async def refused(account: str) -> tuple[str, object]:
+        for file, issued in zip((cert, key), kube.authority.issue(account), strict=True):
+            file.write_bytes(issued.read_bytes())
+        with pytest.raises(InvalidInput) as found:
+            await api.get(at(namespace, "a"), Map)
+        return found.value.field, found.value.value
+
+    ca.write_bytes(Authority(tmp_path).ca.read_bytes())
+    assert ("certificate-authority", str(ca)) == await refused("dora")
+    ca.write_bytes(kube.authority.ca.read_bytes())
+    assert [("account", "dora"), ("account", "emil")] == [await refused("dora"), await refused("emil")]
+    await api.close()
+
+
 async def test_server_of_another_authority_is_not_spoken_to(kube: KubeServer, tmp_path: Path) -> None:
     other = Authority(tmp_path)
     api = ApiServer(ApiSettings(server=kube.url, ca=Secret(str(other.ca)), token=Secret(data=b"admin-token")))
