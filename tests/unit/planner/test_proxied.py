@@ -9,7 +9,6 @@ import pytest
 from buoy.model.address import host_prefix
 from buoy.model.documents import Document
 from buoy.model.nodestate import Announcement, Class, Stray, Table
-from buoy.model.pool import Pool, Registry
 from buoy.model.proxied import Eligibility, Kind, ProxyMode, ProxyPort
 from buoy.model.reason import Reason, Withhold
 from buoy.model.service_ip import Owner
@@ -271,24 +270,6 @@ def test_a_service_without_ports_is_never_announced() -> None:
 def test_without_a_service_proxy_nothing_is_announced() -> None:
     sight = Sight(proxying=forwarding(WEB).proxying)
     assert Withhold(Reason.NO_SERVICE_PROXY, {**ABOUT, "node": HERE}) == no(balanced(), sight=sight)
-
-
-@pytest.mark.parametrize("relied", [None, (WEB,)], ids=["to begin", "to go on"])
-def test_an_address_of_neutrons_pool_is_announced_while_neutron_keeps_it(relied: tuple[ProxyPort, ...] | None) -> None:
-    sight, pools = forwarding(WEB, relied=relied), (Pool(name="vms", registry=Registry.NEUTRON), Pool(name="own"))
-    refused = Withhold(Reason.NOT_REGISTERED, {"address": PUBLIC, "pool": "vms"})
-    assert refused == no(balanced(pool="vms"), *pools, sight=sight)
-    for kept in ({"pool": "vms", "id": "8f1c"}, {"pool": "own"}, {"pool": "gone"}):
-        assert no(balanced(**kept), *pools, sight=sight) is None
-
-
-def test_an_address_is_withdrawn_once_neutron_keeps_it_no_more() -> None:
-    pool_of_neutron, claim = Pool(name="vms", registry=Registry.NEUTRON), balanced(pool="vms", id="8f1c")
-    desired = cluster(claim, pool_of_neutron)
-    assert Class.NORMAL == announced(desired)
-    lost = snapshot(*EVERYWHERE, settings(), pool_of_neutron, balanced(pool="vms"))
-    desired.update(lost, frozenset({f"service-ips/{PUBLIC}"}), forwarding(WEB, relied=[WEB]))
-    assert announced(desired) is None
 
 
 def test_a_proxy_that_nobody_is_to_look_at_is_believed() -> None:
