@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from buoy.controller.subject import CONDITION
 from buoy.kubernetes.addresses import LOAD_BALANCER_CLASS, fronts
 from buoy.kubernetes.allocating import is_meant_for_us
-from buoy.kubernetes.objects import Condition, Ingress, Service
+from buoy.kubernetes.objects import Condition, LoadBalancerIngress, Service
 from buoy.model.address import Address
 from buoy.model.peer import BGPSettings
 from buoy.model.proxied import Kind
@@ -110,6 +110,6 @@ def _condition(service: Service) -> Condition | None:
     return next((each for each in service.status.conditions or () if each.type == CONDITION), None)
 
 
-def _entries(service: Service) -> tuple[Ingress, ...]:
+def _entries(service: Service) -> tuple[LoadBalancerIngress, ...]:
     balancer = service.status.load_balancer
     return (balancer.ingress or ()) if balancer else ()

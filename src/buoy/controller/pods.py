@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The pods of a cluster by whom a floating IP of theirs is given to, and what one asks for.
 
-Promises that only pods which ask for a floating IP, now or before, are news. The tricky
-thing is that a pod asks for nothing unless it says so: no pool is automatic for pods.
+Promises that of a pod which changes its owner both owners are news. The tricky thing
+is that a pod asks for nothing unless it says so: no pool is automatic for pods.
 """
 
 from collections import defaultdict

@@ -12,7 +12,7 @@ unless it asks for one, whatever its policies are.
 from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
-from buoy.kubernetes.objects import Ingress, Service, ServiceSpec
+from buoy.kubernetes.objects import LoadBalancerIngress, Service, ServiceSpec
 from buoy.model.address import Address, parse_address
 from buoy.model.errors import InvalidInput
 from buoy.model.proxied import Kind, ProxyPort
@@ -101,6 +101,6 @@ def _cluster_front(service: Service) -> Front:
     return Front(Address(""), Kind.CLUSTER, local and (asked or spec.type != "ClusterIP"), asked)
 
 
-def _ingress(service: Service) -> tuple[Ingress, ...]:
+def _ingress(service: Service) -> tuple[LoadBalancerIngress, ...]:
     balancer = service.status.load_balancer
     return (balancer.ingress or ()) if balancer else ()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from buoy.kubernetes import own
-from buoy.kubernetes.inventory import SERVICE_CIDRS, Inventory, Json
+from buoy.kubernetes.inventory import Inventory, Json
 from buoy.kubernetes.resources import (
     ADDRESS_POOLS,
     BGP_CONFIGURATIONS,
@@ -20,6 +20,7 @@ from buoy.kubernetes.resources import (
     KINDS,
     NAMESPACES,
     NODES,
+    SERVICE_CIDRS,
     SERVICES,
     SLICES,
 )

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from buoy.kubernetes.resources import CALICO, CALICO_TWIN, SERVICES
+from buoy.kubernetes.resources import CALICO, CALICO_TWIN, SERVICE_CIDRS, SERVICES
 from buoy.model.errors import Conflict
 from buoy.store.api_client import ApiServer, decode
 from buoy.store.api_listing import listing
@@ -24,7 +24,6 @@ from buoy.store.api_objects import number
 from buoy.store.api_transport import Request
 
 Json: TypeAlias = dict[str, Any]
-SERVICE_CIDRS = Resource("networking.k8s.io", "v1", "servicecidrs", namespaced=False)
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 _THE_SERVERS = frozenset(

@@ -55,7 +55,7 @@ class ServiceSpec(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omi
     publish_not_ready_addresses: bool = False
 
 
-class Ingress(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class LoadBalancerIngress(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """One entry of ``status.loadBalancer``; `ip_mode` None is VIP."""
 
     ip: str = ""
@@ -66,7 +66,7 @@ class Ingress(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_de
 class LoadBalancer(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Where a load balancer was found."""
 
-    ingress: tuple[Ingress, ...] | None = None
+    ingress: tuple[LoadBalancerIngress, ...] | None = None
 
 
 class Condition(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):

@@ -19,8 +19,6 @@ from buoy.lab.guestroot import DHCPCD, WHO
 from buoy.lab.machine import Machine
 from buoy.model.errors import DataplaneError
 
-HTTP_PORT = 80
-
 _SCRIPT = """
 echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6
 echo plugged
