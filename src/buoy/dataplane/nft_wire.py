@@ -60,7 +60,7 @@ def element_message(verb: int, name: str, kind: Kind, element: Element) -> bytes
     """Return the addition or removal of one element; `verb` is NEWELEMENT or DELELEMENT."""
     # a removal that carries data would be refused if the data has changed
     data = element.data if verb == NEWELEMENT else b""
-    if kind is Kind.HASH:
+    if kind is Kind.HASH and not (len(element.key) | len(data)) & 3:
         before, between = _frame(verb, name, len(element.key), len(data))
         return before + element.key + between + data
     return _message(verb, name, kind, Element(element.key, element.end, data))
@@ -68,7 +68,7 @@ def element_message(verb: int, name: str, kind: Kind, element: Element) -> bytes
 
 @functools.lru_cache(4096)
 def _frame(verb: int, name: str, key: int, data: int) -> tuple[bytes, bytes]:
-    """Return what thousands of elements have in common: all but key and data, of so many bytes, a multiple of four."""
+    """Return what thousands of elements have in common: all but key and data, of such lengths, without padding."""
     whole = _message(verb, name, Kind.HASH, Element(bytes(key), b"", bytes(data)))
     before = len(_message(verb, name, Kind.HASH, Element(bytes(key)))) - key
     return whole[:before], whole[before + key : len(whole) - data]

@@ -207,10 +207,13 @@ class Routes:
         if act.key.table is Table.NEIGHBOUR:
             return self._neighbour_removal(act) if act.after is None else []
         place = _place(act.key)
+        present = self._routes.at(place)
         wanted = self._variant(act.after) if act.after is not None else None
+        if len(present) == 1 and wanted in present:
+            return []
         return [
             rtnl.route_message(rtnl.DELROUTE, 0, *place, variant)
-            for variant in self._routes.at(place)
+            for variant in present
             if variant != wanted and _about(variant, place) is act.key.table
         ]
 

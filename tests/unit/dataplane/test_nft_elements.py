@@ -102,8 +102,16 @@ def test_intervals_are_paired_whatever_their_order() -> None:
     assert expected == nft_wire.parse_elements(nft_wire.Kind.INTERVAL, messages)
 
 
-@pytest.mark.parametrize("kind", [nft_wire.Kind.HASH, nft_wire.Kind.VERDICT])
-def test_an_element_written_and_read_is_the_same(kind: nft_wire.Kind) -> None:
-    element = nft_wire.Element(b"tap1" + bytes(12), b"", b"ci-c1")
+@pytest.mark.parametrize(
+    ("kind", "data"),
+    [
+        (nft_wire.Kind.HASH, b"\xc0\x00\x02\x07"),
+        (nft_wire.Kind.HASH, b""),
+        (nft_wire.Kind.HASH, b"ci-c1"),
+        (nft_wire.Kind.VERDICT, b"ci-c1"),
+    ],
+)
+def test_an_element_written_and_read_is_the_same(kind: nft_wire.Kind, data: bytes) -> None:
+    element = nft_wire.Element(b"tap1" + bytes(12), b"", data)
     message = nft_wire.element_message(nft_wire.NEWELEMENT, "to_guest", kind, element)
     assert {(element.key, b""): element.data} == nft_wire.parse_elements(kind, [message[16:]])
