@@ -38,9 +38,9 @@ class Door:
         context = ssl.create_default_context(cafile=str(kube.authority.ca))
         self._connection = http.client.HTTPSConnection(urlsplit(kube.url).netloc, context=context)
 
-    def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> tuple[int, str]:
+    def ask(self, method: str, path: str, body: dict[str, Any] | None = None, **headers: str) -> tuple[int, str]:
         """Return the status, and what is said to a failure."""
-        headers = {"Authorization": f"Bearer {ADMIN}", "Content-Type": "application/json"}
+        headers |= {"Authorization": f"Bearer {ADMIN}", "Content-Type": "application/json"}
         if method == "PATCH":
             headers["Content-Type"] = "application/merge-patch+json"
         self._connection.request(method, path, json.dumps(body), headers)
@@ -95,6 +95,7 @@ def door(kube: KubeServer) -> Door:
     assert 201 == made.ask("POST", METALLB, garage)[0]
     assert 201 == made.ask("POST", "/api/v1/nodes", {**node, "status": {"addresses": addresses}})[0]
     kube.kubectl("apply", "-f", str(PACKAGING / "door.yaml"))
+    # each policy is in force a moment after it was written
     for taken in ("192.0.2.200/32", "203.0.113.15/32", "198.51.100.7/32", "10.96.0.0/30"):
         until = time.monotonic() + 60
         while not made.create(pool("early", taken)):
@@ -216,3 +217,49 @@ def test_who_overlaps_already_may_still_be_changed(door: Door) -> None:
     assert "" == door.change("crowded", prefixes=["192.0.2.240/29"])
     assert "" == door.change("crowded", prefixes=["192.0.2.240/28", "192.0.2.0/25"])
     assert "overlaps 192.0.2.128/25 of pool office" in door.change("crowded", prefixes=["192.0.2.224/27"])
+
+
+@pytest.mark.parametrize(("first", "last"), [("192.0.2.10", "192.0.2.9"), ("2001:db8::1:0", "2001:db8::ffff")])
+def test_a_range_that_ends_before_it_begins_is_refused(door: Door, first: str, last: str) -> None:
+    ranges = (
+        Range(first=Address("192.0.2.7"), last=Address("192.0.2.7")),
+        Range(first=Address(first), last=Address(last)),
+    )
+    assert door.create(pool("new", ranges=ranges)).endswith(
+        f"spec.ranges[1]: {first}-{last}: first must not be greater than last"
+    )
+
+
+@pytest.mark.parametrize(
+    ("address", "of", "by", "taken"),
+    [
+        ("192.0.2.192", "office", {}, True),
+        ("192.0.2.191", "office", {}, False),
+        ("2001:db8:ffff::7", "office", {}, True),
+        ("2001:db8:fffe::7", "office", {}, False),
+        ("192.0.2.7", "", {}, True),
+        ("192.0.2.7", "office", {"mode": "proxied"}, True),
+        ("192.0.2.7", "office", {"released": "2026-11-21T00:00:00Z"}, True),
+    ],
+)
+def test_a_claim_by_hand_is_of_its_pool(door: Door, address: str, of: str, by: dict[str, str], taken: bool) -> None:
+    owner = {"kind": "Pod", "namespace": "shop", "name": "db-0"}
+    spec = {"address": address, "pool": of, "owners": [owner], **by}
+    named = {"name": address.replace(":", "-")}
+    claim = {"apiVersion": "buoy.dev/v1", "kind": "ServiceIP", "metadata": named, "spec": spec}
+    status, said = door.ask("POST", "/apis/buoy.dev/v1/serviceips?dryRun=All", claim)
+    assert (201 if taken else 422) == status, said
+    told = f"spec.address: {address} is none that pool {of} gives: give another one, or leave spec.pool out"
+    assert taken or said.endswith(told)
+
+
+def test_the_controller_knows_its_pools_before_the_door_does(door: Door) -> None:
+    who = {
+        "Impersonate-User": "system:serviceaccount:buoy-system:buoy-controller",
+        "Impersonate-Group": "system:masters",
+    }
+    named = {"name": "192.0.2.191"}
+    claim = {"apiVersion": "buoy.dev/v1", "kind": "ServiceIP", "metadata": named}
+    spec = {"address": "192.0.2.191", "pool": "office"}
+    path = "/apis/buoy.dev/v1/serviceips?dryRun=All"
+    assert (201, "") == door.ask("POST", path, {**claim, "spec": spec}, **who)

@@ -24,6 +24,8 @@ def apply(kube: KubeServer, version: str, kind: str, name: str, spec: dict[str, 
 
 
 ADDRESS = {"address": "192.0.2.254", "asn": 1}
+RULE = {"action": "accept", "prefix": "10.0.0.0/8"}
+PORTS = {"protocol": "tcp", "first": 80, "last": 81}
 PEER = {"peerIP": "192.0.2.254", "asNumber": 1}
 
 
@@ -47,6 +49,22 @@ PEER = {"peerIP": "192.0.2.254", "asNumber": 1}
         ("BGPSettings default", {"asn": 4294967296}, "spec.asn", "less than or equal to 4294967295"),
         ("Peer p", ADDRESS | {"address": "192.0.2.254/24"}, "spec.address", "give one address"),
         ("Peer p", ADDRESS | {"port": 0}, "spec.port", "greater than or equal to 1"),
+        ("Peer p", ADDRESS | {"address": "224.0.0.5"}, "spec.address", "give the address of another router"),
+        ("Peer p", ADDRESS | {"address": "fe80::1"}, "spec.address", "give the address of another router"),
+        ("Peer p", ADDRESS | {"holdTime": 2}, "spec.holdTime", "give 0 (never) or 3 to 65535"),
+        ("Peer p", ADDRESS | {"keepalive": 46}, "spec", "keepalive must not be greater than half of holdTime"),
+        ("Peer p", ADDRESS | {"source": "2001:db8::1"}, "spec", "give a source of the family of address"),
+        ("Peer p", ADDRESS | {"gracefulRestartTime": 4096}, "spec.gracefulRestartTime", "less than or equal to 4095"),
+        ("BGPSettings default", {"clusterId": "2001:db8::1"}, "spec.clusterId", "give one IPv4 address"),
+        ("Filter f", {"rules": [RULE | {"low": 7}]}, "spec.rules[0]", "low must not be shorter than the prefix"),
+        ("Filter f", {"rules": [RULE | {"high": 33}]}, "spec.rules[0]", "nor longer than an address"),
+        ("Pool p", {"prefixes": ["192.0.2.0/24"], "namespaces": [""]}, "spec.namespaces[0]", "at least 1 chars"),
+        (
+            "ServiceIP 192.0.2.7",
+            {"address": "192.0.2.7", "mappings": [PORTS | {"targetFirst": 65535}]},
+            "spec.mappings[0]",
+            "targetFirst leaves no room for so many ports",
+        ),
         (
             "AddressStatus 192.0.2.7.node-2",
             {"address": "192.0.2.7", "node": "node-1", "state": "active"},
@@ -77,12 +95,26 @@ def test_ours(kube: KubeServer, what: str, spec: dict[str, Any], field: str, rem
         ("BGPConfiguration", {"serviceLoadBalancerAggregation": "Off"}, "Aggregation", '"Enabled", "Disabled"'),
         ("BGPConfiguration", {"listenPort": 70000}, "spec.listenPort", "less than or equal to 65535"),
         ("BGPPeer", PEER | {"peerIP": "192.0.2.300"}, "spec.peerIP", "give an address, perhaps with a port"),
+        ("BGPPeer", PEER | {"peerIP": "192.0.2.1:0"}, "spec.peerIP", "give an address, perhaps with a port"),
+        ("BGPPeer", PEER | {"peerIP": "192.0.2.1:65536"}, "spec.peerIP", "give an address, perhaps with a port"),
+        ("BGPPeer", PEER | {"peerIP": "192.0.2.300:179"}, "spec.peerIP", "give an address, perhaps with a port"),
+        ("BGPPeer", PEER | {"peerIP": "[ff02::1]:179"}, "spec.peerIP", "give the address of another router"),
+        ("BGPPeer", PEER | {"asNumber": "4294967296"}, "spec.asNumber", "give an AS number"),
+        ("BGPPeer", PEER | {"asNumber": "1.65536"}, "spec.asNumber", "give an AS number"),
+        ("BGPConfiguration", {"communities": [{"name": "a", "value": "1:65536"}]}, "communities[0].value", "match"),
         ("BGPPeer", {"asNumber": 1}, "spec", "give either peerIP or peerSelector"),
         ("BGPPeer", {"peerIP": "192.0.2.1"}, "spec", "give asNumber"),
         ("BGPPeer", PEER | {"node": "a", "nodeSelector": "all()"}, "spec", "give node or nodeSelector, not both"),
         ("BGPPeer", PEER | {"keepaliveTime": "soon"}, "spec.keepaliveTime", "should match"),
         ("BGPFilter", {"exportV4": [{"action": "Deny"}]}, "spec.exportV4[0].action", '"Accept", "Reject"'),
         ("BGPFilter", {"exportV4": [{"action": "Accept", "cidr": "10"}]}, "exportV4[0].cidr", "give a network"),
+        ("BGPFilter", {"importV4": [{"action": "Accept", "cidr": "2001:db8::/32"}]}, "spec", "of IPv4 in importV4"),
+        (
+            "BGPFilter",
+            {"exportV4": [{"action": "Accept", "cidr": "10.0.0.0/8", "prefixLength": {"min": 24, "max": 16}}]},
+            "spec.exportV4[0].prefixLength",
+            "min must not be greater than max",
+        ),
     ],
 )
 def test_calicos(kube: KubeServer, kind: str, spec: dict[str, Any], field: str, remedy: str) -> None:
@@ -120,6 +152,10 @@ def test_metallbs(kube: KubeServer, spec: dict[str, Any], field: str, remedy: st
         ),
         (OURS, "Peer", "tor", ADDRESS | {"bfd": {"interval": 100}}),
         (CALICO, "BGPConfiguration", "default", {"asNumber": "1.10", "serviceExternalIPs": [{"cidr": "192.0.2.7"}]}),
+        (CALICO, "BGPPeer", "tor", PEER | {"asNumber": "4294967295"}),
+        (CALICO, "BGPPeer", "tor", PEER | {"asNumber": "65535.65535", "peerIP": "192.0.2.1:65535"}),
+        (OURS, "Peer", "tor", ADDRESS | {"holdTime": 0, "source": "192.0.2.1", "password": "x" * 80}),
+        (OURS, "BGPSettings", "default", {"communities": [{"prefix": "10.0.0.0/8", "communities": ["65535:0"]}]}),
         (CALICO, "BGPConfiguration", "default", {"asNumber": 64512, "communities": [{"name": "a", "value": "1:2"}]}),
         (CALICO, "BGPPeer", "tor", PEER | {"peerIP": "[2001:db8::1]:1179", "keepaliveTime": "1m30s"}),
         (CALICO, "BGPPeer", "tor", {"peerSelector": "has(rr)", "nodeSelector": "all()", "asNumber": 1}),

@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from buoy.kubernetes.door_expressions import Spec, bound, covers, entry, intervals, ordered, readable, usable
-from buoy.kubernetes.resources import ADDRESS_POOLS, KINDS
+from buoy.kubernetes.door_expressions import Spec, bound, covers, entry, intervals, ordered, readable, sorting, usable
+from buoy.kubernetes.resources import ADDRESS_POOLS, KINDS, NAMESPACE
 from buoy.store.api_names import Resource
 
 _HEAD = (
@@ -28,7 +28,11 @@ _HEAD = (
     "# Pools that overlap something are refused (docs/adr/0011).\n"
 )
 _API = "admissionregistration.k8s.io/v1"
+_EACH: dict[str, Any] = {"selector": {}, "parameterNotFoundAction": "Allow"}
 _POOLS = next(kind.resource for kind in KINDS if kind.kind == "Pool")
+_CLAIMS = next(kind.resource for kind in KINDS if kind.kind == "ServiceIP")
+_CLAIMS_POLICY, _RANGES_POLICY = "serviceips.buoy.dev", "ranges.pools.buoy.dev"
+_CONTROLLER = f"system:serviceaccount:{NAMESPACE}:buoy-controller"
 
 NEW, NEW_BUT, OLD, OLD_BUT = "new", "new but", "old", "old but"
 OTHER, OTHER_BUT = "other", "other but"
@@ -52,6 +56,10 @@ class Besides(NamedTuple):
 
 
 _OF_POOL = " + ' of pool ' + params.metadata.name"
+_CHANGES = {
+    "name": "spec-changes",
+    "expression": "request.operation == 'CREATE' || object.?spec != oldObject.?spec",
+}
 _SAME_NAME = "params.metadata.name == object.metadata.name"
 _NODE_ADDRESS = (
     "params.?status.?addresses.orValue([]).filter(a, a.type == 'InternalIP' && isIP(a.address)).map(a, "
@@ -93,34 +101,82 @@ BESIDES = (
 
 def policies() -> list[dict[str, Any]]:
     """Return the objects that are to be applied."""
-    return [made for besides in BESIDES for made in (_policy(besides), *_bindings(besides))]
+    compared = [made for besides in BESIDES for made in (_compared(besides), *_bindings(besides))]
+    claims = _policy(_CLAIMS_POLICY, (_CLAIMS,), ("buoy.dev/v1", "Pool"), _claims())
+    ordered = _policy(_RANGES_POLICY, (_POOLS,), None, _ranges())
+    return [*compared, claims, _binding(_CLAIMS_POLICY, _EACH), ordered, _binding(_RANGES_POLICY, None)]
 
 
-def _policy(besides: Besides) -> dict[str, Any]:
+def _policy(
+    name: str, resources: tuple[Resource, ...], params: tuple[str, str] | None, said: dict[str, Any]
+) -> dict[str, Any]:
+    kind = {"paramKind": {"apiVersion": params[0], "kind": params[1]}} if params else {}
+    rules = [_rule(resource) for resource in resources]
     return {
         "apiVersion": _API,
         "kind": "ValidatingAdmissionPolicy",
-        "metadata": {"name": _name(besides)},
-        "spec": {
-            "failurePolicy": "Ignore",
-            "paramKind": {"apiVersion": besides.api, "kind": besides.kind},
-            "matchConstraints": {"resourceRules": [_rule(_POOLS), _rule(ADDRESS_POOLS)]},
-            "matchConditions": [
-                {
-                    "name": "spec-changes",
-                    "expression": "request.operation == 'CREATE' || object.?spec != oldObject.?spec",
-                }
-            ],
-            "variables": [{"name": name, "expression": text} for name, text in _variables(besides)],
-            "validations": [
-                {
-                    "expression": f"{besides.is_itself} || !({_IS_REFUSED})",
-                    "messageExpression": _MESSAGE,
-                    "reason": "Invalid",
-                }
-            ],
-        },
+        "metadata": {"name": name},
+        "spec": {"failurePolicy": "Ignore", **kind, "matchConstraints": {"resourceRules": rules}, **said},
     }
+
+
+def _compared(besides: Besides) -> dict[str, Any]:
+    said = {
+        "matchConditions": [_CHANGES],
+        "variables": [{"name": name, "expression": text} for name, text in _variables(besides)],
+        "validations": [_validation(f"{besides.is_itself} || !({_IS_REFUSED})", _MESSAGE)],
+    }
+    return _policy(_name(besides), (_POOLS, ADDRESS_POOLS), (besides.api, besides.kind), said)
+
+
+def _claims() -> dict[str, Any]:
+    """What is said of a claim by hand: its address is one of its pool; the controller may know the pool better."""
+    by_hand = (
+        "object.spec.?pool.orValue('') != '' && object.spec.?mode.orValue('translated') == 'translated'"
+        " && !has(object.spec.released)"
+        " && (request.operation == 'CREATE' || object.spec.?pool != oldObject.spec.?pool)"
+    )
+    entries = readable(f"{_OTHER.given(OTHER)} + {_OTHER.left_out(OTHER_BUT)}")
+    around = "variables.intervals.filter(i, i.first <= p && p < i.end).map(i, i.kind)"
+    ends = f"{_OTHER.avoids} && p.startsWith('4') && (p.endsWith('00') || p.endsWith('ff'))"
+    inside = f"'{OTHER}' in k && !('{OTHER_BUT}' in k) && !({ends})"
+    variables = {
+        "ordered": ordered(entries),
+        "intervals": intervals("variables.ordered"),
+        "given": bound("p", sorting("object.spec.address"), bound("k", around, inside)),
+    }
+    message = (
+        "'spec.address: ' + object.spec.address + ' is none that pool ' + object.spec.pool"
+        " + ' gives: give another one, or leave spec.pool out'"
+    )
+    return {
+        "matchConditions": [
+            {"name": "not-the-controller", "expression": f"request.userInfo.username != '{_CONTROLLER}'"},
+            {"name": "by-hand", "expression": by_hand},
+        ],
+        "variables": [{"name": name, "expression": expression} for name, expression in variables.items()],
+        "validations": [_validation("params.metadata.name != object.spec.pool || variables.given", message)],
+    }
+
+
+def _ranges() -> dict[str, Any]:
+    """What is said of the ranges of a pool, which would be too dear in its schema."""
+    wrong = (
+        f"object.spec.?ranges.orValue([]).filter(r, isIP(r.first) && isIP(r.last)"
+        f" && {bound('a', 'string(r.first)', sorting('a'))} > {bound('a', 'string(r.last)', sorting('a'))})"
+    )
+    field = "'spec.ranges[' + string(object.spec.ranges.indexOf(variables.wrong[0])) + ']: '"
+    both = "variables.wrong[0].first + '-' + variables.wrong[0].last"
+    message = f"variables.wrong.size() == 0 ? '' : {field} + {both} + ': first must not be greater than last'"
+    return {
+        "matchConditions": [_CHANGES],
+        "variables": [{"name": "wrong", "expression": wrong}],
+        "validations": [_validation("variables.wrong.size() == 0", message)],
+    }
+
+
+def _validation(expression: str, message: str) -> dict[str, str]:
+    return {"expression": expression, "messageExpression": message, "reason": "Invalid"}
 
 
 def _variables(besides: Besides) -> Iterator[tuple[str, str]]:
@@ -174,18 +230,24 @@ _MESSAGE = f"!({_IS_REFUSED}) ? '' : " + bound(
 
 
 def _bindings(besides: Besides) -> Iterator[dict[str, Any]]:
-    for namespace in besides.namespaces or ("",):
-        place = {"namespace": namespace} if namespace else {}
-        yield {
-            "apiVersion": _API,
-            "kind": "ValidatingAdmissionPolicyBinding",
-            "metadata": {"name": f"{_name(besides)}{'.' if namespace else ''}{namespace}"},
-            "spec": {
-                "policyName": _name(besides),
-                "validationActions": ["Deny"],
-                "paramRef": {**place, "selector": {}, "parameterNotFoundAction": "Allow"},
-            },
-        }
+    if not besides.namespaces:
+        yield _binding(_name(besides), _EACH)
+    for namespace in besides.namespaces:
+        made = _binding(_name(besides), {"namespace": namespace, **_EACH})
+        yield {**made, "metadata": {"name": f"{_name(besides)}.{namespace}"}}
+
+
+def _binding(policy: str, params: dict[str, Any] | None) -> dict[str, Any]:
+    return {
+        "apiVersion": _API,
+        "kind": "ValidatingAdmissionPolicyBinding",
+        "metadata": {"name": policy},
+        "spec": {
+            "policyName": policy,
+            "validationActions": ["Deny"],
+            **({"paramRef": params} if params else {}),
+        },
+    }
 
 
 def _name(besides: Besides) -> str:

@@ -73,8 +73,8 @@ def _network(text: str) -> str:
     return f"(isCIDR({text}) ? string(cidr({text}).masked().ip()) : string(ip({text})))"
 
 
-def _ordered(address: str) -> str:
-    """An address as a text that sorts as the number does."""
+def sorting(address: str) -> str:
+    """Return an address as a text that sorts as the number does."""
     filled = bound(
         "s",
         f"({address}.startsWith('::') ? '0' : '') + {address} + ({address}.endsWith('::') ? '0' : '')",
@@ -128,7 +128,7 @@ def covers(entries: str) -> str:
 
 def ordered(entries: str) -> str:
     """Return entries with their first addresses, and lengths of prefixes."""
-    first, last = (bound("a", _network(text), _ordered("a")) for text in ("e.first", "e.last"))
+    first, last = (bound("a", _network(text), sorting("a")) for text in ("e.first", "e.last"))
     both = f"'first': {first}, 'last': {last}"
     length = "'length': isCIDR(e.last) ? string(cidr(e.last).prefixLength()) : ''"
     return f"{entries}.map(e, {{'kind': e.kind, 'says': e.says, {both}, {length}}})"
