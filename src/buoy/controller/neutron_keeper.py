@@ -43,7 +43,8 @@ REFUSED = dt.timedelta(seconds=10)
 """Until what was refused is tried again."""
 LOOK, LONGEST, SETTLE = 2.0, 5.0, 0.02
 """Seconds between two looks when nothing happens, after Neutron was away for long, and for more to come along."""
-UNDER_WAY = 12
+UNDER_WAY, AT_LEISURE = 12, 3
+"""Orders at once for who waits, and of what nobody waits for, lest OpenStack's own users wait for it."""
 _GONE, _CHANGED = 404, 412
 _TAKEN = frozenset({"IpAddressAlreadyAllocated", "IpAddressInUse"})
 
@@ -133,7 +134,8 @@ class Keeper:
         due = [each for each in orders(view) if _key(each) not in self._put_off]
         if not due:
             return False
-        found = await asyncio.gather(*(self._do(each) for each in due[:UNDER_WAY]), return_exceptions=True)
+        urgent = [each for each in due if not isinstance(each, GiveBack | Name)][:UNDER_WAY]
+        found = await asyncio.gather(*map(self._do, urgent or due[:AT_LEISURE]), return_exceptions=True)
         self._means.wake()
         for error in found:
             if isinstance(error, BaseException):
