@@ -7,7 +7,8 @@ each node has a reason, and the one that helps is that of a node which has an en
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
 from buoy.model.address import Address
 from buoy.model.node import Node
@@ -54,6 +55,10 @@ class Reach:
         found = self.statuses(address)
         return [each.node for each in found if each.announced and each.programmed and each.node != besides]
 
+    def told(self, address: Address) -> bool:
+        """Tell whether a node whose agent lives says that it announces an address."""
+        return not self.living.isdisjoint(self.announcing(address))
+
     def decisions(self, service: ServiceIP) -> dict[str, Withhold | None]:
         """Return for each node of the cluster why it is not to announce an address."""
         return {node: self._decided(service, node) for node in self.nodes or ("",)}
@@ -70,7 +75,7 @@ class Reach:
         The reason is COVERED_BY_AGGREGATE where its prefix is announced instead, and by some node.
         """
         noes: list[Withhold] = []
-        for node in self.nodes or ("",):
+        for node in self._unlike(service):
             no = self._decided(service, node)
             if no is None or no.reason in _OF_ALL:
                 return self._uncovered(no) if no is not None else None
@@ -78,6 +83,16 @@ class Reach:
         ready = {node for backing in service.backings for node in backing.ready}
         helpful = [no for no in noes if no.details.get("node") in ready] or noes
         return next((no for no in helpful if no.reason is not Reason.NODE_EXCLUDED), helpful[0])
+
+    def _unlike(self, service: ServiceIP) -> Iterator[str]:
+        """Yield nodes of which each may decide otherwise: those with endpoints, and one of each sort of the others."""
+        ends = {node for each in service.backings for node in (*each.ready, *each.draining)}
+        yield from sorted(ends.intersection(self.nodes))
+        for excluded in (False, True):
+            others = (each.node for each in self._eligible.values() if bool(each.excluded) is excluded)
+            yield from islice((node for node in others if node not in ends), 1)
+        if not self.nodes:
+            yield ""
 
     def _uncovered(self, no: Withhold) -> Withhold:
         """Return why a prefix is announced by no node either, else what was said."""

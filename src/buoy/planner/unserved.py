@@ -21,7 +21,10 @@ def unserved(snapshot: Snapshot) -> Iterator[tuple[ServiceIP, Withhold]]:
     """Yield each service IP that no node is to serve, with the reason, in the order of their paths."""
     reach, prefixes = Reach(snapshot), _advertised(snapshot)
     for claim in _claims(snapshot):
-        withheld = _nowhere(claim, prefixes, reach) if claim.backings else None if serving(claim) else unbound(claim)
+        if claim.backings:
+            withheld, _ = _nowhere(claim, prefixes, reach)
+        else:
+            withheld = None if serving(claim) else unbound(claim)
         if withheld is not None:
             yield claim, withheld
 
@@ -33,9 +36,10 @@ def unannounced(snapshot: Snapshot) -> Iterator[tuple[ServiceIP, Withhold]]:
     """
     reach, prefixes = Reach(snapshot), _advertised(snapshot)
     for claim in _claims(snapshot):
-        if not claim.backings or reach.announcing(claim.address):
-            continue
-        withheld = _nowhere(claim, prefixes, reach) or _late(claim, reach)
+        withheld, is_due = _nowhere(claim, prefixes, reach) if claim.backings else (None, False)
+        # what a node announces goes on without its agent; that the agent is gone is said of the node
+        if is_due and not reach.announcing(claim.address):
+            withheld = _late(claim, reach)
         if withheld is not None:
             yield claim, withheld
 
@@ -53,31 +57,33 @@ def _is_wanted(claim: ServiceIP, prefixes: Iterable[Advertised]) -> bool:
     return any(advertised(claim, each, prefixes) for each in claim.backings)
 
 
-def _nowhere(claim: ServiceIP, prefixes: Iterable[Advertised], reach: Reach) -> Withhold | None:
-    """Return why no node is to announce the address of a Service, None if one is, or none needs to."""
-    if reach.announcing(claim.address):
-        return None
+def _nowhere(claim: ServiceIP, prefixes: Iterable[Advertised], reach: Reach) -> tuple[Withhold | None, bool]:
+    """Return why no node is to announce the address of a Service, None if one is or none needs to; and whether one is.
+
+    Who announces it by a living agent's word is not asked whether it is to.
+    """
+    if reach.told(claim.address):
+        return None, False
     if not _is_wanted(claim, prefixes):
         kind = claim.backings[0].kind.value
-        return Withhold(Reason.NOT_ADVERTISED, about(claim, claim.backings, kind=kind)) if claim.owners else None
+        no = Withhold(Reason.NOT_ADVERTISED, about(claim, claim.backings, kind=kind))
+        return (no if claim.owners else None), False
     if not reach.nodes:
         # who reads no nodes can only tell that there is no endpoint
-        return None if serving(claim) or any(each.elsewhere for each in claim.backings) else unbound(claim)
+        leads = serving(claim) or any(each.elsewhere for each in claim.backings)
+        return (None if leads else unbound(claim)), False
     withheld = reach.nowhere(claim)
-    return None if withheld is None or withheld.reason is Reason.COVERED_BY_AGGREGATE else withheld
+    if withheld is not None and withheld.reason is Reason.COVERED_BY_AGGREGATE:
+        return None, False
+    return withheld, withheld is None
 
 
-def _late(claim: ServiceIP, reach: Reach) -> Withhold | None:
-    """Return why the nodes that are to announce an address do not, by their own word or their silence.
-
-    None if there are no such nodes, as where its prefix is announced instead.
-    """
-    ends = [node for node, no in reach.decisions(claim).items() if no is None]
-    if not ends:
-        return None
+def _late(claim: ServiceIP, reach: Reach) -> Withhold:
+    """Return why the nodes that are to announce an address do not, by their own word or their silence."""
     for status in reach.statuses(claim.address):
         if status.reason is not None:
             return Withhold(status.reason, {"node": status.node, "address": claim.address, **status.details})
+    ends = [node for node, no in reach.decisions(claim).items() if no is None]
     heard = [node for node in ends if node in reach.living]
     details = {"node": (heard or ends)[0], "address": claim.address, "missing": "any report yet"}
     return Withhold(Reason.NOT_VERIFIED if heard else Reason.NODE_WITHOUT_AGENT, details)

@@ -123,6 +123,14 @@ def test_where_no_agent_lives_that_is_what_is_said() -> None:
     assert (Reason.NODE_WITHOUT_AGENT, HERE) == (withheld.reason, withheld.details["node"])
 
 
+def test_what_only_a_dead_agent_announces_is_missed_if_nobody_is_to_announce_it() -> None:
+    for wanted, reasons in ((LOCAL, []), (balanced(backing(ready=())), [Reason.NO_READY_ENDPOINT])):
+        snapshot = store(wanted, says(HERE))
+        held = {at: document for at, document in snapshot.documents.items() if at != f"nodes/{HERE}"}
+        told = unannounced(Snapshot(Identity("", 0), held, {}, {}))
+        assert reasons == [withheld.reason for _, withheld in told]
+
+
 def test_an_address_that_is_only_kept_is_not_missed() -> None:
     kept = ServiceIP(address=PUBLIC, mode=Mode.PROXIED, owners=(OWNER,))
     assert [] == list(unannounced(store(kept, floating(endpoints=()))))
