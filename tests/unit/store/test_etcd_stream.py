@@ -26,20 +26,16 @@ class Channel:
         return lambda metadata: self
 
     async def read(self) -> object:
-        return await self.said.get()
+        said = await self.said.get()
+        if isinstance(said, BaseException):
+            raise said
+        return said
 
     async def write(self, request: pb.WatchRequest) -> None:
         self.written.append(request)
 
     async def close(self) -> None:
         self.closed = True
-
-
-class Cancelled(Channel):
-    """A channel whose call the server cancelled: gRPC raises what a cancelled task would."""
-
-    async def read(self) -> object:
-        raise asyncio.CancelledError
 
 
 async def started(channel: Channel) -> WatchStream:
@@ -77,7 +73,10 @@ async def test_a_stream_the_server_ends_is_unavailable() -> None:
 
 
 async def test_a_stream_the_server_cancels_is_unavailable_and_does_not_cancel_us() -> None:
-    stream = await started(Cancelled())
+    channel = Channel()
+    stream = await started(channel)
+    # gRPC raises what a cancelled task would
+    channel.said.put_nowait(asyncio.CancelledError())
     with pytest.raises(StoreUnavailable, match="cancelled"):
         await stream.receive()
 
