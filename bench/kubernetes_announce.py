@@ -28,7 +28,7 @@ Found = dict[str, list[float]]
 async def measure(world: World, options: Options) -> Found:
     """Create Services one by one, then in batches; return milliseconds by stage, and how early each was announced."""
     few = world.size < _FEW
-    alone, batches = (100, 20) if few else (20, 8)
+    alone, batches = (100, 16) if few else (20, 8)
     found: Found = {stage: [] for stage in (*STAGES, "agent", "too early", "batched", "batched ours")}
     made: dict[str, str] = {}
     for number in range(options.times(alone, 5)):

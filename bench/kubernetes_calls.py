@@ -2,14 +2,18 @@
 """A client that calls an address again and again, each time by a new connection, from before the address exists.
 
 Run as a program in a machine (``ADDRESS PORT SECONDS-BETWEEN``) it prints a line for each call in the order of their
-ends: ``ok``, or what went wrong, until its input is closed. Whoever is called answers HTTP.
+ends: when it was begun, and ``ok`` or what went wrong, until its input is closed. Whoever is called answers HTTP.
 """
 
 import asyncio
+import contextlib
+import os
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from buoy.lab.lab import Lab
 
@@ -22,6 +26,17 @@ RESET = "104"
 """ECONNRESET: whoever had the connection has it no more."""
 
 
+LOST = "lost"
+"""Nobody answered for `_SECONDS`."""
+
+
+class Call(NamedTuple):
+    """A call: when it was begun, by CLOCK_MONOTONIC, and ``ok`` or what went wrong."""
+
+    began: float
+    said: str
+
+
 class Calls:
     """A running client on a machine of a lab."""
 
@@ -32,29 +47,42 @@ class Calls:
         assert self._process.stdout is not None
         assert self._process.stdout.readline() == "calling\n", f"no client on {machine}"
 
-    def end(self) -> list[str]:
-        """Let open calls end; return what each call said."""
-        return self._process.communicate(timeout=_SECONDS + 10)[0].splitlines()
+    def end(self) -> list[Call]:
+        """Let open calls end; return what each call said, in the order of their ends."""
+        lines = self._process.communicate(timeout=_SECONDS + 10)[0].splitlines()
+        return [Call(float(began), said) for began, _, said in (line.partition(" ") for line in lines)]
 
 
-def before_and_after(said: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return what calls said before the first that was answered, other than that there is no route; and after it."""
-    first = next((number for number, line in enumerate(said) if line == "ok"), len(said))
-    return [line for line in said[:first] if line not in NO_ROUTE], [line for line in said[first:] if line != "ok"]
+def before_and_after(said: Sequence[Call], routed: float = 0.0) -> tuple[list[str], list[str]]:
+    """Return what calls said before the first that was answered, other than that there is no route; and after it.
+
+    Of calls begun before the moment `routed`, when the address got a route, only those count that somebody refused:
+    of a router without a route one hears but now and then (icmp_ratelimit).
+    """
+    counted = [call for call in said if call.began >= routed or call.said not in {LOST, *NO_ROUTE}]
+    first = next((number for number, call in enumerate(counted) if call.said == "ok"), len(counted))
+    before = [call.said for call in counted[:first] if call.said not in NO_ROUTE]
+    return before, [call.said for call in counted[first:] if call.said != "ok"]
 
 
 async def _call(address: str, port: int) -> None:
+    began = time.monotonic()
+    said = await _said(address, port)
+    sys.stdout.write(f"{began:.6f} {said}\n")
+
+
+async def _said(address: str, port: int) -> str:
     try:
         async with asyncio.timeout(_SECONDS):
             reader, writer = await asyncio.open_connection(address, port)
             writer.write(b"GET / HTTP/1.0\r\nHost: x\r\n\r\n")
             answer = await reader.read()
             writer.close()
-        sys.stdout.write("ok\n" if b" 200 " in answer[:20] else f"answer {answer[:40]!r}\n")
     except TimeoutError:
-        sys.stdout.write("lost\n")
+        return LOST
     except OSError as error:
-        sys.stdout.write(f"{error.errno}\n")
+        return str(error.errno)
+    return "ok" if b" 200 " in answer[:20] else f"answer {answer[:40]!r}"
 
 
 async def _main(address: str, port: int, every: float) -> None:
@@ -71,4 +99,7 @@ async def _main(address: str, port: int, every: float) -> None:
 
 
 if __name__ == "__main__":
+    # a client that waits for a processor would take that for a call that was lost
+    with contextlib.suppress(PermissionError):
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     asyncio.run(_main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3])))

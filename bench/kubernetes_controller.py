@@ -88,7 +88,7 @@ async def _measure(lab: Lab, options: Options) -> dict[int, Found]:
             found[size] = await _grow(lab, api, addresses, range(held, size))
             held = size
             found[size] |= {"start": [], "start cpu": [], "written": []}
-            for number in range(options.times(3, 2)):
+            for number in range(options.times(3, 1)):
                 for name, value in (await _start(lab, api, addresses, f"waits-{size}-{number}")).items():
                     found[size][name].append(value)
             found[size]["memory"] = [cloudlab.memory_of(process_of(lab, CONTROLLER))]

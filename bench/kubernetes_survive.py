@@ -32,7 +32,7 @@ async def measure(world: World, options: Options, grown: tuple[float, float]) ->
     found["memory agent"] = [cloudlab.memory_of(world.process(node)) for node in NODES]
     found["memory controller"] = [cloudlab.memory_of(world.process("controller"))]
     found |= {"calls": [], "before": [], "after": [], "moved": []}
-    for number in range(options.times(8, 2)):
+    for number in range(options.times(6, 2)):
         for name, count in (await _called(world, number)).items():
             found[name].append(count)
     for machine in _MACHINES:
@@ -46,16 +46,17 @@ async def _called(world: World, number: int) -> dict[str, int]:
     """Create a Service that is called all the time; return calls, failures before the first answer, and after."""
     name, address = f"called-{world.size}-{number}", _ADDRESS.format(240 + number // 250, 1 + number % 250)
     policy, ends = ("Cluster", world.ends) if number % 2 else ("Local", world.ends[:1])
-    client = Calls(world.lab, address, EVERY)
+    client, began = Calls(world.lab, address, EVERY), time.monotonic()
     try:
         await kubernetes_crowd.make(world.api, SLICES, kubernetes_crowd.endpoints(name, *ends))
         wanted = kubernetes_crowd.service(name, policy, loadBalancerIP=address)
         await kubernetes_crowd.make(world.api, SERVICES, wanted)
         await world.announced(address, *(node for _, node in ends))
+        routed = await asyncio.to_thread(world.tor.became, address, bool, began)
         await asyncio.sleep(_AFTER)
     finally:
         said = await asyncio.to_thread(client.end)
-    before, after = before_and_after(said)
+    before, after = before_and_after(said, routed)
     moved = [line for line in after if line == RESET and len(ends) > 1]
     found = {"calls": len(said), "before": len(before), "after": len(after) - len(moved), "moved": len(moved)}
     tell(f"{world.size:,} Services, called {policy}: {found} {before[:3]} {after[:3]}")

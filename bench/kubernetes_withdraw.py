@@ -28,7 +28,7 @@ async def measure(world: World, options: Options) -> Found:
     address, _ = await world.addresses.of(name)
     await world.announced(address)
     found: Found = {stage: [] for stage in STAGES}
-    for _ in range(options.times(100 if world.size <= 1_000 else 25, 10)):
+    for _ in range(options.times(60 if world.size <= 1_000 else 20, 10)):
         start = time.monotonic()
         await _set(world, name, ready=False)
         answered = time.monotonic()
