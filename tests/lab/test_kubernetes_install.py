@@ -161,3 +161,19 @@ def test_the_aggregated_servers_manifests_are_accepted(installed: Lab) -> None:
     server = str(MANIFESTS / "aggregation")
     said = installed.client("kubectl", "apply", "--dry-run=server", "-k", server).stdout.splitlines()
     assert "job.batch/buoy-aggregation-certificate created (server dry run)" in said
+
+
+def test_uninstalled_nothing_of_buoy_is_left_on_a_node(installed: Lab) -> None:
+    def of_buoy() -> str:
+        shown = "nft list tables; ip route show table all proto 205; ls /etc/buoy /var/lib/buoy"
+        said = installed.exec("node-2", "sh", "-c", shown, check=False).stdout
+        return " ".join(word for word in said.split() if word in {"buoy", "bird.conf", "store.json", "205"})
+
+    assert "buoy buoy bird.conf store.json" == of_buoy()
+    installed.client("kubectl", "delete", "service", "web")
+    orders = ("--type", "json", "--patch-file", str(MANIFESTS / "cleanup.yaml"))
+    installed.client("kubectl", "patch", "daemonset", "-n", "buoy-system", "buoy-agent", *orders)
+    await_rollout(installed)
+    assert "" == of_buoy()
+    installed.client("kubectl", "delete", "-k", str(MANIFESTS), timeout=60)
+    assert "buoy" not in installed.client("kubectl", "get", "namespaces,crd").stdout
