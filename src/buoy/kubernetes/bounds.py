@@ -70,7 +70,6 @@ _BLOCK = {
     **_rule("isCIDR(self) || isIP(self)", "give a network, such as 192.0.2.0/24 or 2001:db8::/64"),
 }
 _PASSWORD = {"maxLength": 80, "pattern": "^[ !#-~]*$"}
-_SELECTOR = {"maxLength": 1024}
 
 _UNICAST = "give a unicast address that can be routed"
 _ADDRESS = {
