@@ -40,7 +40,7 @@ def test_why_tells_the_whole_way_on_the_node_and_its_end_elsewhere(cloud: Cloud,
     assert (topics, True) == ([line["topic"] for line in here], all(line["ok"] for line in here))
     assert red["interface"] in next(line["text"] for line in here if line["topic"] == "route")
     for node in ("controller", OTHER):
-        assert ["document", "binding", "status"] == [line["topic"] for line in why(cloud, address, node)]
+        assert ["document", "pool", "binding", "status"] == [line["topic"] for line in why(cloud, address, node)]
     assert "compute-1 programmed it" in asked(cloud, "why", address, node="controller")[1]
 
 
