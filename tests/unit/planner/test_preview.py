@@ -149,9 +149,18 @@ def test_what_differs_is_told_and_which_part_of_the_routes_goes() -> None:
 
 
 def test_a_second_look_at_what_differs_is_what_a_first_one_would_be() -> None:
-    nodes, standing = Nodes(), {documents.path(each): each for each in (*EVERYWHERE, *NODES, TOR, settings())}
+    nodes = Nodes()
+    known: tuple[Document, ...] = (*EVERYWHERE, *NODES, TOR, settings())
+    standing = {documents.path(each): each for each in known}
     far = Node(name=THERE, addresses=NODES[1].addresses, draining=True)
-    for news in ((balanced(),), (backing_moved(),), (far,), (port(), floating()), (NODES[1],)):
+    changes: tuple[tuple[Document, ...], ...] = (
+        (balanced(),),
+        (backing_moved(),),
+        (far,),
+        (port(), floating()),
+        (NODES[1],),
+    )
+    for news in changes:
         standing |= {documents.path(each): each for each in news}
         now = snapshot(*standing.values())
         looked = nodes.look(now, (HERE, THERE), frozenset(map(documents.path, news)))
