@@ -36,7 +36,9 @@ def claimed(request: Request, given: Given, before: ServiceIP | None, mode: Mode
         before = ServiceIP(address=given.address, mode=mode, id=before.id, project=before.project)
     # what was released, or put aside, was perhaps led to its endpoint in another way
     mode = mode if before.released else before.mode
-    return msgspec.structs.replace(before, mode=mode, pool=given.pool, owners=(owner,), sharing=sharing, released=None, lost=False)
+    return msgspec.structs.replace(
+        before, mode=mode, pool=given.pool, owners=(owner,), sharing=sharing, released=None, lost=False
+    )
 
 
 def without(claim: ServiceIP, leaving: Iterable[Identity], now: dt.datetime) -> ServiceIP:
