@@ -1,29 +1,43 @@
 # SPDX-License-Identifier: Apache-2.0
 """Calico's BGPFilter as filters of Buoy: one for export and one for import.
 
-Promises that a rule that is in force matches exactly what Calico's would. The tricky
-thing is NotIn and NotEqual: a rule of Buoy names what it matches, so one for all that
-lies outside of a prefix is said only as the last of its family, where what lies inside
-meets no further rule. A rule that cannot be said is left out and named.
+Promises that a rule that is in force matches exactly what Calico's would, and that one which cannot be said narrows
+what passes and never widens it: where it rejects, all is rejected that the part of it which can be said covers; where
+it accepts, it is left out, and what follows decides. Either is named.
+
+The tricky thing is NotIn and NotEqual: a rule of Buoy names what it matches. As the last of its family such a rule is
+two, for what lies inside meets no further rule; anywhere else it is one for each network beside and above the prefix.
 
 Source: projectcalico/calico api/pkg/apis/projectcalico/v3/bgpfilter.go.
 """
 
+import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from buoy.kubernetes.foreign import BGPFilter, BGPFilterRule, PrefixLength
 from buoy.kubernetes.reading import read_prefix
+from buoy.kubernetes.twins import camel
 from buoy.model import documents
 from buoy.model.address import Prefix, split
 from buoy.model.documents import Document
 from buoy.model.errors import InvalidInput
 from buoy.model.peer import Action, Filter, FilterRule
 
-_IGNORED = ("source", "interface", "peer_type", "communities", "as_path_prefix", "priority", "operations")
+_OPERATIONS = "operations"
+_IGNORED = ("source", "interface", "peer_type", "communities", "as_path_prefix", "priority", _OPERATIONS)
 _EVERYTHING = {"V4": Prefix("0.0.0.0/0"), "V6": Prefix("::/0")}
-_LONGEST = {"V4": 32, "V6": 128}
+_ACCEPT = "Accept"
 _OUTSIDE = {"NotIn": "In", "NotEqual": "Equal"}
+
+
+class _Place(NamedTuple):
+    """Where a rule stands."""
+
+    field: str
+    version: str
+    is_last: bool
+    """Whether what it does not match passes."""
 
 
 class Made(NamedTuple):
@@ -86,34 +100,57 @@ def _rules(found: BGPFilter, direction: str, *, last: bool = True) -> tuple[list
     for version in _EVERYTHING:
         given = getattr(found.spec, f"{direction}_{version.lower()}") or ()
         for index, rule in enumerate(given):
-            field = f"spec.{direction}{version}[{index}]"
+            place = _Place(f"spec.{direction}{version}[{index}]", version, last and index == len(given) - 1)
             try:
-                rules += _rule(rule, version, field, last=last and index == len(given) - 1)
+                rules += _said(rule, place)
             except InvalidInput as error:
-                notices.append(f"{error} (the rule is left out)")
+                narrow, instead = _narrowed(rule, place)
+                rules += narrow
+                notices.append(f"{error} ({instead})")
     return rules, notices
 
 
-def _rule(rule: BGPFilterRule, version: str, field: str, *, last: bool) -> Iterator[FilterRule]:
+def _said(rule: BGPFilterRule, place: _Place) -> list[FilterRule]:
     for name in _IGNORED:
         if getattr(rule, name) is not None:
-            raise InvalidInput(f"{field}.{name}", getattr(rule, name), "match by prefix: no other is honoured")
+            raise InvalidInput(
+                f"{place.field}.{camel(name)}", getattr(rule, name), "match by prefix: no other is honoured"
+            )
     try:
         action = Action(rule.action.lower())
     except ValueError:
-        raise InvalidInput(f"{field}.action", rule.action, "give Accept or Reject") from None
-    prefix = read_prefix(rule.cidr, f"{field}.cidr") if rule.cidr else _EVERYTHING[version]
-    operator = rule.match_operator or "In"
-    if operator in _OUTSIDE:
-        if not last:
-            raise InvalidInput(f"{field}.matchOperator", operator, "make it the last rule, or say which prefixes match")
-        yield _matching(Action.ACCEPT, prefix, _OUTSIDE[operator], None)
-        yield _matching(action, _EVERYTHING[version], "In", rule.prefix_length)
+        raise InvalidInput(f"{place.field}.action", rule.action, "give Accept or Reject") from None
+    return list(_matching(rule, action, place))
+
+
+def _narrowed(rule: BGPFilterRule, place: _Place) -> tuple[list[FilterRule], str]:
+    """Return what stands in the place of a rule that cannot be said, and the words for it."""
+    # what is to be passed on changed must not be passed on as it is: its change may be what keeps it near
+    if rule.action == _ACCEPT and getattr(rule, _OPERATIONS) is None:
+        return [], "the rule is left out: what follows it decides"
+    try:
+        return list(_matching(rule, Action.REJECT, place)), "all that its cidr matches is rejected"
+    except InvalidInput:
+        all_of_it = FilterRule(action=Action.REJECT, prefix=_EVERYTHING[place.version], low=0)
+        return [all_of_it], f"all of IP{place.version.lower()} is rejected"
+
+
+def _matching(rule: BGPFilterRule, action: Action, place: _Place) -> Iterator[FilterRule]:
+    """Yield the rules for what a rule matches by its prefix."""
+    prefix = read_prefix(rule.cidr, f"{place.field}.cidr") if rule.cidr else _EVERYTHING[place.version]
+    operator = (rule.match_operator or "In") if rule.cidr else "In"
+    if operator not in _OUTSIDE:
+        yield _inside(action, prefix, operator, rule.prefix_length)
+        return
+    inside = _inside(Action.ACCEPT, prefix, _OUTSIDE[operator], rule.prefix_length)
+    if place.is_last:
+        yield inside
+        yield _inside(action, _EVERYTHING[place.version], "In", None)
     else:
-        yield _matching(action, prefix, operator, rule.prefix_length)
+        yield from _all_but(inside, action)
 
 
-def _matching(action: Action, prefix: Prefix, operator: str, lengths: PrefixLength | None) -> FilterRule:
+def _inside(action: Action, prefix: Prefix, operator: str, lengths: PrefixLength | None) -> FilterRule:
     length, longest = split(prefix)[1], 128 if ":" in prefix else 32
     if operator == "Equal":
         return FilterRule(action=action, prefix=prefix, low=length, high=length)
@@ -124,3 +161,18 @@ def _matching(action: Action, prefix: Prefix, operator: str, lengths: PrefixLeng
     if low > high:
         raise InvalidInput("prefixLength", f"{low} to {high}", f"give lengths from {length} to {longest}")
     return FilterRule(action=action, prefix=prefix, low=low, high=high)
+
+
+def _all_but(inside: FilterRule, action: Action) -> Iterator[FilterRule]:
+    """Yield rules for all that another one does not match, of its family."""
+    network = ipaddress.ip_network(inside.prefix)
+    length, longest = network.prefixlen, network.max_prefixlen
+    low, high = inside.low or 0, longest if inside.high is None else inside.high
+    for above in (network.supernet(new_prefix=each) for each in range(length)):
+        yield FilterRule(action=action, prefix=Prefix(str(above)), low=above.prefixlen, high=above.prefixlen)
+    for beside in ipaddress.ip_network(_EVERYTHING[f"V{network.version}"]).address_exclude(network):
+        yield FilterRule(action=action, prefix=Prefix(str(beside)), low=beside.prefixlen, high=longest)
+    if length < low:
+        yield FilterRule(action=action, prefix=inside.prefix, low=length, high=low - 1)
+    if high < longest:
+        yield FilterRule(action=action, prefix=inside.prefix, low=high + 1, high=longest)
