@@ -8,7 +8,7 @@ a cluster whose pods find each other without BGP can do without Calico's.
 Sources: projectcalico/calico api/pkg/apis/projectcalico/v3 ippool.go, bgpconfig.go.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -36,6 +36,7 @@ STORED = {each: each._replace(group="crd.projectcalico.org", version="v1") for e
 EVERYWHERE = (*STORED, *STORED.values())
 """What is read besides Services and nodes."""
 
+_BECOMES = {BGP_CONFIGURATIONS: "BGPSettings", BGP_PEERS: "a Peer", BGP_FILTERS: "two Filters"}
 _BALANCER, _MANUAL = "LoadBalancer", "Manual"
 
 
@@ -61,16 +62,17 @@ class IPPool(msgspec.Struct, frozen=True, kw_only=True):
 
 def from_calico(objects: Inventory, cluster_ips: str = "") -> Migration:
     """Return what becomes of Calico's objects; `cluster_ips` is what CALICO_ADVERTISE_CLUSTER_IPS says."""
-    for shown, stored in STORED.items():
-        for name, each in () if objects.of(shown) else tuple(objects.of(stored).items()):
-            objects.put(shown, name, each)
+    copied = [resource for resource in STORED if objects.of(STORED[resource]) and not objects.of(resource)]
+    for resource in copied:
+        for name, each in tuple(objects.of(STORED[resource]).items()):
+            objects.put(resource, name, each)
     translation = Translation()
     findings: list[Finding] = []
     for resource in (NODES, *BGP):
         found, broken = decoded(objects, resource, STRUCTS[resource])
         translation.take(resource, found)
         findings += broken
-    findings += _read(objects, translation.notices)
+    findings += _read(objects, translation.notices, copied)
     made: list[Document] = [each for each in translation.documents.values() if isinstance(each, Peer | Filter)]
     configured = configure(None, _default(objects), (), cluster_ips).settings
     pools, told = _pools(objects)
@@ -82,13 +84,20 @@ def _default(objects: Inventory) -> BGPConfiguration | None:
     return next((each for name, each in found.items() if name.name == DEFAULT), None)
 
 
-def _read(objects: Inventory, notices: Mapping[str, tuple[str, ...]]) -> Iterator[Finding]:
+def _read(
+    objects: Inventory, notices: Mapping[str, tuple[str, ...]], copied: Collection[Resource]
+) -> Iterator[Finding]:
+    """Say of each object what is not done of it, and whether a running Buoy reads it; of `copied` it reads none."""
     for resource in BGP:
         for name in sorted(objects.of(resource)):
             told = notices.get(f"{resource}/{name}", ())
             subject = f"{objects.of(resource)[name].get('kind', resource.plural)} {name}"
             yield from (Finding(Verdict.NOT_DONE, subject, note) for note in told)
-            if not told:
+            if resource in copied:
+                yield Finding(
+                    Verdict.SAME, subject, f"becomes {_BECOMES[resource]}; as {STORED[resource]} nobody reads it"
+                )
+            elif not told:
                 yield Finding(Verdict.SAME, subject, "is read as it is")
 
 

@@ -172,7 +172,9 @@ def test_calicos_bgp_is_read_as_it_is_and_printed_as_buoys_own() -> None:
 
 def test_calicos_objects_are_found_where_its_api_server_is_not() -> None:
     stored = [(STORED[resource], name, spec) for resource, name, spec in CALICO]
-    assert from_calico(objects(*CALICO)).documents == from_calico(objects(*stored)).documents
+    made = from_calico(objects(*stored))
+    assert from_calico(objects(*CALICO)).documents == made.documents
+    assert "becomes a Peer; as bgppeers.crd.projectcalico.org nobody reads it" in said(made, SAME).values()
 
 
 def test_a_field_of_calico_that_is_not_honoured_is_named() -> None:
