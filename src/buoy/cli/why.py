@@ -4,6 +4,7 @@
 import asyncio
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -11,6 +12,7 @@ import typer
 from buoy.agent.inspect import ask
 from buoy.cli.context import Output, OutputOption, show, with_store
 from buoy.cli.reading import listing
+from buoy.model import ownership
 from buoy.model.address import Address, parse_address
 from buoy.model.errors import InvalidInput, StoreUnavailable
 from buoy.model.reason import Reason
@@ -108,16 +110,25 @@ def _of_address(text: str) -> list[dict[str, Any]]:
 
 
 def _explained(address: Address, read: Callable[[], Snapshot]) -> list[dict[str, Any]]:
+    lines: list[dict[str, Any]] = []
+    silence = ""
     try:
-        lines: list[dict[str, Any]] = asyncio.run(ask("why", address=address))
-    except (InvalidInput, StoreUnavailable):
-        lines = []
+        lines = asyncio.run(ask("why", address=address))
+    except InvalidInput as error:
+        silence = error.remedy
     try:
         snapshot = read()
-    except StoreUnavailable:
+    except StoreUnavailable as error:
         if lines:
             return lines
+        # who is at a desk misses no agent there
+        if silence and Path(ownership.AGENT_SOCKET).exists():
+            raise StoreUnavailable(f"this host's agent: {silence}; asked without it: {error}") from error
         raise
+    except InvalidInput as error:
+        if lines:
+            return lines
+        raise InvalidInput(error.field, error.value, f"{error.remedy}; and {silence}") from error
     # an agent sees only its own node: what is served elsewhere, or was left there, is better told from the store
     if lines and not any(line.get("reason") in _ELSEWHERE for line in lines):
         return [*lines, *(dict(line) for line in old_nodes(address, snapshot))]
