@@ -11,6 +11,7 @@ it becomes one without a name; and a peer that vanished is known by TCP's probes
 import asyncio
 import errno
 import os
+import re
 import socket
 import ssl
 from collections.abc import Mapping
@@ -42,6 +43,7 @@ _PROBES: Mapping[int, int] = {
 }
 _ANOTHER_NAME = (62, 64)
 """OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH."""
+_TLS_REASON = re.compile(r"\[SSL: (\w+)\]")
 _HEADERS: Mapping[str, str] = {
     "Accept": "application/json",
     # packing 17 MB of Services costs the server more than sending them
@@ -159,6 +161,9 @@ def _words(error: Exception) -> str:
         return f"the name {error.host} is not known here"
     if isinstance(error, aiohttp.ClientConnectorError):
         error = error.os_error
+    if failed := _TLS_REASON.search(str(error)):
+        # OpenSSL's numbers are not the operating system's
+        return f"TLS failed: {failed[1].replace('_', ' ').lower()}"
     if isinstance(error, TimeoutError | asyncio.TimeoutError):
         return "no answer in time"
     number = error.errno if isinstance(error, OSError) else None

@@ -229,6 +229,19 @@ async def test_a_server_that_hangs_up_is_said_to() -> None:
     listening.close()
 
 
+async def test_a_server_that_speaks_no_tls_is_said_to() -> None:
+    async def speak(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.0 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    listening = await asyncio.start_server(speak, "127.0.0.1")
+    api = ApiServer(ApiSettings(server=f"https://127.0.0.1:{listening.sockets[0].getsockname()[1]}"))
+    with pytest.raises(StoreUnavailable, match="TLS failed: wrong version number"):
+        await api.get(THINGS.at(named("a")), Thing)
+    await api.close()
+    listening.close()
+
+
 def test_an_account_is_known_by_where_its_token_or_certificate_stands() -> None:
     bare = ApiSettings(server="https://192.0.2.1:6443", source="admin.conf context lab")
     by_token = msgspec.structs.replace(bare, token=Secret("/run/token"))
