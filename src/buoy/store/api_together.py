@@ -75,5 +75,8 @@ async def _pump(informer: Informer[Any], ready: dict[Resource, News[Any]], came:
 
 def _raise_bugs(tasks: Sequence[asyncio.Task[None]]) -> None:
     for task in tasks:
-        if task.done() and not task.cancelled() and (error := task.exception()):
+        if task.cancelled():
+            # nobody here did: what it follows would stay as it was for ever, without a word
+            raise Bug(f"{task.get_name()} was cancelled from within")
+        if task.done() and (error := task.exception()):
             raise error

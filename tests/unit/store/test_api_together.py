@@ -108,6 +108,18 @@ async def test_bug_in_an_informer_is_raised(server: ScriptedServer, api: ApiServ
         await following(all_news)
 
 
+async def test_an_informer_that_is_cancelled_from_within_is_not_missed_in_silence(
+    server: ScriptedServer, api: ApiServer
+) -> None:
+    def reporter(report: object) -> None:
+        raise asyncio.CancelledError
+
+    all_news = cast("AllNews", together([Informer(api, THINGS, Thing, reporter)]))
+    server.served = False
+    with pytest.raises(Bug, match="informer things.example.org was cancelled"):
+        await following(all_news)
+
+
 def news(changed: dict[str, int | None], broken: tuple[str, ...] = (), revision: int = 1) -> News[int]:
     return News(
         complete=False,
