@@ -36,8 +36,8 @@ def status(*, output: OutputOption = Output.TABLE, metrics: MetricsOption = Fals
         print(status_writers.metrics(snapshot), end="")
         return
     writers = status_writers.lines(snapshot, dt.datetime.now(dt.UTC))
-    before = [_row(*line) for line in (*writers, *services)]
-    after = [_row(*line) for line in (*status_losses.lines(snapshot), *status_addresses.lines(snapshot))]
+    before = [_line(line) for line in (*writers, *services)]
+    after = [_line(line) for line in (*status_losses.lines(snapshot), *status_addresses.lines(snapshot))]
     rows = [*before, *_nodes(snapshot), *after, *_broken(snapshot)]
     show(rows, output, ["what", "value", "ok", "note"])
     if not all(row["ok"] for row in rows):
@@ -46,6 +46,11 @@ def status(*, output: OutputOption = Output.TABLE, metrics: MetricsOption = Fals
 
 async def _look(store: Store) -> tuple[Snapshot, list[status_writers.Line]]:
     return await listing(store), await status_services.look(store)
+
+
+def _line(line: status_writers.Line) -> dict[str, Any]:
+    row = _row(*line)
+    return {**row, "ok": True} if isinstance(line, status_writers.Note) else row
 
 
 def _row(what: str, value: object, note: str = "") -> dict[str, Any]:

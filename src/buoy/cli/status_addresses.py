@@ -2,13 +2,14 @@
 """What `buoy status` says of addresses: how many are in which state, and by name each that somebody misses.
 
 Promises one line for an address that Services want and no node announces, with the reason that helps; and that
-what is as somebody wanted it, such as a floating IP that is bound to nothing, is counted and not complained of.
+what is as somebody wanted it, such as a floating IP that is bound to nothing, is counted and not complained of,
+and a Service without an endpoint, such as one that is scaled to zero, is noted.
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
-from buoy.cli.status_writers import Line
+from buoy.cli.status_writers import Line, Note
 from buoy.model.peer import Peer
 from buoy.model.pool import Pool
 from buoy.model.proxied import Eligibility
@@ -28,7 +29,8 @@ def lines(snapshot: Snapshot) -> Iterator[Line]:
     yield "addresses", _counts(snapshot, found), ""
     nowhere = {claim.address: withheld for claim, withheld in unannounced(snapshot)}
     for address, withheld in nowhere.items():
-        yield f"address {address}", "announced nowhere", f"{withheld.reason}: {withheld}; buoy why {address}"
+        line = f"address {address}", "announced nowhere", f"{withheld.reason}: {withheld}; buoy why {address}"
+        yield Note(*line) if withheld.reason is Reason.NO_READY_ENDPOINT else line
     for wrong in found:
         if wrong.address not in nowhere and (wrong.state is State.ERROR or wrong.reason is Reason.NOT_PROXIED_YET):
             yield f"address {wrong.address}", wrong.state, f"{wrong.reason} on {wrong.node}: buoy why {wrong.address}"

@@ -2,7 +2,8 @@
 """What `buoy status` says of pools, peers, filters and settings that are not, or not wholly, in force.
 
 Promises to say what the controller said of them, in their conditions and statuses. A pool that is full or draining
-is as somebody wanted it: who waits for it is told elsewhere.
+is as somebody wanted it: who waits for it is told elsewhere. A field that this version does not honour is noted:
+nobody can put that right, and a script must see what is wrong besides.
 """
 
 import asyncio
@@ -11,8 +12,8 @@ from typing import Any
 
 import msgspec
 
-from buoy.cli.status_writers import Line
-from buoy.controller.notices import CONDITION
+from buoy.cli.status_writers import Line, Note
+from buoy.controller.notices import CONDITION, IGNORES
 from buoy.controller.observe import POOLS
 from buoy.controller.pool_status import DRAINING, FULL
 from buoy.kubernetes.inventory import calico_version
@@ -58,12 +59,12 @@ def lines(found: Mapping[Resource, tuple[Judged, ...]]) -> Iterator[Line]:
     """Yield a line for each object that is not as its writer may believe."""
     for resource, objects in found.items():
         for each in sorted(objects, key=lambda one: one.metadata.name):
-            if wrong := _wrong(each):
-                yield f"{resource.plural.removesuffix('s')} {each.metadata.name}", "not wholly in force", wrong
-
-
-def _wrong(found: Judged) -> str:
-    said = [part for part in found.status.message.split("; ") if part not in _AS_WANTED]
-    ours = [each for each in found.status.conditions or () if each.get("type") == CONDITION]
-    said += [str(each.get("message", "")) for each in ours if each.get("status") != "True"]
-    return "; ".join(said)
+            said = [part for part in each.status.message.split("; ") if part not in _AS_WANTED]
+            ours = [one for one in each.status.conditions or () if one.get("type") == CONDITION]
+            told = [one for one in ours if one.get("status") != "True"]
+            note = "; ".join((*said, *(str(one.get("message", "")) for one in told)))
+            line = f"{resource.plural.removesuffix('s')} {each.metadata.name}", "not wholly in force", note
+            if said or any(one.get("reason") != IGNORES for one in told):
+                yield line
+            elif told:
+                yield Note(*line)

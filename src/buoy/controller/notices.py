@@ -6,12 +6,13 @@ and that nothing is written while nothing differs. Agents translate by the same 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
 
 from buoy.controller.writes import Api
+from buoy.kubernetes.bgp_configuration import NOT_HONOURED
 from buoy.kubernetes.resources import ADDRESS_POOLS, BGP_CONFIGURATIONS, BGP_FILTERS, BGP_PEERS
 from buoy.kubernetes.structs import needed
 from buoy.kubernetes.translate import Translation
@@ -23,6 +24,8 @@ from buoy.store.api_names import ObjectName, Resource
 from buoy.store.api_objects import News
 
 CONDITION = "buoy.dev/InForce"
+IGNORES = "PartlyHonoured"
+"""The reason where all that is told is fields which this version does not honour; else something is wrong."""
 PAUSE = 5.0
 """Seconds until conditions that could not be written are tried again."""
 
@@ -71,7 +74,7 @@ class Notices:
             notices, contested = self._translation.notices, self._contested()
             for resource, name in tuple(self._said):
                 rest = contested.get(name.name, ()) if resource == BGP_PEERS else ()
-                await self._tell(resource, name, "; ".join((*notices.get(f"{resource}/{name}", ()), *rest)))
+                await self._tell(resource, name, (*notices.get(f"{resource}/{name}", ()), *rest))
 
     def _take(self, told: Mapping[Resource, News[Any]]) -> None:
         for resource in RESOURCES:
@@ -95,15 +98,16 @@ class Notices:
             told[of] = (*told.get(of, ()), said)
         return told
 
-    async def _tell(self, resource: Resource, name: ObjectName, message: str) -> None:
+    async def _tell(self, resource: Resource, name: ObjectName, told: Sequence[str]) -> None:
+        message = "; ".join(told)
         if self._said[resource, name] == message:
             return
         at = self._feed.at(resource).at(name, "status")
         try:
             found = await self._api.get(at, _Judged)
             conditions = (found.status.conditions if found else None) or ()
-            if found is not None and not _stands(conditions, message):
-                said = _condition(message, self._clock())
+            if found is not None and not _stands(conditions, told):
+                said = _condition(told, self._clock())
                 others = [each for each in conditions if each.get("type") != CONDITION]
                 await self._api.patch(at, {"status": {"conditions": [*others, said]}}, _Judged)
             self._said[resource, name] = message
@@ -114,17 +118,18 @@ class Notices:
         await asyncio.sleep(0)
 
 
-def _stands(conditions: Iterable[Mapping[str, Any]], message: str) -> bool:
+def _stands(conditions: Iterable[Mapping[str, Any]], told: Sequence[str]) -> bool:
     ours = [each for each in conditions if each.get("type") == CONDITION]
-    wanted = _condition(message, None)
+    wanted = _condition(told, None)
     return bool(ours) and all(ours[0].get(field) == wanted[field] for field in ("status", "reason", "message"))
 
 
-def _condition(message: str, now: Moment | None) -> dict[str, Any]:
+def _condition(told: Sequence[str], now: Moment | None) -> dict[str, Any]:
+    wrong = IGNORES if all(NOT_HONOURED in each for each in told) else "NotInForce"
     return {
         "type": CONDITION,
-        "status": "False" if message else "True",
-        "reason": "PartlyHonoured" if message else "Honoured",
-        "message": message,
+        "status": "False" if told else "True",
+        "reason": wrong if told else "Honoured",
+        "message": "; ".join(told),
         "lastTransitionTime": now.strftime("%Y-%m-%dT%H:%M:%SZ") if now else "",
     }

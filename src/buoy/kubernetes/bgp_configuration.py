@@ -26,6 +26,8 @@ from buoy.model.peer import BGPSettings
 from buoy.model.pool import Pool
 from buoy.model.proxied import Advertised, Kind
 
+NOT_HONOURED = "is read, and not honoured by this version"
+"""What is said of a field without which an object is in force all the same."""
 DEFAULT = "default"
 """The name of the BGPConfiguration of the whole cluster."""
 
@@ -93,7 +95,7 @@ def ignored(spec: msgspec.Struct, fields: Iterable[str], usual: Mapping[str, obj
     for field in fields:
         value = getattr(spec, field)
         if value not in (None, (), [], {}, "", False) and value != usual.get(field):
-            yield f"spec.{names.get(field, camel(field))} is read, and not honoured by this version"
+            yield f"spec.{names.get(field, camel(field))} {NOT_HONOURED}"
 
 
 class _Reading:

@@ -11,7 +11,7 @@ Source: projectcalico/calico api/pkg/apis/projectcalico/v3/bgppeer.go.
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from buoy.kubernetes.bgp_configuration import ignored
+from buoy.kubernetes.bgp_configuration import NOT_HONOURED, ignored
 from buoy.kubernetes.calico_filters import Made, combined_filter
 from buoy.kubernetes.eligibility import translate_node
 from buoy.kubernetes.foreign import BGPFilter, BGPPeer, BGPPeerSpec
@@ -27,7 +27,6 @@ from buoy.model.peer import RESTART_TIME, Bfd, NextHop, Peer
 _IGNORED = (
     "reachable_by",
     "reverse_peering",
-    "local_workload_selector",
     "restart_mode",
     "bird_gateway_mode",
     "external_network",
@@ -70,14 +69,14 @@ def translate_peer(found: BGPPeer, nodes: Mapping[str, NodeFacts], filters: Mapp
     spec = found.spec
     notices = list(ignored(spec, _IGNORED, _USUAL))
     if spec.source_address not in {None, "UseNodeIP"}:
-        notices.append("spec.sourceAddress is read, and the node's own address is used all the same")
+        notices.append(f"spec.sourceAddress {NOT_HONOURED}: the node's own address is used all the same")
     if spec.failure_detection_mode not in _BFD:
         known = "give None or BFDIfDirectlyConnected"
         raise InvalidInput("spec.failureDetectionMode", spec.failure_detection_mode, known)
     if spec.next_hop_mode not in _NEXT_HOP:
         raise InvalidInput("spec.nextHopMode", spec.next_hop_mode, "give Auto, Self or Keep")
     if spec.local_workload_selector:
-        return Made({}, tuple(notices))
+        return Made({}, (*notices, "spec.localWorkloadSelector: pods are no peers, so there is none"))
     if spec.as_number is None:
         raise InvalidInput("spec.asNumber", "", "give the AS number of the neighbour")
     speakers = _speakers(spec, nodes)

@@ -189,6 +189,13 @@ def test_a_service_that_no_node_announces_is_named_with_its_reason(store: Memory
     assert [PUBLIC] == [row["address"] for row in json.loads(buoy("show", "addresses", "-o", "json")[1])]
 
 
+def test_a_service_without_endpoints_is_noted_and_is_no_fault(store: MemoryStore, buoy: Buoy) -> None:
+    hold(store, Node(name=HERE), settings(), EVERYWHERE[0], balanced(backing(local=True, ready=())))
+    code, text = buoy("status", "-o", "json")
+    [row] = [row for row in json.loads(text) if row["value"] == "announced nowhere"]
+    assert (0, True, True) == (code, row["ok"], row["note"].startswith("no-ready-endpoint: "))
+
+
 def test_a_cluster_without_a_router_is_told_so(store: MemoryStore, buoy: Buoy) -> None:
     owner = Owner(kind="Service", namespace="shop", name="web")
     hold(store, Node(name=HERE), settings(), EVERYWHERE[0], balanced(owners=(owner,)))

@@ -7,7 +7,8 @@ import msgspec
 import pytest
 
 from buoy.cli.status_objects import Judged, lines
-from buoy.controller.notices import CONDITION
+from buoy.cli.status_writers import Note
+from buoy.controller.notices import CONDITION, IGNORES
 from buoy.controller.pool_status import DRAINING, FULL
 from buoy.kubernetes.resources import BGP_PEERS
 
@@ -40,3 +41,10 @@ def test_what_is_as_it_should_be_is_not_told(status: dict[str, Any]) -> None:
 )
 def test_what_is_wrong_is_told_in_the_controllers_words(status: dict[str, Any], note: str) -> None:
     assert [("bgppeer tor", "not wholly in force", note)] == said(status)
+
+
+def test_a_field_that_this_version_does_not_honour_is_noted_and_is_no_fault() -> None:
+    condition = {"type": CONDITION, "status": "False", "reason": IGNORES, "message": "spec.bindMode"}
+    [noted], [wrong] = said({"conditions": [condition]}), said({"conditions": [condition], "message": "it overlaps"})
+    assert (("bgppeer tor", "not wholly in force", "spec.bindMode"), True) == (noted, isinstance(noted, Note))
+    assert ("it overlaps; spec.bindMode", False) == (wrong[2], isinstance(wrong, Note))

@@ -84,6 +84,10 @@ async def tell(server: Server, *told: Mapping[Resource, News[Any]]) -> list[str]
     return complaints
 
 
+def reason(server: Server, name: str = "default") -> str:
+    return str(next(each["reason"] for each in server.conditions[name] if each["type"] == CONDITION))
+
+
 def said(server: Server, name: str = "default") -> tuple[str, str]:
     [ours] = [each for each in server.conditions[name] if each["type"] == CONDITION]
     return ours["status"], ours["message"]
@@ -107,6 +111,23 @@ async def test_a_peer_is_told_like_the_configuration(server: Server) -> None:
     peer = found(BGP_PEERS, "tor", peerIP="192.0.2.1", asNumber=64511, reachableBy="192.0.2.9")
     await tell(server, {BGP_PEERS: news({ObjectName("", "tor"): peer})})
     assert "reachableBy" in said(server, "tor")[1]
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ({"peerIP": "192.0.2.1", "asNumber": 64511}, "Honoured"),
+        ({"peerIP": "192.0.2.1", "asNumber": 64511, "reachableBy": "192.0.2.9"}, "PartlyHonoured"),
+        ({"peerIP": "192.0.2.1", "asNumber": 64511, "sourceAddress": "None"}, "PartlyHonoured"),
+        ({"peerIP": "192.0.2.1", "asNumber": 64511, "reachableBy": "192.0.2.9", "filters": ["gone"]}, "NotInForce"),
+        ({"localWorkloadSelector": "all()", "asNumber": 64511}, "NotInForce"),
+    ],
+)
+async def test_what_is_wrong_is_told_apart_from_what_is_not_honoured(
+    server: Server, spec: dict[str, Thing], expected: str
+) -> None:
+    await tell(server, {BGP_PEERS: news({ObjectName("", "tor"): found(BGP_PEERS, "tor", **spec)})})
+    assert expected == reason(server, "tor")
 
 
 async def test_nothing_is_written_that_stands_already(server: Server) -> None:
