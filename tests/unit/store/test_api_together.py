@@ -116,7 +116,7 @@ async def test_an_informer_that_is_cancelled_from_within_is_not_missed_in_silenc
 
     all_news = cast("AllNews", together([Informer(api, THINGS, Thing, reporter)]))
     server.served = False
-    with pytest.raises(Bug, match="informer things.example.org was cancelled"):
+    with pytest.raises(Bug, match=r"informer things\.example\.org was cancelled"):
         await following(all_news)
 
 
