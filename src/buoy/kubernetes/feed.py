@@ -93,7 +93,7 @@ class Feed:
         self._calico = BGP_CONFIGURATIONS.version
 
     async def news(self, patience: Callable[[], float | None]) -> AsyncGenerator[Mapping[Resource, News[Any]], None]:
-        """Yield what is new by resource, first of all of them; none of any after `patience()` seconds without.
+        """Yield what is new by resource, first of all of them; then none of any after `patience()` seconds without.
 
         Called again, it lists everything anew.
         """
@@ -105,11 +105,13 @@ class Feed:
         feed = cast("AsyncGenerator[Mapping[Resource, News[Any]], None]", together(informers))
         async with aclosing(feed):
             coming = asyncio.ensure_future(anext(feed))
+            begun = False
             try:
                 while True:
-                    await asyncio.wait((coming,), timeout=patience())
+                    # until all have listed not even a lease is told of, and silence proves nothing
+                    await asyncio.wait((coming,), timeout=patience() if begun else None)
                     if coming.done():
-                        told = coming.result()
+                        begun, told = True, coming.result()
                         coming = asyncio.ensure_future(anext(feed))
                         yield {asked[resource]: news for resource, news in told.items()}
                     else:

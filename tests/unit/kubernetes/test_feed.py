@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """By which version Calico's kinds are followed, and who hears of an outage."""
 
+import asyncio
 import json
-from typing import cast
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, cast
 
 import pytest
 
@@ -10,6 +12,8 @@ from buoy.kubernetes.feed import Feed, Reports
 from buoy.kubernetes.resources import BGP_PEERS, SERVICES
 from buoy.model.errors import StoreUnavailable
 from buoy.store.api_client import ApiServer
+from buoy.store.api_names import Resource
+from buoy.store.api_objects import News
 from buoy.store.api_transport import Request
 
 
@@ -53,6 +57,27 @@ async def test_an_answer_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     await feed._find_versions()
     assert [True, True, False] == heard
+
+
+async def test_silence_is_told_of_only_once_everything_was_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    listed: News[Any] = News(complete=True, changed={}, broken={}, revision=1, listed=True)
+    all_listed = asyncio.Event()
+
+    async def together(_: object) -> AsyncIterator[Mapping[Resource, News[Any]]]:
+        await all_listed.wait()
+        yield {SERVICES: listed}
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("buoy.kubernetes.feed.together", together)
+    feed = Feed(cast("ApiServer", Answering(None)), (SERVICES,), lambda _: None)
+    news = feed.news(lambda: 0.0)
+    first = asyncio.create_task(anext(news))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not first.done()
+    all_listed.set()
+    assert [{SERVICES: listed}, {}] == [await first, await anext(news)]
+    await news.aclose()
 
 
 def test_the_end_of_an_outage_is_told_once_it_is_over_for_all() -> None:
