@@ -9,12 +9,13 @@ The tricky thing is what proves a loss. Nothing has to: a claim is deleted by th
 release, or by a hand, and a watch tells both. Whoever deletes a claim while no watch runs deletes it once more.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 
 from buoy.controller.subject import Claim
 from buoy.model.address import Address
+from buoy.model.service_ip import Identity, ServiceIP
 from buoy.store.api_objects import number
 
 
@@ -42,6 +43,13 @@ class Losses:
     def settle(self, at: Address) -> None:
         """Hear of a claim from a watch, or as it was written: it stands."""
         self._addresses.discard(at)
+
+
+def found_again(document: ServiceIP, is_there: Callable[[Identity], object]) -> ServiceIP:
+    """Return a claim that the store had lost as one like any other, once all who share it are there again."""
+    if document.lost and all(is_there(owner.identity) for owner in document.owners):
+        return msgspec.structs.replace(document, lost=False)
+    return document
 
 
 def _is_older(found: Claim | None, known: Claim) -> bool:

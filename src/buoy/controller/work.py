@@ -19,6 +19,7 @@ from buoy.controller.decide import decide, releases
 from buoy.controller.events import Events
 from buoy.controller.floating import Outcome, decide_floating
 from buoy.controller.fronts import NOT_SERVED, unserved
+from buoy.controller.losses import found_again
 from buoy.controller.metrics import Metrics
 from buoy.controller.objects import Service
 from buoy.controller.perform import perform
@@ -128,8 +129,8 @@ class Work:
         if identity.kind not in {SERVICE, INGRESS}:
             self._look_at_pods(identity, decide_floating(identity, self.world, now))
             return
-        holder = self.world.found(identity)
-        claims = self.world.books.of(identity)
+        world = self.world
+        holder, claims = world.found(identity), world.books.of(identity)
         if holder is None:
             self._rest(identity)
             owner = Owner(
@@ -137,13 +138,14 @@ class Work:
             )
             self._begin(owner, None, releases(identity, claims, now))
             return
-        subject = self.world.subject(identity, holder)
+        subject = world.subject(identity, holder)
         found = self._ask(subject, holder, now)
         if isinstance(found, Granted):
+            found = found._replace(claims=tuple(found_again(each, world.found) for each in found.claims))
             # an address that somebody else had, or has too: its claim is written over as it stands
             given = (document.address for document in (*found.claims, *found.externals))
             known = {claim.document.address: claim for claim in claims}
-            others = (self.world.books.claims.get(at) for at in given if at not in known)
+            others = (world.books.claims.get(at) for at in given if at not in known)
             claims = (*claims, *(claim for claim in others if claim is not None))
         steps = decide(subject, claims, found, now)
         if self._is_contested(subject, steps, now):

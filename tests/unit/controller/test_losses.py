@@ -176,3 +176,25 @@ async def test_a_floating_ip_whose_pod_the_store_forgot_leads_where_it_led(decla
     await world.settle()
     assert [("shop/db-0", "10.244.1.2", "node-2")] == leads_to(world, "192.0.2.0")
     assert not world.claim("192.0.2.0").get("lost", False)
+
+
+async def test_a_shared_address_is_lost_no_more_once_all_of_its_owners_are_back() -> None:
+    world = await cluster()
+    backup = copy.deepcopy(world.server)
+    key = {"buoy.dev/sharing-key": "mail"}
+    for name, port in (("one", 25), ("two", 143)):
+        world.service(name, key, ports=[{"port": port}])
+        await world.settle()
+    assert ([SECOND], [SECOND]) == (world.addresses("one"), world.addresses("two"))
+    world.set_back(backup)
+    await world.settle()
+    lost = []
+    for name, port in (("two", 143), ("one", 25)):
+        world.service(name, key, ports=[{"port": port}])
+        await world.settle()
+        assert [SECOND] == world.addresses(name)
+        lost.append(world.claim(SECOND).get("lost", False))
+    assert [True, False] == lost, "whoever is not back yet keeps its part until a person says otherwise"
+    world.delete("two")
+    await world.settle()
+    assert ["one"] == [owner["name"] for owner in world.claim(SECOND)["owners"]]
