@@ -2,15 +2,22 @@
 """An API server set back to a backup: nobody is given what the store has forgotten that others have."""
 
 import copy
-from typing import Any
+import datetime as dt
+from typing import Any, cast
 
 import pytest
 
 from buoy.controller.claims import CLAIMS
+from buoy.controller.reading import Ours
+from buoy.controller.subject import Claim
+from buoy.controller.upkeep import upkeep
+from buoy.controller.world import MEMORY, World
+from buoy.controller.writes import Writes
 from buoy.kubernetes.escaping import escape
 from buoy.model.address import Address
+from buoy.model.service_ip import Identity, Owner, ServiceIP
 from buoy.store.api_names import ObjectName
-from tests.unit.controller.cluster import Cluster, spin
+from tests.unit.controller.cluster import START, Cluster, spin
 from tests.unit.controller.test_pods import WISH, leads_to, pod
 
 FIRST, SECOND = "192.0.2.1", "192.0.2.2"
@@ -198,3 +205,20 @@ async def test_a_shared_address_is_lost_no_more_once_all_of_its_owners_are_back(
     world.delete("two")
     await world.settle()
     assert ["one"] == [owner["name"] for owner in world.claim(SECOND)["owners"]]
+
+
+class Nowhere:
+    """Writes that nobody may ask for."""
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  a call
+        pytest.fail(f"{name}: by its name alone a claim may be another's by now")
+
+
+async def test_what_was_forgotten_before_it_was_written_again_is_deleted_nowhere() -> None:
+    world, at = World(Ours()), Address(FIRST)
+    owner = Owner(kind="Service", namespace="shop", name="old")
+    world.claim(Claim(ServiceIP(address=at, owners=(owner,), released=START), ""))
+    work = upkeep(Identity("", MEMORY, "", at), world, cast("Writes", Nowhere()), START + dt.timedelta(days=400))
+    assert work is not None
+    await work
+    assert {} == world.books.claims
