@@ -170,8 +170,9 @@ def _all_but(inside: FilterRule, action: Action) -> Iterator[FilterRule]:
     low, high = inside.low or 0, longest if inside.high is None else inside.high
     for above in (network.supernet(new_prefix=each) for each in range(length)):
         yield FilterRule(action=action, prefix=Prefix(str(above)), low=above.prefixlen, high=above.prefixlen)
-    for beside in ipaddress.ip_network(_EVERYTHING[f"V{network.version}"]).address_exclude(network):
-        yield FilterRule(action=action, prefix=Prefix(str(beside)), low=beside.prefixlen, high=longest)
+        for half in above.subnets():
+            if not half.overlaps(network):
+                yield FilterRule(action=action, prefix=Prefix(str(half)), low=half.prefixlen, high=longest)
     if length < low:
         yield FilterRule(action=action, prefix=inside.prefix, low=length, high=low - 1)
     if high < longest:
