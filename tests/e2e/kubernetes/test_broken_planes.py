@@ -17,10 +17,10 @@ EXCLUDED = "node.kubernetes.io/exclude-from-external-load-balancers=true"
 
 @pytest.fixture(scope="module")
 def address(cluster: Cluster) -> str:
-    """A Service that both nodes announce, each with a pod."""
+    """A Service that both nodes announce, each with a pod; beside it is one that has none, which is nothing wrong."""
     for number, node in enumerate(BOTH, 1):
         cluster.pod(f"web-{number}", node, {"app": "web"})
-    cluster.apply(web("one"))
+    cluster.apply(web("one"), service("idle", externalTrafficPolicy="Local", selector={"app": "idle"}))
     [found] = eventually(lambda: cluster.external("one"))
     cluster.announced(f"{found}/32", *BOTH)
     return found
