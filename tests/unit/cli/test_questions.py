@@ -92,9 +92,7 @@ def test_an_agents_own_words_are_told_where_the_store_is_away(
     assert (3, f"{expected} refused") == buoy("why", SERVICE)
 
 
-def test_an_agent_that_is_missing_is_named_where_no_store_is_either(
-    buoy: Buoy, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_agent_that_is_missing_is_named_with_the_store(buoy: Buoy, monkeypatch: pytest.MonkeyPatch) -> None:
     def unnamed(_: object) -> MemoryStore:
         raise InvalidInput("kubeconfig", "admin.kubeconfig", "name a file that is there")
 
