@@ -5,18 +5,17 @@ import asyncio
 import datetime as dt
 import json
 from collections.abc import Callable
-from pathlib import Path
 
 import msgspec
 import pytest
 from typer.testing import CliRunner
 
-from buoy.cli import context, why
+from buoy.cli import context
 from buoy.cli.main import app
-from buoy.model import documents, ownership
+from buoy.model import documents
 from buoy.model.address import Address
 from buoy.model.documents import Document
-from buoy.model.errors import BuoyError, InvalidInput, StoreUnavailable
+from buoy.model.errors import BuoyError
 from buoy.model.node import Node, PeerSession
 from buoy.model.peer import Peer
 from buoy.model.pool import Pool, Registry
@@ -70,35 +69,6 @@ def test_a_served_address_ends_with_0(store: MemoryStore, buoy: Buoy) -> None:
         "✓ status        compute-1 programmed it and an established peer was told",
     ]
     assert (0, expected) == (code, text.splitlines())
-
-
-async def silent(name: str, **_: object) -> object:
-    """Answer as an agent that has just started."""
-    raise InvalidInput("agent", name, "this agent has not heard from its store")
-
-
-def test_an_agents_own_words_are_told_where_the_store_is_away(
-    buoy: Buoy, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    def away(_: object) -> MemoryStore:
-        raise StoreUnavailable("list services: connection refused")
-
-    monkeypatch.setattr(context, "open_any", away)
-    monkeypatch.setattr(why, "ask", silent)
-    monkeypatch.setattr(ownership, "AGENT_SOCKET", str(tmp_path / "agent.sock"))
-    assert (3, "list services: connection refused") == buoy("why", SERVICE), "nobody runs an agent at a desk"
-    (tmp_path / "agent.sock").touch()
-    expected = "this host's agent: this agent has not heard from its store; asked without it: list services: connection"
-    assert (3, f"{expected} refused") == buoy("why", SERVICE)
-
-
-def test_an_agent_that_is_missing_is_named_with_the_store(buoy: Buoy, monkeypatch: pytest.MonkeyPatch) -> None:
-    def unnamed(_: object) -> MemoryStore:
-        raise InvalidInput("kubeconfig", "admin.kubeconfig", "name a file that is there")
-
-    monkeypatch.setattr(context, "open_any", unnamed)
-    code, text = buoy("why", SERVICE)
-    assert (2, True, True) == (code, "name a file that is there" in text, "no agent listens on this host" in text)
 
 
 def test_a_no_ends_with_1_and_an_unknown_address_with_4(store: MemoryStore, buoy: Buoy) -> None:
