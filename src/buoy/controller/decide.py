@@ -94,7 +94,8 @@ def _takes(wanted: Iterable[ServiceIP], claims: Sequence[Claim]) -> tuple[Take, 
     for document in wanted:
         claim = held.get(document.address)
         if claim is None or claim.document != document:
-            found.append(Take(document, claim.version if claim else ""))
+            back = claim is not None and claim.document.lost and not document.lost
+            found.append(Take(document, claim.version if claim else "", back))
     return tuple(found)
 
 

@@ -27,7 +27,11 @@ async def perform(owner: Owner, holder: Holder | None, steps: Sequence[Step], wr
     for step in steps:
         outcome: Holder | Claim | None = None
         match step:
-            case Take(document, version):
+            case Take(document, version, back):
+                if back and not proved:
+                    # in a store that was set back it may be gone, and its kind not listed anew yet
+                    await writes.prove(owner, holder)
+                    proved = True
                 outcome = await writes.claim(Claim(document, version))
             case Release(document, version):
                 if not proved and owner.kind in PROVABLE:

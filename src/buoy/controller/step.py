@@ -24,6 +24,8 @@ class Take(NamedTuple):
 
     document: ServiceIP
     version: str
+    back: bool = False
+    """Whether the store had lost the claim, and the object is to have it back: it must be there for that."""
 
 
 class Publish(NamedTuple):

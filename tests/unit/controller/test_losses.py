@@ -207,6 +207,22 @@ async def test_a_shared_address_is_lost_no_more_once_all_of_its_owners_are_back(
     assert ["one"] == [owner["name"] for owner in world.claim(SECOND)["owners"]]
 
 
+async def test_an_owner_that_was_not_listed_anew_yet_is_not_taken_for_one_that_is_back() -> None:
+    world = await cluster()
+    backup = copy.deepcopy(world.server)
+    world.service("new")
+    await world.settle()
+    gone = tuple(world.server.objects)
+    world.server.objects, world.server.version = copy.deepcopy(backup.objects), backup.version
+    for controller in world.controllers:
+        controller.list_again(key for key in gone if key[0] == CLAIMS)
+    await world.settle()
+    for controller in world.controllers:
+        controller.list_again(gone)
+    await world.settle()
+    assert (True, None) == (world.claim(SECOND)["lost"], world.claim(SECOND).get("released"))
+
+
 class Nowhere:
     """Writes that nobody may ask for."""
 
