@@ -116,7 +116,8 @@ def _takes(wanted: Documents, claims: Mapping[Address, Claim]) -> Iterator[Step]
     for at, document in wanted.items():
         claim = claims.get(at)
         if claim is None or claim.document != document:
-            yield Take(document, claim.version if claim else "")
+            back = claim is not None and claim.document.lost and not document.lost
+            yield Take(document, claim.version if claim else "", back)
         led = claim.document.endpoints if claim else ()
         if document.endpoints and document.endpoints != led:
             yield Tell(False, ASSOCIATED, f"{at} leads to it")

@@ -17,7 +17,7 @@ from buoy.controller.reading import Holder
 from buoy.controller.step import Finalize, Publish
 from buoy.controller.subject import Claim
 from buoy.kubernetes.objects import Metadata
-from buoy.kubernetes.resources import SERVICES
+from buoy.kubernetes.resources import PODS, SERVICES
 from buoy.model.errors import Conflict
 from buoy.model.service_ip import Owner
 from buoy.store.api_names import ObjectName, Resource, Target
@@ -74,7 +74,12 @@ class Writes:
         return _there(await self._api.patch(at, body, Ingress), at)
 
     async def prove(self, owner: Owner, holder: Holder | None) -> None:
-        """Raise `Conflict` unless an object is as it was read, or gone if it was (None)."""
+        """Raise `Conflict` unless an object is as it was read, or gone if it was (None); a pod only if it is gone."""
+        if owner.kind not in PROVABLE:
+            pod = PODS.at(ObjectName(owner.namespace, owner.name))
+            if await self._api.get(pod, _Head) is None:
+                raise Conflict(f"{pod} is gone")
+            return
         at = (SERVICES if owner.kind == "Service" else INGRESSES).at(ObjectName(owner.namespace, owner.name))
         now = await self._api.get(at, _Head)
         read = holder.metadata.resource_version if holder else None
