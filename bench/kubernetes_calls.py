@@ -53,7 +53,7 @@ class Calls:
         return [Call(float(began), said) for began, _, said in (line.partition(" ") for line in lines)]
 
 
-def before_and_after(said: Sequence[Call], routed: float = 0.0) -> tuple[list[str], list[str]]:
+def before_and_after(said: Sequence[Call], routed: float) -> tuple[list[str], list[str]]:
     """Return what calls said before the first that was answered, other than that there is no route; and after it.
 
     Of calls begun before the moment `routed`, when the address got a route, only those count that somebody refused:

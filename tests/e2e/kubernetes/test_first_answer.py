@@ -9,6 +9,7 @@ import pytest
 from bench import kubernetes_crowd
 from bench.kubernetes_calls import Calls, before_and_after
 from bench.kubernetes_crowd import NAMESPACE, SERVICES, SLICES
+from bench.kubernetes_ears import listening
 from buoy.lab import pod
 from tests.e2e.cloud import eventually
 from tests.e2e.kubernetes.cluster import Cluster, pool
@@ -47,15 +48,17 @@ def test_no_call_fails_after_the_first_that_is_answered(
 ) -> None:
     # one endpoint, so one next hop: a second one would move calls that are open at the ToR, which is not ours to help
     end, name, address = crowd[number % 2], f"new-{number}", ADDRESS.format(number)
-    client = Calls(cluster.lab, address, 0.005)
-    try:
-        asyncio.run(create(cluster, name, address, end))
-        cluster.announced(f"{address}/32", end[1], seconds=60)
-        eventually(lambda: cluster.http(address))
-    finally:
-        said = client.end()
+    with listening(cluster.lab, "tor", "routes") as tor:
+        client = Calls(cluster.lab, address, 0.005)
+        try:
+            asyncio.run(create(cluster, name, address, end))
+            cluster.announced(f"{address}/32", end[1], seconds=60)
+            eventually(lambda: cluster.http(address))
+            routed = tor.became(address, bool)
+        finally:
+            said = client.end()
     assert "ok" in [call.said for call in said]
-    assert ([], []) == before_and_after(said), f"of {len(said)} calls"
+    assert ([], []) == before_and_after(said, routed), f"of {len(said)} calls"
 
 
 async def create(cluster: Cluster, name: str, address: str, end: tuple[str, str]) -> None:
