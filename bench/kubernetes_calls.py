@@ -2,12 +2,15 @@
 """A client that calls an address again and again, each time by a new connection, from before the address exists.
 
 Run as a program in a machine (``ADDRESS PORT SECONDS-BETWEEN``) it prints a line for each call in the order of their
-ends: when it was begun, and ``ok`` or what went wrong, until its input is closed. Whoever is called answers HTTP.
+ends: when it was begun, and ``ok``, ``resent`` or what went wrong, until its input is closed. Whoever is called answers
+HTTP.
 """
 
 import asyncio
 import contextlib
 import os
+import socket
+import struct
 import subprocess
 import sys
 import time
@@ -29,9 +32,14 @@ RESET = "104"
 LOST = "lost"
 """Nobody answered for `_SECONDS`."""
 
+RESENT = "resent"
+"""Answered, but a segment was lost on the way, as the kernel counts them: nobody forwarded it."""
+_TOTAL_RETRANS = struct.Struct("=100xI")
+"""tcpi_total_retrans in struct tcp_info of linux/tcp.h."""
+
 
 class Call(NamedTuple):
-    """A call: when it was begun, by CLOCK_MONOTONIC, and ``ok`` or what went wrong."""
+    """A call: when it was begun, by CLOCK_MONOTONIC, and ``ok``, ``resent`` or what went wrong."""
 
     began: float
     said: str
@@ -59,7 +67,7 @@ def before_and_after(said: Sequence[Call], routed: float) -> tuple[list[str], li
     Of calls begun before the moment `routed`, when the address got a route, only those count that somebody refused:
     of a router without a route one hears but now and then (icmp_ratelimit).
     """
-    counted = [call for call in said if call.began >= routed or call.said not in {LOST, *NO_ROUTE}]
+    counted = [call for call in said if call.began >= routed or call.said not in {LOST, RESENT, *NO_ROUTE}]
     first = next((number for number, call in enumerate(counted) if call.said == "ok"), len(counted))
     before = [call.said for call in counted[:first] if call.said not in NO_ROUTE]
     return before, [call.said for call in counted[first:] if call.said != "ok"]
@@ -77,12 +85,21 @@ async def _said(address: str, port: int) -> str:
             reader, writer = await asyncio.open_connection(address, port)
             writer.write(b"GET / HTTP/1.0\r\nHost: x\r\n\r\n")
             answer = await reader.read()
+            resent = _resent(writer.get_extra_info("socket"))
             writer.close()
     except TimeoutError:
         return LOST
     except OSError as error:
         return str(error.errno)
-    return "ok" if b" 200 " in answer[:20] else f"answer {answer[:40]!r}"
+    if b" 200 " not in answer[:20]:
+        return f"answer {answer[:40]!r}"
+    return RESENT if resent else "ok"
+
+
+def _resent(connection: socket.socket) -> int:
+    """Return how many segments of a connection, its SYN among them, were sent again."""
+    told = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TOTAL_RETRANS.size)
+    return int(_TOTAL_RETRANS.unpack(told)[0])
 
 
 async def _main(address: str, port: int, every: float) -> None:
