@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 from oslo_config import cfg
 from oslo_db import options as database_options
+from sqlalchemy import orm
 
 from buoy.neutron import database, disk, sqlite
 
@@ -32,6 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     url = _database_url(neutron_arguments)
     database.prepare(url)
     sqlite.install()
+    # the first query would do it, for half a second, and a port list beside it would miss `Port.port_forwardings`
+    orm.configure_mappers()
     sys.argv = ["neutron-api", *neutron_arguments]
     application = importlib.import_module("neutron.wsgi.api").application
     # the first request would load it, and others beside it would meet half of the rules and be forbidden
