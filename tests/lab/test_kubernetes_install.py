@@ -90,6 +90,15 @@ def await_so(is_so: Callable[[], bool], what: str) -> None:
         time.sleep(0.1)
 
 
+def controllers(lab: Lab) -> set[str]:
+    listed = pod.listing(lab, "buoy-system")
+    return {row["name"] for row in listed if row["labels"].get("app.kubernetes.io/name") == "buoy-controller"}
+
+
+def name_kept_by(lab: Lab, controller: str) -> str:
+    return lab.exec(f"buoy-system/{controller}", "cat", "/run/buoy/controller").stdout.partition("_")[0]
+
+
 def hops(lab: Lab) -> set[str]:
     words = lab.exec("tor", "ip", "route", "show", ADDRESS).stdout.split()
     return {after for word, after in itertools.pairwise(words) if word == "via"}
@@ -138,12 +147,16 @@ def test_an_agents_pod_can_be_asked_why_and_what_it_wrote(installed: Lab) -> Non
 def test_a_controller_that_is_deleted_is_followed_by_another(installed: Lab) -> None:
     lease = "/apis/coordination.k8s.io/v1/namespaces/buoy-system/leases/buoy-controller"
     server = pod.api(installed)
-    leader = server.get(lease)["spec"]["holderIdentity"]
-    pods = [row["name"] for row in pod.listing(installed, "buoy-system") if leader.startswith(f"{row['name']}_")]
-    assert 1 == len(pods)
-    pod.delete(installed, "buoy-system", pods[0], wait=False)
-    await_so(lambda: server.get(lease)["spec"].get("holderIdentity") not in ("", leader), "another leads")
+    first = server.get(lease)["spec"]["holderIdentity"]
+    [leader] = controllers(installed) & {first.partition("_")[0]}
+    pod.delete(installed, "buoy-system", leader, wait=False)
+    await_so(lambda: server.get(lease)["spec"].get("holderIdentity") not in ("", first), "another leads")
     assert HOPS == hops(installed)
+    await_rollout(installed)
+    there = controllers(installed) - {leader}
+    # none has the name of one that was on its node before it: a lease tells which pod leads
+    assert there == {name_kept_by(installed, name) for name in there}
+    assert server.get(lease)["spec"]["holderIdentity"].partition("_")[0] in there
 
 
 @pytest.mark.parametrize(("account", "what", "answer"), MAY, ids=[" ".join(row) for row in MAY])

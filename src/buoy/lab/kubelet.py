@@ -161,6 +161,7 @@ class Kubelet:
         return Sandbox(
             uid=uid, namespace=namespace, name=name, addresses=own, host=(*self._addresses,), program=is_program,
             ports=() if is_program else pod_status.ports(pod),
+            directories=pod_program.empty_directories(pod) if is_program else (),
         )  # fmt: skip
 
     async def _furnish(self, wanted: Sandbox, pod: Object) -> None:

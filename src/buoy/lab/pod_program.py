@@ -2,11 +2,13 @@
 """Pods of Buoy's own image, as the lab runs them: its programs from this checkout, with what their pod gives them.
 
 Buoy's manifests can be applied in a lab so, and not only be read. What a container's image holds besides,
-its user, its limits and a read-only root are not imitated; its capabilities are.
+its user, its limits and a read-only root are not imitated; its capabilities are, and of its volumes those that
+are empty at first: two pods of a node that shared such a one would take each other's files for their own.
 """
 
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from buoy.lab.kube_files import API_SERVICE
@@ -35,6 +37,20 @@ def orders(pod: Object, addresses: Sequence[str], host: Sequence[str]) -> Object
         "init": [_container(each, facts) for each in spec.get("initContainers", ())],
         "containers": [_container(each, facts) for each in spec["containers"]],
     }
+
+
+def empty_directories(pod: Object) -> tuple[str, ...]:
+    """Return where a pod has directories of its own that outlive its containers (emptyDir)."""
+    spec = pod["spec"]
+    volumes = {each["name"] for each in spec.get("volumes", ()) if "emptyDir" in each}
+    containers = (*spec.get("initContainers", ()), *spec["containers"])
+    mounts = [mount for each in containers for mount in each.get("volumeMounts", ()) if mount["name"] in volumes]
+    return tuple(sorted({mount["mountPath"] for mount in mounts if not _hides_us(mount["mountPath"])}))
+
+
+def _hides_us(place: str) -> bool:
+    """Tell whether what a pod is to run lies there, as in no image it would: a checkout below /tmp."""
+    return any(Path(needed).is_relative_to(place) for needed in (sys.prefix, sys.base_prefix, __file__))
 
 
 def _container(container: Object, facts: Mapping[str, str]) -> Object:

@@ -8,6 +8,7 @@ kube-proxy's masquerading takes the node's own, as with Calico.
 
 import contextlib
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -38,6 +39,9 @@ _OWN_ACCOUNT = """
 mkdir -p {place}
 mount --bind {account} {place}
 """
+_OWN_DIRECTORY = """
+mkdir -p {place} && mount -t tmpfs -o mode=777 emptydir {place} || exit
+"""
 _GO = """
 echo made
 ip -batch - && exec "$@"
@@ -47,7 +51,8 @@ ip -batch - && exec "$@"
 class Sandbox(msgspec.Struct, kw_only=True):
     """A pod's place; `addresses` are IPv4 and IPv6, none with the node's network; `host` are the node's.
 
-    A `program` runs what is ordered in the file ``UID.orders`` and has the account in the directory ``UID.account``.
+    A `program` runs what is ordered in the file ``UID.orders`` and has the account in the directory ``UID.account``;
+    in its `directories`, empty at first, nobody else writes.
     """
 
     uid: str
@@ -58,6 +63,7 @@ class Sandbox(msgspec.Struct, kw_only=True):
     ports: tuple[str, ...]
     process: int = 0
     program: bool = False
+    directories: tuple[str, ...] = ()
     complete: bool = False
 
     @property
@@ -102,6 +108,7 @@ def _command(wanted: Sandbox, directory: Path) -> list[str]:
         apart, script = ["--net", "--uts"], _OWN_NETWORK
     if wanted.program:
         apart = [*apart, "--mount"]
+        script += "".join(_OWN_DIRECTORY.format(place=shlex.quote(place)) for place in wanted.directories)
         script += _OWN_ACCOUNT.format(account=beside(directory, wanted.uid, "account"), place=ACCOUNT_DIRECTORY)
         files = [str(beside(directory, wanted.uid, kind)) for kind in ("orders", "ready")]
         words = [str(_RUNNER), wanted.name, wanted.uid, *files]

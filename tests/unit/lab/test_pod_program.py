@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the lab runs for pods of Buoy's own manifests."""
 
+import sys
 from typing import Any
 
 import pytest
@@ -46,6 +47,18 @@ def test_probes_are_asked_where_they_are_served() -> None:
     assert ["127.0.0.1", 9705, "/readyz"] == orders("agent.yaml")["agent"]["probe"]
     assert [ADDRESSES[0], 9706, "/readyz"] == orders("controller.yaml")["controller"]["probe"]
     assert [] == orders("agent.yaml")["bird"]["probe"]
+
+
+def test_directories_that_are_empty_at_first_are_a_pods_own_and_those_of_its_node_are_not() -> None:
+    assert ("/run/buoy",) == pod_program.empty_directories(a_pod("controller.yaml"))
+    assert () == pod_program.empty_directories(a_pod("agent.yaml"))
+
+
+@pytest.mark.parametrize(("place", "expected"), [("/srv/own", ("/srv/own",)), (sys.prefix, ()), ("/", ())])
+def test_no_directory_of_a_pod_hides_what_it_is_to_run(place: str, expected: tuple[str, ...]) -> None:
+    container = {"name": "it", "volumeMounts": [{"name": "own", "mountPath": place}]}
+    spec = {"initContainers": [container], "containers": [container], "volumes": [{"name": "own", "emptyDir": {}}]}
+    assert expected == pod_program.empty_directories({"spec": spec})
 
 
 def test_a_token_is_asked_for_the_pods_account_and_ends_with_the_pod() -> None:
