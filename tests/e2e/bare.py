@@ -68,6 +68,8 @@ class Bare(Cloud):
         name = f"g{number}"
         self.lab.plug(name=name, node=node, interface=tap(number), mac=mac(number))
         self.lab.start_guest(name)
+        # a guest has IPv6 from when it boots
+        eventually(lambda: "0\n" == self.on(name, "cat", "/proc/sys/net/ipv6/conf/eth0/disable_ipv6"))
         self.on(name, "ip", "address", "add", f"10.65.0.{number}/24", "dev", "eth0")
         self.on(name, "ip", "address", "add", f"fd00:65::{number}/64", "dev", "eth0", "nodad")
         self.on(name, "ip", "route", "add", "default", "via", "10.65.0.254")

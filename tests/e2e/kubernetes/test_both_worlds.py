@@ -196,7 +196,7 @@ def test_an_address_that_is_asked_for_is_had_unless_a_floating_ip_has_it(worlds:
 
 def test_an_address_that_openstack_gave_to_somebody_is_announced_no_more_until_it_is_free(worlds: Worlds) -> None:
     [at] = worlds.cluster.external("web")
-    [kept] = [port for port in worlds.ports() if at in str(port["fixed_ips"])]
+    [kept] = [port for port in worlds.ports() if at in [each["ip_address"] for each in port["fixed_ips"]]]
     worlds.neutron("DELETE", f"ports/{kept['id']}")
     taken = worlds.float(floating_ip_address=at)
     # it lists the ports each minute, and when it begins
