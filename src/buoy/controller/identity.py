@@ -12,12 +12,13 @@ import os
 import random
 import socket
 from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
-from typing import TextIO
 
 from buoy.model.errors import InvalidInput
 
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
+_LONGEST = 4096
 
 
 @contextlib.contextmanager
@@ -30,32 +31,39 @@ def identity(file: str) -> Iterator[str]:
     if not file:
         yield fresh
         return
-    with _opened(Path(file)) as kept:
+    try:
+        kept = _opened(Path(file))
+    except OSError as error:
+        raise _unfit(file, error) from error
+    with kept:
         try:
             fcntl.flock(kept, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            name = _kept(kept, fresh)
         except BlockingIOError:
             # it lives, or hangs: its lease is its own
-            yield fresh
-            return
-        yield _kept(kept, fresh)
+            name = fresh
+        except OSError as error:
+            raise _unfit(file, error) from error
+        yield name
 
 
-def _opened(file: Path) -> TextIO:
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        return file.open("a+", encoding="utf-8", errors="replace")
-    except OSError as error:
-        remedy = f"name a file that this process can write ({error.strerror}), or none"
-        raise InvalidInput("--identity-file", str(file), remedy) from error
+def _opened(file: Path) -> FileIO:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    # without a buffer: what a full disk refused must not be tried again when the file is closed
+    return file.open("a+b", buffering=0)
 
 
-def _kept(file: TextIO, fresh: str) -> str:
+def _kept(file: FileIO, fresh: str) -> str:
     boot = _BOOT.read_text(encoding="ascii").strip()
     file.seek(0)
-    before, _, booted = file.read().strip().partition(" ")
+    before, _, booted = file.read(_LONGEST).decode(errors="replace").strip().partition(" ")
     if before and booted == boot:
         return before
     file.truncate(0)
-    file.write(f"{fresh} {boot}\n")
-    file.flush()
+    file.write(f"{fresh} {boot}\n".encode())
     return fresh
+
+
+def _unfit(file: str, error: OSError) -> InvalidInput:
+    remedy = f"name a file that this process can write and lock ({error.strerror}), or none"
+    return InvalidInput("--identity-file", file, remedy)

@@ -39,6 +39,11 @@ def test_what_was_not_written_since_the_host_booted_is_no_name(tmp_path: Path, c
         assert found == again
 
 
+def test_a_file_on_a_full_disk_is_named() -> None:
+    with pytest.raises(InvalidInput, match="/dev/full"), identity("/dev/full"):
+        pass
+
+
 def test_a_file_that_cannot_be_kept_is_named() -> None:
     with pytest.raises(InvalidInput, match="--identity-file"), identity("/proc/no/such"):
         pass
