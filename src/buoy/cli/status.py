@@ -9,6 +9,7 @@ import typer
 from buoy.cli import status_addresses, status_losses, status_services, status_writers
 from buoy.cli.context import Output, OutputOption, show, with_store
 from buoy.cli.reading import listing
+from buoy.cli.status_line import Line, Note
 from buoy.model.documents import Document
 from buoy.model.node import Node
 from buoy.model.peer import Peer
@@ -44,13 +45,13 @@ def status(*, output: OutputOption = Output.TABLE, metrics: MetricsOption = Fals
         raise typer.Exit(1)
 
 
-async def _look(store: Store) -> tuple[Snapshot, list[status_writers.Line]]:
+async def _look(store: Store) -> tuple[Snapshot, list[Line]]:
     return await listing(store), await status_services.look(store)
 
 
-def _line(line: status_writers.Line) -> dict[str, Any]:
+def _line(line: Line) -> dict[str, Any]:
     row = _row(*line)
-    return {**row, "ok": True} if isinstance(line, status_writers.Note) else row
+    return {**row, "ok": True} if isinstance(line, Note) else row
 
 
 def _row(what: str, value: object, note: str = "") -> dict[str, Any]:

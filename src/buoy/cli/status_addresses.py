@@ -9,7 +9,7 @@ and a Service without an endpoint, such as one that is scaled to zero, is noted.
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
-from buoy.cli.status_writers import Line, Note
+from buoy.cli.status_line import Line, Note, few
 from buoy.model.peer import Peer
 from buoy.model.pool import Pool
 from buoy.model.proxied import Eligibility
@@ -20,7 +20,6 @@ from buoy.model.status import AddressStatus, State
 from buoy.planner.unserved import unannounced, unserved
 
 _UNBOUND = (Reason.UNBOUND, Reason.PORT_UNBOUND, Reason.OTHER_DRIVER, Reason.OWNER_AWAY, Reason.RELEASED)
-_NAMED = 3
 
 
 def lines(snapshot: Snapshot) -> Iterator[Line]:
@@ -63,5 +62,5 @@ def _missing_pools(snapshot: Snapshot) -> Iterator[Line]:
             drawn[claim.pool].append(claim.address)
     for pool, addresses in sorted(drawn.items()):
         if not isinstance(snapshot.documents.get(f"pools/{pool}"), Pool):
-            named = ", ".join(sorted(addresses)[:_NAMED]) + (", …" if len(addresses) > _NAMED else "")
+            named = few(sorted(addresses))
             yield f"pool {pool}", "missing", f"{len(addresses)} of its addresses are in use: {named}; make it again"

@@ -3,11 +3,9 @@
 
 from collections.abc import Iterator
 
-from buoy.cli.status_writers import Line
+from buoy.cli.status_line import Line, few
 from buoy.model.service_ip import ServiceIP
 from buoy.model.snapshot import Snapshot
-
-_NAMED = 3
 
 
 def lines(snapshot: Snapshot) -> Iterator[Line]:
@@ -15,5 +13,5 @@ def lines(snapshot: Snapshot) -> Iterator[Line]:
     claims = (each for each in snapshot.documents.values() if isinstance(each, ServiceIP))
     lost = [claim.address for claim in claims if claim.lost]
     if lost:
-        names = ", ".join(sorted(lost)[:_NAMED]) + (", …" if len(lost) > _NAMED else "")
+        names = few(sorted(lost))
         yield "claims", f"{len(lost)} lost by the store, and kept", f"{names}; buoy why {min(lost)}"

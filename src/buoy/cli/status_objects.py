@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from buoy.cli.status_writers import Line, Note
+from buoy.cli.status_line import Line, Note
 from buoy.controller.notices import CONDITION, IGNORES
 from buoy.controller.observe import POOLS
 from buoy.controller.pool_status import DRAINING, FULL

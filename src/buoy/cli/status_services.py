@@ -9,11 +9,10 @@ account lacks: it costs these lines and no others.
 from collections.abc import Iterator, Sequence
 
 from buoy.cli.context import store_settings
-from buoy.cli.status_writers import Line
+from buoy.cli.status_line import Line, few
 from buoy.model.errors import InvalidInput
 from buoy.store.store import Store
 
-_NAMED = 3
 _LEADERLESS = "no Service is given an address: kubectl get pods,leases -n buoy-system"
 
 
@@ -40,5 +39,5 @@ def lines(leader: str | None, waiting: Sequence[str]) -> Iterator[Line]:
     if leader is not None:
         yield "controller", f"{leader} leads" if leader else "nobody leads", "" if leader else _LEADERLESS
     if waiting:
-        names = ", ".join(waiting[:_NAMED]) + (", …" if len(waiting) > _NAMED else "")
+        names = few(waiting)
         yield "services", f"{len(waiting)} without an address", f"{names}; buoy why {waiting[0]}"

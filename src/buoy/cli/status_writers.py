@@ -8,23 +8,11 @@ by the clock of who asks.
 
 import datetime as dt
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
+from buoy.cli.status_line import Line
 from buoy.model.pool import Pool, Registry
 from buoy.model.snapshot import Snapshot
 from buoy.model.writer import NEUTRON, Writer
-
-Line = tuple[str, str, str]
-"""What it is about, what is the case, and what is wrong with it, if anything."""
-
-
-class Note(NamedTuple):
-    """A line that says something worth knowing, with which nothing is wrong: it fails no script."""
-
-    what: str
-    value: str
-    note: str
-
 
 _MISSED = 3
 """Heartbeats that may fail to come."""

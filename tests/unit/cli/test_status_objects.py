@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from buoy.cli.status_line import Note
 from buoy.cli.status_objects import Judged, lines
-from buoy.cli.status_writers import Note
 from buoy.controller.notices import CONDITION, IGNORES
 from buoy.controller.pool_status import DRAINING, FULL
 from buoy.kubernetes.resources import BGP_PEERS
