@@ -130,7 +130,8 @@ def test_a_router_behind_another_needs_multihop(cloud: Cloud) -> None:
     router = Router(cloud, "far", "203.0.113.9", 65024).start("multihop 3;", {"compute-1": NODES["compute-1"]})
     cloud.on("compute-1", "ip", "route", "add", "203.0.113.9/32", "via", "192.168.8.1")
     cloud.buoy("peer", "add", "far", "--address", router.address, "--asn", "65024", *AT, "--node", "compute-1")
-    eventually(partial(states, cloud, "far"), {"compute-1": "Idle"}.__eq__, seconds=SECONDS)
+    why = "peer_far (Idle: 203.0.113.9 is in no network that is up; "
+    eventually(lambda: [why in cloud.buoy(ask, node="compute-1", check=False) for ask in ("status", "doctor")], all, 30)
     cloud.buoy("peer", "set", "far", "--multihop", "3")
     eventually(router.established, {"compute-1"}.__eq__, seconds=SECONDS)
     cloud.buoy("peer", "delete", "far")

@@ -124,7 +124,7 @@ def test_status_shows_nodes_and_addresses_and_fails_when_something_is_wrong(clou
 
 def _misses_the_router(answer: tuple[int, str]) -> bool:
     code, text = answer
-    return (1, True) == (code, "not established: peer_access" in text)
+    return (1, True) == (code, "not established: peer_access (" in text)
 
 
 def test_what_the_store_asks_of_bird_in_vain_is_in_status(cloud: Cloud) -> None:

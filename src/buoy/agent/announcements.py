@@ -94,9 +94,7 @@ class Announcements:
     @property
     def _established(self) -> frozenset[str]:
         counting = outward(session.name for session in self.sessions)
-        return frozenset(
-            session.name for session in self.sessions if session.state == "Established" and session.name in counting
-        )
+        return frozenset(session.name for session in self.sessions if session.established and session.name in counting)
 
     def _just_made(self, prefix: Prefix) -> Withhold:
         return Withhold(Reason.NOT_TOLD_YET, {"node": self._node, "address": split(prefix)[0]})

@@ -80,11 +80,7 @@ def _bird(settings: Settings) -> Finding:
         sessions = BirdSpeaker(node=settings.node).sessions()
     except DataplaneError as error:
         return Finding("BIRD", str(error), "systemctl start buoy-bird")
-    down = [
-        f"{session.name} {session.state} {session.error}".strip()
-        for session in sessions
-        if session.state != "Established"
-    ]
+    down = [session.trouble for session in sessions if not session.established]
     found = f"{len(sessions) - len(down)} of {len(sessions)} sessions established"
     if not sessions:
         return Finding("BIRD", "no BGP session is configured", "buoy peer add --help")

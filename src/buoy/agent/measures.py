@@ -87,4 +87,4 @@ class Measures:
         self._sessions = sessions
         self._telemetry.sessions.clear()
         for session in sessions:
-            self._telemetry.sessions.labels(session.name).set(session.state == "Established")
+            self._telemetry.sessions.labels(session.name).set(session.established)

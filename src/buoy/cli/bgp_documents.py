@@ -98,7 +98,7 @@ def missing(at: str) -> Conflict:
 def _peer_row(peer: Peer, nodes: Sequence[Node]) -> dict[str, Any]:
     own = symbol("peer", peer.name)
     found = [(node.name, each) for node in nodes for each in node.sessions if each.name == own]
-    up = sum(session.state == "Established" for _, session in found)
+    up = sum(session.established for _, session in found)
     sessions = [{"node": node, **msgspec.to_builtins(session)} for node, session in found]
     return {**plain(peer), "established": f"{up}/{len(found)}", "sessions": sessions}
 

@@ -29,7 +29,7 @@ def list_nodes(output: OutputOption = Output.TABLE) -> None:
 
 
 def _row(node: Node) -> dict[str, object]:
-    up = sum(session.state == "Established" for session in node.sessions)
+    up = sum(session.established for session in node.sessions)
     return {
         "name": node.name,
         "addresses": list(node.addresses),

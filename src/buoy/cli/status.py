@@ -67,8 +67,8 @@ def _nodes(snapshot: Snapshot) -> list[dict[str, Any]]:
         for name in sorted((used | members) - set(alive))
     ]
     for name, node in sorted(alive.items()):
-        up = sum(session.state == "Established" for session in node.sessions)
-        silent = [session.name for session in node.sessions if session.state != "Established"]
+        up = sum(session.established for session in node.sessions)
+        silent = [session.trouble for session in node.sessions if not session.established]
         notes = [f"removals held: {node.held}"] if node.held else []
         notes += [_BIRD] if not node.sessions and _has_peers(name, snapshot) else []
         notes += [f"not established: {', '.join(silent)}"] if silent else []

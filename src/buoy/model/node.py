@@ -5,6 +5,9 @@ import msgspec
 
 from buoy.model.address import Address
 
+# BIRD does not even try then, and gives no reason
+_ELSEWHERE = " is in no network that is up; multihop reaches farther"
+
 
 class PeerSession(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One BGP session as BIRD reports it; `state` is BIRD's word, such as ``Established`` or ``Active``."""
@@ -23,6 +26,19 @@ class PeerSession(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """The last one, in BIRD's words."""
     exported: int = 0
     """How many routes the neighbour was told."""
+
+    @property
+    def established(self) -> bool:
+        """Whether routes are exchanged."""
+        return self.state == "Established"
+
+    @property
+    def trouble(self) -> str:
+        """Name and state of one that is not established, and why as far as BIRD tells; empty if it is."""
+        if self.established:
+            return ""
+        why = self.error or (f"{self.address}{_ELSEWHERE}" if self.state == "Idle" else "")
+        return f"{self.name} ({self.state}{why and f': {why}'})"
 
 
 class Node(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 from typer.testing import CliRunner
 
 from buoy.cli import context
@@ -122,7 +123,15 @@ def test_status_ends_with_0_if_all_is_well(store: MemoryStore, buoy: Buoy) -> No
 @pytest.mark.parametrize(
     ("wrong", "note"),
     [
-        (Node(name=HERE, sessions=(DOWN,)), "not established: peer_tor"),
+        (Node(name=HERE, sessions=(DOWN,)), "not established: peer_tor (Active)"),
+        (
+            Node(name=HERE, sessions=(replace(DOWN, error="Bad peer AS"),)),
+            "not established: peer_tor (Active: Bad peer AS)",
+        ),
+        (
+            Node(name=HERE, sessions=(replace(DOWN, state="Idle"),)),
+            "not established: peer_tor (Idle: 192.0.2.254 is in no network that is up; multihop reaches farther)",
+        ),
         (Node(name=HERE, held="store b speaks"), "removals held: store b speaks"),
         (Node(name=HERE, problems=("peers/x.asn: 0",)), "not in force: peers/x.asn: 0"),
         (
