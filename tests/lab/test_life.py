@@ -147,6 +147,14 @@ def test_down_of_a_lab_that_is_not_there_succeeds(name: str) -> None:
     assert Lab(name).down() is None
 
 
+def test_down_of_a_lab_that_is_not_there_names_those_that_are(name: str) -> None:
+    Lab(name).up(without=BARE)
+    done = subprocess.run([*COMMAND, "down", "--name", "no-such"], capture_output=True, text=True, check=False)
+    assert (0, True) == (done.returncode, Lab(name).is_up())
+    assert "no lab called no-such is up, but " in done.stderr
+    assert name in done.stderr
+
+
 @pytest.mark.parametrize("wrong", ["", "Upper", "../x", "a/b", "-a", "a" * 40])
 def test_a_name_that_cannot_be_a_file_name_is_refused(wrong: str) -> None:
     with pytest.raises(InvalidInput, match="--name"):

@@ -107,6 +107,9 @@ def down(
       buoy lab down
       buoy lab down --name second --keep-logs
     """
+    up = place.names()
+    if up and name not in up:
+        print(f"no lab called {name} is up, but {', '.join(up)}: say which with --name", file=sys.stderr)
     with launch.undisturbed():
         kept = Lab(name).down(keep_logs=keep_logs)
     if kept is not None:
