@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TypeVar
 
+from buoy.dataplane.fake_attached import FakeAttached
 from buoy.dataplane.fake_proxy import FakeProxy
 from buoy.model import documents
 from buoy.model.address import Address, Mac, Prefix
@@ -56,6 +57,8 @@ class Store:
         self.revisions: dict[str, int] = {}
         self.links: dict[str, Link] = {}
         self.proxy = FakeProxy(chance.choice((ProxyMode.NONE, ProxyMode.NFTABLES)))
+        self.attached = FakeAttached()
+        self.attached.follow(PODLIKE)
         self.relied: dict[Address, frozenset[ProxyPort]] = {}
         self.revision = 0
         # without these two no Service is announced: they would be there together too seldom
@@ -69,7 +72,9 @@ class Store:
 
     def sight(self) -> Sight:
         """Return what the node sees, as live as a host's."""
-        return Sight(self.links, self.proxy.mode(), self.proxy.proxying(), self.relied)
+        return Sight(
+            self.links, self.proxy.mode(), self.proxy.proxying(), self.relied, unrouted=self.attached.unrouted()
+        )
 
     def change(self, *, relied: bool = True) -> tuple[frozenset[str], Stir]:
         """Change a few documents, and what the node sees; return their paths, and what was stirred."""
@@ -77,8 +82,10 @@ class Store:
         links = {self._change_link() for _ in range(self.chance.randint(0, 1))}
         self._change_proxy()
         believed = {self._change_relied()} if relied else set()
+        if self.chance.random() < 0.2:
+            self.attached.cut ^= {self.chance.choice(PODLIKE)}
         proxied, proxy = self.proxy.news()
-        return frozenset(paths), Stir(frozenset(links), proxied | believed, proxy)
+        return frozenset(paths), Stir(frozenset(links), proxied | believed, proxy, self.attached.news())
 
     def _change_proxy(self) -> None:
         address, ports = self.chance.choice(SERVICE), self.chance.choice((PORTS, some(self.chance, PORTS)))

@@ -33,6 +33,7 @@ class Walk:
         self.store = Store(self.chance)
         self.host = Fake()
         self.host.proxy = self.store.proxy
+        self.host.attached = self.store.attached
         self.reliance = Reliance(self.host)
         self.desired = Desired(Here(NODE, guest))
 

@@ -10,8 +10,10 @@ each only adds to what the next pass looks at.
 import time
 from collections.abc import Iterable
 from functools import partial
+from typing import NamedTuple
 
 from buoy.agent.announcements import Announcements
+from buoy.agent.attached import AttachedHere
 from buoy.agent.audit import Audit
 from buoy.agent.caution import Caution
 from buoy.agent.flows import FlowAudit
@@ -35,14 +37,13 @@ _RETRY_FIRST, _RETRY_LAST = 0.05, 5.0
 _NOTHING = Touched(frozenset(), frozenset(), frozenset())
 
 
-class Parts:
+class Parts(NamedTuple):
     """What an agent is made of; put together by `run.py`, or by a test with a fake host."""
 
-    def __init__(self, host: Host, announcements: Announcements, bird: BirdConfiguration, caution: Caution) -> None:
-        self.host = host
-        self.announcements = announcements
-        self.bird = bird
-        self.caution = caution
+    host: Host
+    announcements: Announcements
+    bird: BirdConfiguration
+    caution: Caution
 
 
 class Agent:
@@ -71,6 +72,7 @@ class Agent:
         self._retry = _RETRY_FIRST
         self._late = Disturbance()
         self._reliance = Reliance(parts.host)
+        self._attached = AttachedHere(desired.here.node, parts.host)
 
     def take(self, batch: Batch) -> bool:
         """Hear from the store; the next pass looks at it. Tell whether that is worth a pass of its own."""
@@ -147,9 +149,7 @@ class Agent:
             self.parts.announcements.doubt()
         touched = self._update(self.snapshot, disturbance)
         keys = self._keys(touched, disturbance)
-        concerned = _NOTHING
-        if keys is None or keys:
-            concerned = self._reconcile(touched, keys, disturbance)
+        concerned = self._reconcile(touched, keys, disturbance) if keys is None or keys else _NOTHING
         self._flows.turn(self.desired, whole=whole or keys is None)
         retold = self._retold()
         self._say_addresses({*touched.addresses, *concerned.addresses, *retold})
@@ -177,13 +177,15 @@ class Agent:
             late.overrun or now.overrun,
             proxied=self._reliance.unhurried(late.proxied | now.proxied | self._reliance.fallen(), time.monotonic()),
             proxy=late.proxy or now.proxy,
+            attached=late.attached | now.attached,
         )
 
     def _update(self, snapshot: Snapshot, disturbance: Disturbance) -> Touched:
         changed, self._changed = self._changed, set()
-        stir = Stir(disturbance.links, disturbance.proxied, disturbance.proxy)
+        stir = Stir(disturbance.links, disturbance.proxied, disturbance.proxy, disturbance.attached)
         if changed == set() and not stir:
             return _NOTHING
+        self._attached.take(snapshot.documents, changed)
         if changed is None:
             self._reliance.recall(snapshot.documents)
         before = self.desired.computed

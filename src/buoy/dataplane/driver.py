@@ -34,7 +34,8 @@ class Disturbance(msgspec.Struct, frozen=True):
     `keys` are entries that changed, `links` interfaces that came, went or changed
     state; `overrun` means notifications were lost: observe everything again.
     `proxied` are addresses with which the service proxy does something else now,
-    `proxy` that it came, went or works in another mode.
+    `proxy` that it came, went or works in another mode; `attached` are addresses
+    that somebody else attaches to the host, to which a route came or went.
     """
 
     keys: frozenset[Key] = frozenset()
@@ -44,6 +45,7 @@ class Disturbance(msgspec.Struct, frozen=True):
     """How often static parts, which are no entries, had to be put back."""
     proxied: frozenset[Address] = frozenset()
     proxy: bool = False
+    attached: frozenset[Address] = frozenset()
 
 
 class Flows(Protocol):
@@ -80,6 +82,16 @@ class ServiceProxy(Protocol):
         """Return what it does with each address it knows; may be live, so do not keep it over `disturbances`."""
 
 
+class Attached(Protocol):
+    """What somebody else attaches to this host, such as pods: only looked at, never changed."""
+
+    def follow(self, addresses: Collection[Address]) -> None:
+        """Look at these from now on, and at no others; what is new here is looked at at once."""
+
+    def unrouted(self) -> frozenset[Address]:
+        """Return to which of them no route leads but the default one; it changes with `Host.disturbances` alone."""
+
+
 class NoServiceProxy:
     """A node on which no service proxy is looked for: a `ServiceProxy`."""
 
@@ -110,6 +122,7 @@ class Host(Protocol):
     flows: Flows
     afresh: Afresh
     proxy: ServiceProxy
+    attached: Attached
 
     def links(self) -> Mapping[str, Link]:
         """Return every interface by name, from the mirror that notifications keep."""

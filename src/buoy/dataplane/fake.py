@@ -11,7 +11,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import msgspec
 
-from buoy.dataplane.driver import Afresh, Disturbance, Flows, ServiceProxy
+from buoy.dataplane.driver import Afresh, Attached, Disturbance, Flows, ServiceProxy
+from buoy.dataplane.fake_attached import FakeAttached
 from buoy.dataplane.fake_packet import (
     PROXIED,
     UPLINK,
@@ -74,6 +75,8 @@ class Fake:
         self.afresh: Afresh = self
         self.service_proxy = FakeProxy()
         self.proxy: ServiceProxy = self.service_proxy
+        self.guests = FakeAttached()
+        self.attached: Attached = self.guests
         self.judged: list[frozenset[Address]] = []
         """The service IPs whose flows were to be judged, each time."""
 
@@ -124,7 +127,7 @@ class Fake:
         """Return what happened to the host since the last call."""
         disturbed, self._disturbed = self._disturbed, Disturbance()
         proxied, proxy = self.service_proxy.news()
-        return msgspec.structs.replace(disturbed, proxied=proxied, proxy=proxy)
+        return msgspec.structs.replace(disturbed, proxied=proxied, proxy=proxy, attached=self.guests.news())
 
     def set_link(self, name: str, *, up: bool = True) -> None:
         """Make an interface, or bring it up or down; down takes its routes with it."""

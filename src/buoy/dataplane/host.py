@@ -16,6 +16,7 @@ from buoy.dataplane.afresh import ReadAfresh
 from buoy.dataplane.conntrack import Conntrack
 from buoy.dataplane.driver import (
     Afresh,
+    Attached,
     Disturbance,
     Driver,
     Flows,
@@ -63,6 +64,7 @@ class LinuxHost:
         self.flows: Flows = self._stale
         self._kube_proxy = KubeProxy() if service_proxy not in _BLIND else None
         self.proxy: ServiceProxy = self._kube_proxy or _BLIND[service_proxy]
+        self.attached: Attached = self._kernel.attached
         self.afresh: Afresh = ReadAfresh(self._kernel, self._nft, dhcp, self._kube_proxy)
         if prepared:
             self._kernel.links.foundation.lay()
@@ -131,7 +133,7 @@ class LinuxHost:
         keys = frozenset().union(*(part.keys for part in told))
         proxied, proxy = self._kube_proxy.disturbances() if self._kube_proxy else (frozenset(), False)
         overrun = any(part.overrun for part in told)
-        return Disturbance(keys, told[0].links, overrun, told[1].restored, proxied, proxy)
+        return Disturbance(keys, told[0].links, overrun, told[1].restored, proxied, proxy, told[0].attached)
 
     def _driver(self, step: Step) -> Driver | None:
         return self._drivers[step.act.key.table] if isinstance(step.act, Change) else None

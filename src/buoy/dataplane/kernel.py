@@ -10,6 +10,7 @@ their order is the kernel's.
 from collections.abc import Collection, Iterator
 
 from buoy.dataplane import netlink, rtnl
+from buoy.dataplane.attached import AttachedToHost
 from buoy.dataplane.driver import Disturbance
 from buoy.dataplane.links import Links
 from buoy.dataplane.routes import Routes
@@ -35,6 +36,7 @@ class Kernel:
         self.channel = netlink.Channel(netlink.ROUTE)
         self.links = Links(self.channel, foreign)
         self.routes = Routes(self.channel, self.links, self.settle)
+        self.attached = AttachedToHost(self.channel)
         self._keys: set[Key] = set()
         self._names: set[str] = set()
         self._lost = False
@@ -46,6 +48,7 @@ class Kernel:
         heard, lost = self.monitor.drain()
         if lost:
             self._lost = True
+            self.attached.doubt()
             self._names |= self.links.reload()
             self._keys |= self.routes.reload()
             return
@@ -63,13 +66,15 @@ class Kernel:
             yield
             self.settle()
             self._keys |= read()
+        self.attached.doubt()
         yield
 
     def disturbances(self) -> Disturbance:
         """Return what others did since the last call."""
         self.settle()
         keys = self._keys | self.links.damaged() | self.routes.noticed()
-        told = Disturbance(frozenset(keys), frozenset(self._names | self.links.noticed()), self._lost)
+        names = self._names | self.links.noticed()
+        told = Disturbance(frozenset(keys), frozenset(names), self._lost, attached=self.attached.news())
         self._keys, self._names, self._lost = set(), set(), False
         return told
 
@@ -84,11 +89,15 @@ class Kernel:
             if seen is not None and (event.kind == rtnl.DELLINK or not seen.up):
                 down.add(seen.ifindex)
             self._names |= self.links.heard(event)
+            # routes by a link may go without a word
+            self.attached.doubt()
         elif event.kind == rtnl.NEWNETCONF:
             self._keys |= self.links.settings_heard(event)
         elif event.kind in (rtnl.NEWRULE, rtnl.DELRULE):
             self._keys |= self.links.foundation_heard()
+            self.attached.doubt()
         else:
             changed = self.routes.heard(event)
+            self.attached.heard(event)
             if event.port != self.channel.port:
                 self._keys |= changed

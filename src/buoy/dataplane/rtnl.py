@@ -39,6 +39,7 @@ _DST, _OIF, _GATEWAY, _PRIORITY, _MULTIPATH, _VIA, _TABLE, _NEXTHOP = 1, 4, 5, 6
 _USUAL_KINDS = [8 | kind << 16 for kind in (_TABLE, _DST, _PRIORITY, _OIF)]
 """Length and kind of each attribute of such a route, as one number; read so on little-endian machines only."""
 _FIB_MATCH = 0x2000
+_DEAD, _LINK_DOWN = 0x1, 0x10
 _PERMANENT = 0x80
 _IFNAME, _AF_SPEC = 3, 26
 _ARP_PRIORITY = 32768
@@ -116,6 +117,11 @@ def parse_route(payload: bytes) -> RouteSeen | None:
     raw = found.get(_DST) or bytes(4 if family == socket.AF_INET else 16)
     plain = not tos and found.keys().isdisjoint((_GATEWAY, _MULTIPATH, _VIA, _NEXTHOP))
     return RouteSeen(table, Prefix(f"{unpacked(raw)}/{length}"), protocol, Variant(kind, metric, index, plain))
+
+
+def is_down(payload: bytes) -> bool:
+    """Tell whether the link of a route that the kernel told is down or has no carrier."""
+    return bool(_ROUTE.unpack_from(payload)[-1] & (_DEAD | _LINK_DOWN))
 
 
 def _usual_route(payload: bytes) -> RouteSeen | None:

@@ -35,6 +35,7 @@ class Reason(enum.StrEnum):
     CLAIMED_TWICE = "claimed-twice"
     REFUSED_BY_KERNEL = "refused-by-kernel"
     FOREIGN_ROUTE = "foreign-route"
+    NO_ROUTE = "no-route"
     NOT_VERIFIED = "not-verified"
     NOT_TOLD_YET = "not-told-yet"
     NO_ESTABLISHED_PEER = "no-established-peer"
@@ -138,6 +139,10 @@ _TEXT = {
     Reason.FOREIGN_ROUTE: (
         "the kernel of {node} takes somebody else's route to {address}: {route}",
         "find out who made it, and on {node}: ip route del {route}",
+    ),
+    Reason.NO_ROUTE: (
+        "{node} has no route to {workload} at {target} that leads there",
+        "on {node}: ip route get {target}; is its interface up, and does the network plugin run there?",
     ),
     Reason.NOT_VERIFIED: (
         "what {address} needs on {node} was not seen there: {missing}",

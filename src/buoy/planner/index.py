@@ -98,6 +98,11 @@ class Reader:
         self.read.add(proxied_fact(address))
         return self._facts.sight.relied.get(address)
 
+    def is_routed(self, address: Address) -> bool:
+        """Tell whether the node has a route to what somebody else attaches to it."""
+        self.read.add(attached_fact(address))
+        return address not in self._facts.sight.unrouted
+
     def holder(self, seat: str) -> Subject | None:
         """Return which subject holds an address or interface."""
         self.read.add(seat_fact(seat))
@@ -153,10 +158,16 @@ def proxied_fact(address: Address) -> str:
     return f"proxied:{address}"
 
 
+def attached_fact(address: Address) -> str:
+    """Return the name of the fact whether the node has a route to what somebody else attaches to it."""
+    return f"attached:{address}"
+
+
 def stirred(stir: Stir) -> Iterator[str]:
     """Yield the names of the facts that changed with what is seen."""
     yield from map(link_fact, stir.links)
     yield from map(proxied_fact, stir.proxied)
+    yield from map(attached_fact, stir.attached)
     if stir.proxy:
         yield _PROXY
 

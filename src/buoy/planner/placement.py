@@ -11,6 +11,7 @@ from typing import TypeAlias
 import msgspec
 
 from buoy.model.address import Address, packed
+from buoy.model.documents import Document
 from buoy.model.node import Fence
 from buoy.model.reason import Reason, Withhold
 from buoy.model.service_ip import Attachment, Endpoint, Mode, ServiceIP
@@ -166,7 +167,7 @@ def _ready(service: ServiceIP, candidates: list[Endpoint], node: str, reader: Re
 def _interface(service: ServiceIP, endpoint: Endpoint, reader: Reader) -> str | Withhold:
     """Return the tap an endpoint of this node is behind, none if it is attached to the host, or why it is not ready."""
     if endpoint.attached is Attachment.HOST:
-        return _attached_to_host(endpoint, reader)
+        return _attached_to_host(service, endpoint, reader)
     path = workload_path(endpoint.node, endpoint.workload)
     workload = reader.document(path, Workload)
     details = {"node": endpoint.node, "workload": endpoint.workload, "target": endpoint.target}
@@ -182,13 +183,19 @@ def _interface(service: ServiceIP, endpoint: Endpoint, reader: Reader) -> str | 
     return workload.interface
 
 
-def _attached_to_host(endpoint: Endpoint, reader: Reader) -> str | Withhold:
+def _attached_to_host(service: ServiceIP, endpoint: Endpoint, reader: Reader) -> str | Withhold:
     """Return no tap; a port of ours with the same address would get what is meant for the endpoint."""
-    other = reader.holder(endpoint.target)
-    if other is None:
-        return ""
     details = {"node": endpoint.node, "workload": endpoint.workload, "target": endpoint.target}
-    return Withhold(Reason.CLAIMED_TWICE, {**details, "address": endpoint.target, "other": other})
+    other = reader.holder(endpoint.target)
+    if other is not None:
+        return Withhold(Reason.CLAIMED_TWICE, {**details, "address": endpoint.target, "other": other})
+    return "" if reader.is_routed(endpoint.target) else _withhold(Reason.NO_ROUTE, service, **details)
+
+
+def attached(document: Document | None, node: str) -> frozenset[Address]:
+    """Return what a service IP leads to on a node that is not ours to route to: somebody else attaches it."""
+    ends = document.endpoints if isinstance(document, ServiceIP) else ()
+    return frozenset(end.target for end in ends if end.node == node and end.attached is Attachment.HOST)
 
 
 def _withhold(reason: Reason, service: ServiceIP, **details: str) -> Withhold:

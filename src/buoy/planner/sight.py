@@ -9,7 +9,7 @@ announced must not go because a new port of it is not forwarded yet. So what it 
 and which ports were forwarded when it last did something about it, is seen like the rest.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import msgspec
 
@@ -29,14 +29,20 @@ class Sight(msgspec.Struct, frozen=True):
     proxy: ProxyMode = ProxyMode.NONE
     proxying: Mapping[Address, Proxying] = {}
     relied: Mapping[Address, frozenset[ProxyPort]] = {}
+    unrouted: Collection[Address] = ()
+    """What somebody else attaches to this node, such as a pod, and the node has no route to."""
 
 
 class Stir(msgspec.Struct, frozen=True):
-    """What of a sight changed since the update before: links by name, addresses (`proxied`, `relied`), the proxy."""
+    """What of a sight changed since the update before: links by name, the proxy, addresses.
+
+    Of these `proxied` are what the proxy forwards and what is relied on, `attached` what is or was `unrouted`.
+    """
 
     links: frozenset[str] = frozenset()
     proxied: frozenset[Address] = frozenset()
     proxy: bool = False
+    attached: frozenset[Address] = frozenset()
 
     def __bool__(self) -> bool:
-        return bool(self.links or self.proxied or self.proxy)
+        return bool(self.links or self.proxied or self.proxy or self.attached)

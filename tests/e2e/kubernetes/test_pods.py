@@ -117,6 +117,24 @@ def test_deleted_and_run_on_the_other_node_it_keeps_its_address_and_old_flows_en
     assert address not in cluster.on("node-1", "nft", "list", "table", "inet", "buoy")
 
 
+def test_a_pod_whose_interface_is_down_attracts_nothing_until_it_is_up_and_why_says_so(cluster: Cluster) -> None:
+    run(cluster, "cut", wish="gold")
+    address = given(cluster, "cut")
+    cluster.announced(f"{address}/32", "node-1")
+    pod = cluster.get("pod", "cut")["status"]["podIP"]
+    [shown] = json.loads(cluster.on("node-1", "ip", "-j", "route", "get", pod))
+    cluster.on("node-1", "ip", "link", "set", shown["dev"], "down")
+    cluster.announced(f"{address}/32")
+    said = cluster.on("controller", "buoy", "why", address, check=False)
+    assert f"node-1 has no route to default/cut at {pod}" in said
+    assert "no-route on node-1" in cluster.on("controller", "buoy", "status", check=False)
+    cluster.on("node-1", "ip", "link", "set", shown["dev"], "up")
+    cluster.on("node-1", "ip", "route", "replace", pod, "dev", shown["dev"])
+    cluster.announced(f"{address}/32", "node-1")
+    eventually(lambda: cluster.http(address, 8080), f"cut {CLIENT}".__eq__)
+    cluster.end("cut", wait=False)
+
+
 def test_calicos_annotation_is_read(cluster: Cluster) -> None:
     run(cluster, "calico", calico='["198.18.7.9"]')
     assert "198.18.7.9" == given(cluster, "calico")

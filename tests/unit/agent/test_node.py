@@ -10,6 +10,7 @@ from buoy.model.errors import DataplaneError
 from buoy.model.node import PeerSession
 from buoy.model.nodestate import Announcement, Class, Key, Step, Table
 from buoy.model.reason import Reason, Withhold
+from buoy.model.service_ip import Attachment
 from buoy.model.status import AddressStatus, State
 from tests.unit.agent.story import ROUTER, Story
 from tests.unit.planner.cloud import FIXED, HERE, SERVICE, THERE, endpoint, floating, port
@@ -78,6 +79,27 @@ def test_a_tap_that_goes_down_takes_the_status_with_it(served: Story) -> None:
     served.host.set_link("tap1")
     served.look()
     assert (State.ACTIVE, None) == said(served)
+
+
+def test_a_pod_to_which_the_host_loses_its_route_takes_its_floating_ip_with_it_until_it_is_back(story: Story) -> None:
+    pod = endpoint(workload="shop/db-0", attached=Attachment.HOST)
+    story.listed(floating(endpoints=(pod,)))
+    assert (State.ACTIVE, None) == said(story)
+    story.host.guests.cut = frozenset({FIXED})
+    story.look()
+    assert ((State.DOWN, Reason.NO_ROUTE), {}) == (said(story), story.host.observe({TOLD}))
+    assert Reason.NO_ROUTE is story.agent.desired.withheld[SERVICE].reason
+    story.host.guests.cut = frozenset()
+    story.look()
+    assert ((State.ACTIVE, None), {TOLD}) == (said(story), set(story.host.observe({TOLD})))
+    story.changed(gone=(floating(),))
+    assert frozenset() == story.host.guests.followed
+
+
+def test_a_pod_that_has_no_route_yet_when_it_is_given_an_address_is_not_announced(story: Story) -> None:
+    story.host.guests.cut = frozenset({FIXED})
+    story.listed(floating(endpoints=(endpoint(workload="shop/db-0", attached=Attachment.HOST),)))
+    assert ((State.DOWN, Reason.NO_ROUTE), {}) == (said(story), story.host.observe({TOLD}))
 
 
 def test_a_deleted_claim_leaves_nothing_and_nothing_is_said_of_it(served: Story) -> None:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A small cloud to plan for: one node, a port or two, and what a test adds or changes."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import msgspec
 
@@ -61,10 +61,16 @@ def snapshot(
     return Snapshot(Identity("cluster", 1), held, dict.fromkeys(held, 1) | dict(revisions or {}), broken or {})
 
 
-def node(*wanted: Document, links: tuple[Link, ...] = (UP,), revisions: Mapping[str, int] | None = None) -> Desired:
+def node(
+    *wanted: Document,
+    links: tuple[Link, ...] = (UP,),
+    revisions: Mapping[str, int] | None = None,
+    unrouted: Collection[Address] = (),
+) -> Desired:
     """Return this node's wishes for these documents."""
     desired = Desired(Here(HERE, no_guest))
-    desired.update(snapshot(*wanted, revisions=revisions), None, Sight({link.name: link for link in links}))
+    sight = Sight({link.name: link for link in links}, unrouted=unrouted)
+    desired.update(snapshot(*wanted, revisions=revisions), None, sight)
     return desired
 
 

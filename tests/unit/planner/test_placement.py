@@ -4,6 +4,7 @@
 import datetime as dt
 
 import pytest
+from msgspec.structs import replace
 
 from buoy.model.address import Address, Mac, Prefix
 from buoy.model.documents import Document
@@ -178,6 +179,20 @@ def test_whoever_was_written_later_has_the_address() -> None:
     )
     assert None is first_wins.wanted_workload("port1").withheld
     assert refused == first_wins.wanted_workload("port2").withheld
+
+
+def test_of_what_is_attached_to_the_host_only_what_it_has_a_route_to_is_served() -> None:
+    one, another = (endpoint(workload=f"shop/{name}", attached=Attachment.HOST) for name in ("db-0", "db-1"))
+    another = replace(another, target=OTHER_FIXED)
+    withheld = Withhold(Reason.NO_ROUTE, {**ENDPOINT, "workload": "shop/db-0"})
+    assert {SERVICE: withheld} == dict(node(floating(endpoints=(one,)), unrouted={FIXED}).verdicts)
+    assert f"{HERE} has no route to shop/db-0 at {FIXED} that leads there" == str(withheld)
+    assert {SERVICE: None} == dict(node(floating(endpoints=(one, another)), unrouted={FIXED}).verdicts)
+
+
+def test_whether_there_is_a_route_to_what_is_attached_elsewhere_is_not_asked_here() -> None:
+    away = endpoint(workload="shop/db-0", attached=Attachment.HOST, node=THERE)
+    assert Reason.OTHER_NODE is node(floating(endpoints=(away,)), unrouted={FIXED}).withheld[SERVICE].reason
 
 
 def test_two_ports_cannot_be_behind_one_interface() -> None:
