@@ -151,10 +151,10 @@ def _pod_name(text: str) -> ObjectName:
 
 
 async def _see(name: ObjectName) -> Seen:
-    kubeconfig = store_settings().kubeconfig
-    if not kubeconfig:
+    where = store_settings()
+    if not where.kubeconfig:
         raise InvalidInput("--pod", str(name), "pods are in Kubernetes; else: openstack floating ip set --port")
-    api = ApiServer(find("" if kubeconfig == IN_CLUSTER else kubeconfig), random.random)
+    api = ApiServer(find("" if where.kubeconfig == IN_CLUSTER else where.kubeconfig, where.context), random.random)
     try:
         pod = await api.get(PODS.at(name), Pod)
         namespace = await api.get(NAMESPACES.at(ObjectName("", name.namespace)), Namespace)

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from buoy.cli import context
+from buoy.cli import context, service_ips
 from buoy.cli.main import app, main
+from buoy.model.errors import InvalidInput
+from buoy.store.api_config import ApiSettings
 from buoy.store.memory import MemoryStore
 from buoy.store.settings import StoreSettings
 
@@ -63,6 +65,21 @@ def test_the_plugin_means_the_cluster_that_kubectl_means(
     monkeypatch.setenv("KUBECONFIG", "/etc/a:/etc/b")
     assert ("/etc/a:/etc/b", "") == cluster(opened)
     assert ("/etc/c", "") == cluster(opened, "--kubeconfig", "/etc/c")
+
+
+def test_a_pod_is_looked_for_in_the_cluster_that_its_address_is_written_to(
+    opened: list[StoreSettings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def find(file: str, chosen: str = "") -> ApiSettings:
+        asked.append((file, chosen))
+        raise InvalidInput("server", file, "nobody needs to answer here")
+
+    monkeypatch.setattr(service_ips, "find", find)
+    wish = ("service-ip", "associate", "--pool", "gold", "--pod", "shop/db-0")
+    CliRunner().invoke(app, ["--kubeconfig", "/etc/lab.conf", "--context", "east", *wish])
+    assert [("/etc/lab.conf", "east")] == asked == [(each.kubeconfig, each.context) for each in opened]
 
 
 def test_the_plugin_is_called_as_kubectl_calls_it_in_its_usage(
