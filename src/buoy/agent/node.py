@@ -154,6 +154,7 @@ class Agent:
         retold = self._retold()
         self._say_addresses({*touched.addresses, *concerned.addresses, *retold})
         self._say_workloads({*touched.workloads, *concerned.workloads})
+        self.reports.looked()
         if keys is None:
             self.audit.over(time.monotonic())
         # what the pass itself heard on the way has left the sockets, which will wake nobody for it

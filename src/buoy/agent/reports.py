@@ -3,7 +3,9 @@
 
 Level-triggered: the truth is held here, the store's copy in the snapshot, and
 whatever differs is written, in order of change, until it does not differ. A store
-that is away delays reports and loses none.
+that is away delays reports and loses none. The tricky thing is an agent's start: what
+the one before it said stands until this one has looked, for silence would be taken for
+its word that nothing is announced.
 """
 
 import asyncio
@@ -29,6 +31,7 @@ class Reports:
         self._truth: dict[str, Document] = {}
         self._written: dict[str, Document] = {}
         self._differs: dict[str, None] = {}
+        self._has_looked = False
         self._woken = asyncio.Event()
 
     def say(self, status: AddressStatus | WorkloadStatus) -> None:
@@ -42,6 +45,13 @@ class Reports:
         self._truth.pop(path, None)
         self._compare(path)
 
+    def looked(self) -> None:
+        """Hear that all was looked at once: of what is not said since then nothing is to be said."""
+        if not self._has_looked:
+            self._has_looked = True
+            for path in self._written:
+                self._compare(path)
+
     def heard(self, paths: Mapping[str, Document | None], *, complete: bool = False) -> None:
         """Hear what the store now has under status paths of this node; None: nothing; `complete`: and no others."""
         if complete:
@@ -51,7 +61,8 @@ class Reports:
                 self._written.pop(path, None)
             else:
                 self._written[path] = document
-            self._compare(path)
+            if self._has_looked or path in self._truth:
+                self._compare(path)
 
     def known(self, path: str) -> Document | None:
         """Return what was last reported under a path."""

@@ -64,14 +64,26 @@ def test_a_status_is_written_and_one_that_is_no_news_is_not() -> None:
     assert not _waits(reports)
 
 
-def test_what_a_former_agent_left_is_deleted_when_nobody_says_it() -> None:
+def test_what_a_former_agent_said_stands_until_this_one_has_looked_and_says_nothing_of_it() -> None:
     store = MemoryStore()
     path = documents.path(status(9))
     asyncio.run(store.write([Write(path, status(9))]))
     reports = Reports(store)
     reports.heard({path: status(9)}, complete=True)
+    reports.say(status(1))
     written(reports)
-    assert set() == held(store)
+    assert {path, documents.path(status(1))} == held(store)
+    reports.looked()
+    written(reports)
+    assert {documents.path(status(1))} == held(store)
+
+
+def test_what_a_former_agent_said_and_this_one_says_too_is_no_news() -> None:
+    reports = Reports(MemoryStore())
+    reports.heard({documents.path(status(9)): status(9)}, complete=True)
+    reports.say(status(9))
+    reports.looked()
+    assert not _waits(reports)
 
 
 def test_an_outage_delays_reports_and_loses_none() -> None:
