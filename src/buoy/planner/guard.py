@@ -15,8 +15,8 @@ from collections.abc import Collection, Iterator
 
 import msgspec
 
-from buoy.model.address import Prefix, is_host, split
-from buoy.model.nodestate import Change, Combination, Flush, Key, Phase, PortGuard, Step, Table
+from buoy.model.address import Address, Prefix, host_prefix, is_host, split
+from buoy.model.nodestate import Change, Combination, Egress, Flush, Key, Phase, PortGuard, Step, Table
 from buoy.model.proxied import Proxying, ProxyMode
 from buoy.planner.flush import gone
 from buoy.planner.plan import Plan, handles
@@ -50,8 +50,10 @@ def guard(plan: Plan, doubtful: Collection[Key] | None = None) -> Guarded:
 
 def freed(guarded: Guarded, plan: Plan, sight: Sight) -> Guarded:
     """Hold no announcement for Services of what a node's service proxy forwards no more; `plan` is what was judged."""
-    held = {step.act.key for step in guarded.held if isinstance(step.act, Change)}
-    strays = {key for key in held if key.table is Table.STRAY and not _forwards(Prefix(key.name[0]), sight)}
+    held = {step.act.key: step.act for step in guarded.held if isinstance(step.act, Change)}
+    ours = {host_prefix(address) for change in held.values() for address in _translates(change)}
+    doubtful = (key for key in held if key.table is Table.STRAY and key.name[0] not in ours)
+    strays = {key for key in doubtful if not _forwards(Prefix(key.name[0]), sight)}
     free = strays | {Key(Table.ANNOUNCEMENT, key.name) for key in strays}
     left = tuple(step for step in guarded.held if isinstance(step.act, Change) and step.act.key not in free)
     if len(left) == len(guarded.held):
@@ -66,6 +68,14 @@ def _forwards(prefix: Prefix, sight: Sight) -> bool:
     if sight.proxy in {ProxyMode.NONE, ProxyMode.UNCHECKED} or not is_host(prefix):
         return sight.proxy is not ProxyMode.NONE
     return bool(sight.proxying.get(split(prefix)[0], Proxying()).forwarded)
+
+
+def _translates(change: Change) -> Iterator[Address]:
+    """Yield the service IP that the node itself translates by an entry; what it forwards nobody else does."""
+    if change.key.table in {Table.DNAT, Table.MAPPING}:
+        yield Address(change.key.name[0])
+    elif isinstance(change.before, Egress):
+        yield change.before.address
 
 
 def _held(plan: Plan, doubtful: Collection[Key] | None) -> tuple[Step, ...]:

@@ -6,11 +6,13 @@ import pytest
 from buoy.model.address import Address, Mac, Prefix
 from buoy.model.group import Member, Rule, SecurityGroup, Side
 from buoy.model.nodestate import Announcement, Change, Flush, Key, NodeState, Phase, PortGuard, Table
+from buoy.model.pool import Direction
 from buoy.model.proxied import ProxyMode
+from buoy.model.service_ip import Attachment, PortMapping
 from buoy.planner.guard import Guarded, freed, guard
 from buoy.planner.plan import Plan, make_plan
 from buoy.planner.sight import Sight
-from tests.unit.planner.cloud import SERVICE, floating, key, node, port
+from tests.unit.planner.cloud import SERVICE, endpoint, floating, key, node, port
 from tests.unit.planner.cluster import WEB, balanced, cluster, forwarding, pool, settings
 
 FROM_BLUE = Rule(side=Side.INGRESS, family=4, group="blue")
@@ -102,6 +104,15 @@ def test_for_services_is_held_only_what_is_still_forwarded(sight: Sight, left: s
     assert {key(table, prefix) for prefix in left for table in (Table.STRAY, Table.ANNOUNCEMENT)} == held(found)
     assert len(plan.steps) == len(found.plan.steps) + len(found.held)
     assert sorted(found.plan.steps, key=lambda step: step.phase) == list(found.plan.steps)
+
+
+@pytest.mark.parametrize("direction", list(Direction))
+@pytest.mark.parametrize("mapped", [False, True])
+def test_a_floating_ip_of_a_pod_is_held_for_no_proxy_forwards_it(direction: Direction, *, mapped: bool) -> None:
+    mapping = PortMapping(protocol="udp", first=53, last=53, target_first=5353) if mapped else None
+    pod = endpoint(workload="shop/db-0", attached=Attachment.HOST, mapping=mapping)
+    plan = make_plan(dict(node(floating(direction=direction, endpoints=(pod,)), links=()).state), {})
+    assert guard(plan) == freed(guard(plan), plan, forwarding())
 
 
 def test_what_guests_have_is_held_whatever_a_proxy_does() -> None:
