@@ -241,7 +241,7 @@ def _subnet(chance: random.Random) -> Document:
 def _status(chance: random.Random) -> Document:
     address = chance.choice((*FIXED, *SERVICE))
     node = chance.choice((NODE, OTHER, OTHER, THIRD))
-    reason = chance.choice((None, None, Reason.TAP_DOWN, Reason.CLAIMED_TWICE))
+    reason = chance.choice((None, None, Reason.TAP_DOWN, Reason.NO_ROUTE, Reason.CLAIMED_TWICE))
     said = reason is None
     return AddressStatus(node=node, address=address, state=State.ACTIVE, programmed=said, announced=said, reason=reason)
 

@@ -9,6 +9,7 @@ leave the host again, so it is none. Nor is one by a link that has no carrier.
 from collections.abc import Collection
 
 from buoy.dataplane import netlink, rtnl
+from buoy.dataplane.links import Links
 from buoy.dataplane.rtnl import RouteSeen
 from buoy.model.address import Address, contains, is_host, split
 
@@ -16,8 +17,9 @@ from buoy.model.address import Address, contains, is_host, split
 class AttachedToHost:
     """The addresses that are followed, and those of them to which no route leads: implements `Attached`."""
 
-    def __init__(self, channel: netlink.Channel) -> None:
+    def __init__(self, channel: netlink.Channel, links: Links) -> None:
         self._channel = channel
+        self._links = links
         self._followed: frozenset[Address] = frozenset()
         self._unrouted: frozenset[Address] = frozenset()
         self._doubted: set[Address] = set()
@@ -65,8 +67,8 @@ class AttachedToHost:
             told = self._channel.ask(rtnl.route_request(address))
         except netlink.Refusal:
             return False
-        return any(not rtnl.is_down(payload) and _leads_somewhere(rtnl.parse_route(payload)) for payload in told)
+        return any(not rtnl.is_down(payload) and self._leads(rtnl.parse_route(payload)) for payload in told)
 
-
-def _leads_somewhere(route: RouteSeen | None) -> bool:
-    return route is not None and split(route.prefix)[1] > 0
+    def _leads(self, route: RouteSeen | None) -> bool:
+        # that an interface goes down is told before its routes go, which is not
+        return route is not None and split(route.prefix)[1] > 0 and not self._links.is_down(route.variant.ifindex)

@@ -24,6 +24,7 @@ _GROUPS = (
     rtnl.GROUP_NETCONF4,
     rtnl.GROUP_NETCONF6,
     rtnl.GROUP_RULE4,
+    rtnl.GROUP_RULE6,
 )
 
 
@@ -36,7 +37,7 @@ class Kernel:
         self.channel = netlink.Channel(netlink.ROUTE)
         self.links = Links(self.channel, foreign)
         self.routes = Routes(self.channel, self.links, self.settle)
-        self.attached = AttachedToHost(self.channel)
+        self.attached = AttachedToHost(self.channel, self.links)
         self._keys: set[Key] = set()
         self._names: set[str] = set()
         self._lost = False

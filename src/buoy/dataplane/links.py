@@ -40,6 +40,11 @@ class Links:
         seen = self._by_index.get(index)
         return seen.name if seen else f"#{index}"
 
+    def is_down(self, index: int) -> bool:
+        """Tell whether an interface is known, and not up."""
+        seen = self._by_index.get(index)
+        return seen is not None and not seen.up
+
     def index(self, name: str) -> int:
         """Return the index of an interface; raise `DataplaneError` if there is none of that name."""
         link = self._by_name.get(name)

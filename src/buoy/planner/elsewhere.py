@@ -14,11 +14,11 @@ from buoy.model.reason import Reason
 from buoy.model.status import AddressStatus
 from buoy.planner.index import announced_fact, announcers_fact
 
-_WAITING = frozenset({Reason.TAP_MISSING, Reason.TAP_DOWN})
+_WAITING = frozenset({Reason.TAP_MISSING, Reason.TAP_DOWN, Reason.NO_ROUTE})
 
 
 def may_announce(status: AddressStatus) -> bool:
-    """Tell whether a node announces an address, or would by itself as soon as its peer or its tap is back.
+    """Tell whether a node announces an address, or would by itself as soon as its peer, its tap or its route is back.
 
     By itself: without its agent, or with one that does not hear what it should do now.
     """

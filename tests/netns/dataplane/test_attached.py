@@ -67,6 +67,12 @@ def test_a_route_of_another_table_counts_where_a_rule_leads_there(joined: World)
     assert frozenset() == joined.host.attached.unrouted()
 
 
+def test_a_rule_alone_that_leads_elsewhere_is_heard_in_both_families(joined: World) -> None:
+    for address in PODS:
+        joined.node.ip("-6" if ":" in address else "-4", "rule", "add", "to", address, "prohibit", "priority", "1")
+    assert PODS == told(joined)
+
+
 @pytest.mark.parametrize(
     "broken", [("cali1", "down"), ("pod1", "down")], ids=["its interface is down", "it has no carrier"]
 )
