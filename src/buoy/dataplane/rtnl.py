@@ -22,7 +22,7 @@ NEWNEIGH, DELNEIGH, GETNEIGH = 28, 29, 30
 NEWRULE, DELRULE, GETRULE = 32, 33, 34
 RULE_MARK, RULE_TABLE = 10, 15
 GROUP_LINK, GROUP_NEIGH, GROUP_ROUTE4, GROUP_ROUTE6, GROUP_NETCONF4, GROUP_NETCONF6 = 1, 3, 7, 11, 24, 25
-GROUP_RULE4 = 8
+GROUP_RULE4, GROUP_RULE6 = 8, 19
 EVERY_INTERFACE = -1
 """In netconf notifications: the setting of the node as a whole."""
 NEWNETCONF = 80
@@ -211,5 +211,6 @@ def parse_link(payload: bytes) -> LinkSeen | None:
     per_family = netlink.attributes(found.get(_AF_SPEC, b""))
     conf4 = netlink.attributes(per_family.get(socket.AF_INET, b"")).get(1, b"")
     conf6 = netlink.attributes(per_family.get(socket.AF_INET6, b"")).get(2, b"")
-    name = found[_IFNAME].rstrip(b"\0").decode()
+    # the kernel takes any bytes for a name
+    name = found[_IFNAME].rstrip(b"\0").decode(errors="backslashreplace")
     return LinkSeen(index, name, bool(flags & IFF_UP), conf4, conf6)

@@ -264,3 +264,9 @@ def test_ten_thousand_routes_come_and_go(world: World, guest: Guest) -> None:
     assert 1 == world.host.messages - before
     assert [] == world.unwish(wishes)
     assert {} == world.host.observe(None)
+
+
+def test_an_interface_may_have_any_bytes_for_a_name(world: World) -> None:
+    world.node.ip("link", "add", "\udce9t\udce9", "type", "veth", "peer", "name", "plain")
+    assert "\\xe9t\\xe9" in world.host.disturbances().links
+    world.fresh_host().close()
