@@ -2,7 +2,7 @@
 """A module run in network, mount and process namespaces of its own, which end with it: nothing has to be cleaned up.
 
 `/run/netns` is private there too, so namespaces made with `ip netns add` go the same way, and so do
-its temporary files. Whichever way it ends, however often Ctrl-C is pressed, none of its servers stays.
+its temporary files. However often Ctrl-C is pressed, none of its servers stays.
 """
 
 import json
