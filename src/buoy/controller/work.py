@@ -167,13 +167,12 @@ class Work:
         self._begin(owner, None, found.steps, told)
 
     def _is_contested(self, subject: Subject, steps: tuple[Step, ...], now: dt.datetime) -> bool:
-        """Note that a status is to be put right and nothing else; tell whether that is to wait, for it was in vain."""
+        """Tell whether all there is to do is to put a status right, and that is to wait, for it was in vain."""
         identity = subject.owner.identity
         if not (len(steps) == 1 and isinstance(steps[0], Publish) and steps[0].ingress is not None):
             return False
-        until = self._contest.until(identity, now)
+        until = self._contest.until(identity, steps[0].ingress, now)
         if until is None:
-            self._contest.restored(identity, now)
             return False
         self._tools.metrics.contested.inc()
         self.retry.at(identity, until)
@@ -279,6 +278,8 @@ class Work:
     def did(self, step: Step, outcome: Holder | Claim | None, owner: Owner) -> None:
         """Hear of a step that was done, and of what the object is after it."""
         self._tools.metrics.wrote(step)
+        if isinstance(step, Publish) and step.ingress is not None:
+            self._contest.published(owner.identity, step.ingress, self._tools.clock())
         if isinstance(outcome, Claim):
             self.world.claim(outcome)
         elif outcome is not None:

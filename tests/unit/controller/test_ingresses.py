@@ -3,6 +3,7 @@
 
 from typing import Any
 
+from buoy.controller.contest import WITHIN
 from buoy.controller.fronts import CLASSES, INGRESSES
 from buoy.kubernetes.resources import SERVICES
 from buoy.store.api_names import ObjectName
@@ -57,6 +58,20 @@ async def test_an_ingress_that_goes_takes_its_address_with_it() -> None:
     ingress(world, "site")
     await world.settle()
     assert [{"ip": "192.0.2.1"}] == entries(world, "site")
+
+
+async def test_however_many_ingresses_come_and_go_in_a_minute_their_service_shows_who_is_there() -> None:
+    world = await cluster()
+    begun = world.now
+    for number in range(1, 8):
+        ingress(world, f"site-{number}")
+        await world.settle()
+    assert [f"192.0.2.{number}" for number in range(8)] == world.addresses("nginx")
+    world.server.delete(INGRESSES.at(ObjectName("shop", "site-7")))
+    await world.settle()
+    assert world.now - begun < WITHIN
+    assert [f"192.0.2.{number}" for number in range(7)] == world.addresses("nginx")
+    assert "StatusContested" not in {reason for _, reason, _ in events(world.server)}
 
 
 async def test_an_ingress_that_changes_its_class_gives_its_address_back() -> None:

@@ -26,6 +26,7 @@ NOW = dt.datetime(2026, 11, 21, 12, 0, 0, tzinfo=dt.UTC)
 WEB = Identity("", "Service", "shop", "web")
 DNS = Identity("", "Service", "shop", "dns")
 ONE, TWO = Address("192.0.2.1"), Address("192.0.2.2")
+SHOWN = ({"ip": "192.0.2.1", "ipMode": "VIP"},)
 
 
 def after(seconds: float) -> dt.datetime:
@@ -132,12 +133,14 @@ def test_who_lacks_nothing_more_waits_no_more() -> None:
 
 def test_a_status_that_is_put_right_too_often_is_left_until_the_first_time_is_long_ago() -> None:
     contest = Contest()
+    contest.published(WEB, SHOWN, NOW)
     for second in range(MOST):
-        assert contest.until(WEB, after(second)) is None
-        contest.restored(WEB, after(second))
-    assert NOW + WITHIN == contest.until(WEB, after(MOST))
-    assert contest.until(WEB, NOW + WITHIN) is None
-    assert contest.until(DNS, after(MOST)) is None
+        assert contest.until(WEB, SHOWN, after(second)) is None
+        contest.published(WEB, SHOWN, after(second))
+    assert NOW + WITHIN == contest.until(WEB, SHOWN, after(MOST))
+    assert contest.until(WEB, SHOWN, NOW + WITHIN) is None
+    assert contest.until(WEB, (), after(MOST)) is None, "that is new"
+    assert contest.until(DNS, SHOWN, after(MOST)) is None
 
 
 PUBLIC = Pool(name="public", prefixes=(Prefix("192.0.2.0/24"),))
