@@ -13,6 +13,7 @@ import msgspec
 import typer
 
 from buoy.cli.context import DryRunOption, store_settings, with_store
+from buoy.cli.controller import ClusterOption
 from buoy.cli.reading import listing
 from buoy.ipam.allocate import allocate
 from buoy.ipam.claim import claimed, without
@@ -41,12 +42,13 @@ AddressArgument = Annotated[str, typer.Argument(metavar="ADDRESS", help="A servi
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be given: an `address`, or one of a `pool`."""
+    """What is to be given: an `address`, or one of a `pool`; `cluster` is the name of the pod's, if it has one."""
 
     address: Address | None = None
     pool: str = ""
     direction: Direction | None = None
     mappings: tuple[PortMapping, ...] = ()
+    cluster: str = ""
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -63,6 +65,7 @@ def associate(
     pod: Annotated[str, typer.Option(metavar="NAMESPACE/NAME", help="The pod that is to have it.")] = "",
     direction: Annotated[Direction | None, typer.Option(help="Whom it serves; default: as its pool says.")] = None,
     ports: Annotated[str, typer.Option(metavar="tcp/80:8080,…", help="Lead these ports only.")] = "",
+    cluster: ClusterOption = "",
     dry_run: DryRunOption = False,
 ) -> None:
     """Give a pod a floating IP, and its successor after it.
@@ -82,6 +85,7 @@ def associate(
         pool=pool,
         direction=direction,
         mappings=parse_mappings(ports, "--ports"),
+        cluster=cluster,
     )
     name = _pod_name(pod)
 
@@ -180,7 +184,7 @@ def given(wish: Wish, seen: Seen, snapshot: Snapshot, now: dt.datetime) -> Servi
         families = tuple(each for each in own if pool is not None and ledger.blocks(pool, each).size)[:1] or (4,)
     choice = Choice(pools=(wish.pool,), scope=Scope.OBJECT, said="--pool")
     request = Request(
-        owner=owner_of(seen.pod),
+        owner=owner_of(seen.pod, wish.cluster),
         families=families,
         wanted={family(wish.address): wish.address} if wish.address else {},
         choices=dict.fromkeys(families, choice) if wish.pool else {},

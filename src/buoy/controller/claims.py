@@ -3,6 +3,8 @@
 
 from typing import Any
 
+import msgspec
+
 from buoy.controller.subject import Claim
 from buoy.kubernetes.escaping import escape, unescape
 from buoy.kubernetes.own import STRUCTS, decode, encode
@@ -10,7 +12,7 @@ from buoy.kubernetes.resources import KINDS
 from buoy.model import documents
 from buoy.model.address import Address
 from buoy.model.errors import InvalidInput
-from buoy.model.service_ip import ServiceIP
+from buoy.model.service_ip import Mode, ServiceIP
 from buoy.store.api_names import ObjectName
 
 _KIND = next(kind for kind in KINDS if kind.struct is ServiceIP)
@@ -29,6 +31,15 @@ def claim_of(found: Any) -> Claim:  # noqa: ANN401  a struct made at run time ha
     document = decode(_KIND, found)
     assert isinstance(document, ServiceIP)
     return Claim(document, found.metadata.resource_version)
+
+
+def of_cluster(claim: Claim, cluster: str) -> Claim:
+    """Return a floating IP as that of a cluster: who gives one by hand seldom writes where its owner is."""
+    document = claim.document
+    if not cluster or document.mode is not Mode.TRANSLATED or all(owner.cluster for owner in document.owners):
+        return claim
+    owners = tuple(msgspec.structs.replace(each, cluster=each.cluster or cluster) for each in document.owners)
+    return claim._replace(document=msgspec.structs.replace(document, owners=owners))
 
 
 def name_of(address: Address) -> ObjectName:

@@ -9,7 +9,7 @@ pool stays what it last was, and a Service is left as it is; each is told once.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from buoy.controller.claims import CLAIM_OBJECT, CLAIMS, claim_of
+from buoy.controller.claims import CLAIM_OBJECT, CLAIMS, claim_of, of_cluster
 from buoy.controller.fronts import CLASSES, INGRESSES, Ingress, IngressClass
 from buoy.controller.objects import Service
 from buoy.controller.subject import Claim
@@ -113,10 +113,10 @@ class Observer:
 
     def _claims(self, news: News[Any]) -> News[Claim]:
         changed: dict[ObjectName, Claim | None] = {}
-        broken = dict(news.broken)
+        broken, cluster = dict(news.broken), self._world.ours.cluster
         for name, found in news.changed.items():
             try:
-                changed[name] = claim_of(found) if found is not None else None
+                changed[name] = of_cluster(claim_of(found), cluster) if found is not None else None
             except InvalidInput as error:
                 broken[name] = str(error)
                 self._tell(CLAIMS, name, str(error))

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """`buoy service-ip`: a hand gives what annotations could ask for, and takes back what a hand gave."""
 
+import asyncio
 import datetime as dt
 
 import msgspec
 import pytest
 from typer.testing import CliRunner
 
-from buoy.cli import context
+from buoy.cli import context, service_ips
 from buoy.cli.main import app
 from buoy.cli.service_ips import Seen, Wish, given
 from buoy.kubernetes.objects import Namespace
@@ -29,6 +30,7 @@ SIX = Pool(name="six", prefixes=(Prefix("2001:db8:f::/126"),))
 OWNER = Owner(kind="Pod", namespace="shop", name="db-0", uid="u1")
 FIRST = Address("192.0.2.0")
 WEB = Owner(kind="Service", namespace="shop", name="web")
+OTHER = Owner(kind="Pod", namespace="shop", name="db-1", cluster="prod")
 
 
 def seen(*ips: str) -> Seen:
@@ -55,6 +57,28 @@ def test_it_gives_an_address_that_is_named_or_the_lowest_free_one_of_a_pool() ->
     taken = store(ServiceIP(address=FIRST, pool="gold", owners=(WEB,), mode=Mode.PROXIED))
     assert "192.0.2.1" == given(Wish(pool="gold"), seen(), taken, NOW).address
     assert "2001:db8:f::" == given(Wish(pool="six"), seen(), store(), NOW).address
+
+
+def test_in_a_cluster_that_has_a_name_it_counts_what_is_had_there() -> None:
+    few = store(msgspec.structs.replace(GOLD, quota=1), ServiceIP(address=FIRST, pool="gold", owners=(OTHER,)))
+    with pytest.raises(InvalidInput) as refused:
+        given(Wish(pool="gold", cluster="prod"), seen(), few, NOW)
+    assert "quota" in refused.value.remedy
+    (owner,) = given(Wish(pool="gold", cluster="prod"), seen(), store(), NOW).owners
+    assert "prod" == owner.cluster
+
+
+def test_the_clusters_name_is_an_option(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def look(_: object) -> Seen:
+        return seen()
+
+    held = MemoryStore()
+    asyncio.run(held.write([Write(documents.path(GOLD), GOLD)]))
+    monkeypatch.setattr(service_ips, "_see", look)
+    monkeypatch.setattr(context, "open_any", lambda _: held)
+    monkeypatch.setenv("BUOY_ETCD", "http://192.0.2.9:2379")
+    words = ["service-ip", "associate", "--pool", "gold", "--pod", "shop/db-0", "--cluster", "prod"]
+    assert "gave 192.0.2.0 from pool gold to Pod shop/db-0 of prod" == CliRunner().invoke(app, words).output.strip()
 
 
 def test_what_the_pod_asked_for_itself_is_from_then_on_given_by_hand() -> None:

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from buoy.controller.claims import CLAIMS
+from buoy.controller.reading import Ours
 from buoy.kubernetes.resources import PODS
 from buoy.store.api_names import ObjectName
-from tests.unit.controller.cluster import Cluster, events, run
+from tests.unit.controller.cluster import OURS, Cluster, events, run
 
 WISH, PORTS, DIRECTION = "buoy.dev/floating-ip", "buoy.dev/floating-ip-ports", "buoy.dev/floating-ip-direction"
 CALICO = "cni.projectcalico.org/floatingIPs"
@@ -16,8 +17,8 @@ OWNER = {"kind": "ReplicaSet", "name": "web-5d9f", "controller": True}
 REPLICA: dict[str, Any] = {"ownerReferences": [OWNER], "labels": {"pod-template-hash": "5d9f"}}
 
 
-def cluster(**pools: str) -> Cluster:
-    world = Cluster()
+def cluster(ours: Ours = OURS, **pools: str) -> Cluster:
+    world = Cluster(ours=ours)
     for name, prefix in (pools or {"gold": "192.0.2.0/30"}).items():
         world.pool(name, prefix, automatic=False)
     for controller in world.controllers:
@@ -206,6 +207,23 @@ def test_what_was_given_by_hand_leads_to_its_owner_and_is_never_released() -> No
         world.server.delete(at("db-0"))
         await world.settle()
         assert (["192.0.2.2"], []) == (claims(world), leads_to(world, "192.0.2.2"))
+
+    run(story())
+
+
+def test_what_was_given_by_hand_leads_to_its_owner_in_a_cluster_that_has_a_name_too() -> None:
+    async def story() -> None:
+        world = cluster(Ours(cluster="prod"))
+        owners = [{"kind": "Pod", "namespace": "shop", "name": "db-0"}]
+        spec = {"address": "192.0.2.2", "owners": owners}
+        world.server.create(CLAIMS, "", {"metadata": {"name": "192.0.2.2"}, "spec": spec})
+        pod(world, "db-0")
+        await world.settle()
+        assert [("shop/db-0", "10.244.0.2", "node-1")] == leads_to(world, "192.0.2.2")
+        assert "prod" == world.claim("192.0.2.2")["owners"][0]["cluster"]
+        pod(world, "db-0", annotations={WISH: "gold"})
+        await world.settle()
+        assert ["192.0.2.2"] == claims(world), "it has what it asks for"
 
     run(story())
 
