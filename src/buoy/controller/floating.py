@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is to be written for the floating IPs of one owner of pods: a pure function of what was heard.
 
-Promises that a floating IP leads to one pod of its owner at most, the same one for as long as that can serve;
-and that what was given by hand is taken back by hand only, what a pod asked for when it asks no more.
+Promises that a floating IP leads to one pod of its owner at most, of those that ask for it if it was asked for, the
+same one for as long as that can serve; and that what was given by hand is taken back by hand only, what a pod asked
+for when it asks no more.
 
 The tricky thing: pods come and go, and none of it may cost the address. While an owner has a pod that asks,
 whatever becomes of it, its claims stay; when its last pod is gone they are released, and it gets them back.
@@ -50,20 +51,23 @@ def decide_floating(identity: Identity, world: World, now: dt.datetime) -> Outco
     """Return what is to be written of the claims of an owner of pods."""
     claims = {claim.document.address: claim for claim in world.books.of(identity) if _is_of(claim, identity)}
     pods = world.pods.of(identity)
+    asks = [each for each in pods if is_asking(each)]
     had = {end.workload for claim in claims.values() for end in claim.document.endpoints}
-    pod = chosen(pods, had)
-    asking = pod or min(pods, key=lambda each: (each.is_leaving, each.name), default=None)
+    pod, served = chosen(pods, had), chosen(asks, had)
+    asking = served or min(asks, key=lambda each: (each.is_leaving, each.name), default=None)
     documents = {at: claim.document for at, claim in claims.items()}
     by_hand = {at: document for at, document in documents.items() if not document.owners[0].declared}
     lost = {at: document for at, document in documents.items() if document.lost}
     wanted = {**lost, **by_hand}
     lacking: tuple[Cause, ...] = ()
-    if asking is not None and is_asking(asking):
+    if asking is not None:
         granted, lacking = _granted(asking, identity, world, now)
         wanted = {**lost, **(documents if granted is None else granted), **by_hand}
-    led = {at: _leading(document, pod, world) for at, document in wanted.items()}
+    # whoever of the owner's pods did not ask has only what was given by hand
+    led = {at: _leading(each, served if each.owners[0].declared else pod, world) for at, each in wanted.items()}
     steps = (*_takes(led, world.books.claims), *_releases(identity, claims, led, now))
-    return Outcome(steps, told_as(asking) if asking else None, lacking, _refused(asking, lacking))
+    told = asking or pod
+    return Outcome(steps, told_as(told) if told else None, lacking, _refused(asking, lacking))
 
 
 def _is_of(claim: Claim, identity: Identity) -> bool:
@@ -131,7 +135,7 @@ def _releases(identity: Identity, claims: Mapping[Address, Claim], kept: Documen
 
 
 def _refused(pod: Pod | None, lacking: tuple[Cause, ...]) -> Tell | None:
-    if pod is not None and is_asking(pod) and pod.spec.host_network:
+    if pod is not None and pod.spec.host_network:
         return Tell(True, HOST_NETWORK, _ON_HOST)
     if not lacking:
         return None

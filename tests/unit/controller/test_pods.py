@@ -124,6 +124,28 @@ def test_a_deployment_has_one_address_which_moves_when_its_pod_goes() -> None:
     run(story())
 
 
+def test_where_one_pod_of_a_deployment_asks_that_one_has_the_address_for_as_long_as_it_asks() -> None:
+    async def story() -> None:
+        world = cluster()
+        pod(world, "web-5d9f-a", creationTimestamp="2026-11-21T12:00:00Z", **REPLICA)
+        pod(world, "web-5d9f-b", "10.244.1.2", annotations={WISH: "gold"}, **REPLICA)
+        await world.settle()
+        leads = [("shop/web-5d9f-b", "10.244.1.2", "node-1")]
+        assert leads == leads_to(world, "192.0.2.0")
+        assert ("Normal", "FloatingIP", "192.0.2.0 leads to it") in events(world.server)
+        pod(world, "web-5d9f-b", "10.244.1.2", status={"conditions": [{"type": "Ready", "status": "False"}]})
+        await world.settle()
+        assert (["192.0.2.0"], leads) == (claims(world), leads_to(world, "192.0.2.0"))
+        pod(world, "web-5d9f-b", "10.244.1.2", status={"phase": "Failed"})
+        await world.settle()
+        assert (["192.0.2.0"], []) == (claims(world), leads_to(world, "192.0.2.0"))
+        world.server.delete(at("web-5d9f-b"))
+        await world.settle()
+        assert [] == claims(world)
+
+    run(story())
+
+
 def test_ports_and_direction_are_as_the_pod_says_and_what_is_wrong_changes_nothing() -> None:
     async def story() -> None:
         world = cluster()
