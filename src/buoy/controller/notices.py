@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from buoy.controller.lives import Lives
 from buoy.controller.writes import Api
 from buoy.kubernetes.bgp_configuration import NOT_HONOURED
 from buoy.kubernetes.resources import ADDRESS_POOLS, BGP_CONFIGURATIONS, BGP_FILTERS, BGP_PEERS
@@ -64,6 +65,7 @@ class Notices:
         self._translation = Translation()
         self._said: dict[tuple[Resource, ObjectName], str | None] = {}
         """Of each object that is there, what is known to stand in its condition."""
+        self._lives = {resource: Lives() for resource in _JUDGED}
         self._waits = False
 
     async def run(self) -> None:
@@ -81,11 +83,13 @@ class Notices:
             if (news := told.get(resource)) is None:
                 continue
             self._translation.take(resource, news.changed, news.broken)
-            for name, found in news.changed.items() if resource in _JUDGED else ():
+            if resource not in _JUDGED:
+                continue
+            for name in self._lives[resource].renewed(news):
+                self._said[resource, name] = None
+            for name, found in news.changed.items():
                 if found is None:
                     self._said.pop((resource, name), None)
-                else:
-                    self._said.setdefault((resource, name), None)
 
     def _contested(self) -> dict[str, tuple[str, ...]]:
         """Return which BGPPeers another peer keeps from their neighbour, by name."""

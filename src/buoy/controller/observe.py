@@ -11,6 +11,7 @@ from typing import Any
 
 from buoy.controller.claims import CLAIM_OBJECT, CLAIMS, claim_of, of_cluster
 from buoy.controller.fronts import CLASSES, INGRESSES, Ingress, IngressClass
+from buoy.controller.lives import Lives
 from buoy.controller.objects import Service
 from buoy.controller.subject import Claim
 from buoy.controller.world import World
@@ -67,6 +68,7 @@ class Observer:
         self._world = world
         self._complain = complain
         self._translation = Translation()
+        self._pool_lives = Lives()
         self._told: dict[tuple[Resource, ObjectName], str] = {}
 
     def take(self, told: Mapping[Resource, News[Any]]) -> None:
@@ -123,6 +125,10 @@ class Observer:
         return News(news.complete, changed, broken, news.revision, news.listed)
 
     def _take_pools(self, resource: Resource, news: News[Any]) -> None:
+        if resource == POOLS:
+            renewed = {each.name for each in self._pool_lives.renewed(news)}
+            self._world.pools.renewed |= renewed
+            self._world.stir(renewed)
         for path, pool in self._translation.take(resource, news.changed, news.broken).items():
             if path.startswith(_POOL):
                 assert pool is None or isinstance(pool, Pool)

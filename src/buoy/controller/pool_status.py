@@ -2,8 +2,8 @@
 """What a pool's status says: how much of it is used and left, who waits, what is wrong with it.
 
 Promises that it is said a second after it changed, however much changed, and written
-only if it differs. The tricky thing is a number: an IPv6 pool has more addresses than
-a number in the API may have.
+only if it differs from what stands there, whoever wrote that. The tricky thing is a
+number: an IPv6 pool has more addresses than a number in the API may have.
 """
 
 import asyncio
@@ -45,26 +45,34 @@ class PoolReports:
         self._metrics = metrics
         self._clock = clock
         self._said: dict[str, dict[str, Any]] = {}
+        """What stands in each status, as far as we know."""
 
     async def run(self) -> None:
-        """Write until cancelled."""
+        """Write until cancelled; what stands in each status is read anew, for another may have led meanwhile."""
         known: dict[str, Pool] = {}
-        while True:
-            if known != self._world.pools.written:
-                # what overlaps one pool is written in another
-                known = dict(self._world.pools.written)
-                self._world.stir(known)
-            for name in self._world.stirred():
-                await self._report(name)
-            await asyncio.sleep(PAUSE)
+        self._said.clear()
+        try:
+            while True:
+                if known != self._world.pools.written:
+                    # what overlaps one pool is written in another
+                    known = dict(self._world.pools.written)
+                    self._world.stir(known)
+                for name in self._world.stirred():
+                    await self._report(name)
+                await asyncio.sleep(PAUSE)
+        finally:
+            # figures of who leads no more would stand beside those of who does
+            self._metrics.pool_addresses.clear()
 
     async def _report(self, name: str) -> None:
         pool = self._world.books.ledger.pools.get(name)
-        if pool is None:
+        if pool is None or name in self._world.pools.renewed:
+            self._world.pools.renewed.discard(name)
             self._said.pop(name, None)
-            return
-        uses = self._uses(pool)
+        uses = self._uses(pool) if pool is not None else {}
         self._count(name, uses)
+        if pool is None:
+            return
         status = {"addresses": said(pool)} | pool_status(uses, self._world.waiting.of_pool(name), self._message(pool))
         if self._said.get(name) == status:
             return
@@ -88,9 +96,14 @@ class PoolReports:
         return {of_family: use for of_family, use in uses.items() if use.size}
 
     def _count(self, name: str, uses: dict[int, Use]) -> None:
-        for of_family, use in uses.items():
-            for state, count in (("live", use.live), ("held", use.held), ("free", use.free)):
-                self._metrics.pool_addresses.labels(name, f"IPv{of_family}", state).set(count)
+        gauge = self._metrics.pool_addresses
+        for of_family in (4, 6):
+            use = uses.get(of_family)
+            for state in ("live", "held", "free"):
+                if use is None:
+                    gauge.remove(name, f"IPv{of_family}", state)
+                else:
+                    gauge.labels(name, f"IPv{of_family}", state).set(getattr(use, state))
 
     def _message(self, pool: Pool) -> str:
         remarks = list(self._world.pools.remarks(pool.name))

@@ -22,6 +22,8 @@ class Pools:
 
     def __init__(self) -> None:
         self.written: dict[str, Pool] = {}
+        self.renewed: set[str] = set()
+        """Pools whose statuses may not be what was written; to be emptied by who reads it."""
         self.registry_says: Callable[[str], str] = _no_registry
         """What keeps addresses of a pool from being had whose books are kept elsewhere; empty: nothing does."""
         self._occupied: dict[str, tuple[Occupied, ...]] = {}

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from buoy.controller.notices import CONDITION, RESOURCES, Notices
+from buoy.kubernetes.objects import Metadata
 from buoy.kubernetes.resources import BGP_CONFIGURATIONS, BGP_PEERS, NODES
 from buoy.kubernetes.structs import STRUCTS
 from buoy.model.errors import StoreUnavailable
@@ -72,6 +73,24 @@ class Told:
         return resource
 
 
+class Forgetful:
+    """A feed before whose last news the server forgets every condition."""
+
+    def __init__(self, server: Server, *told: Mapping[Resource, News[Any]]) -> None:
+        self._server = server
+        self._told = told
+
+    async def news(self, patience: Callable[[], float | None]) -> AsyncIterator[Mapping[Resource, News[Any]]]:
+        *told, last = self._told
+        for each in told:
+            yield each
+        self._server.conditions.clear()
+        yield last
+
+    def at(self, resource: Resource) -> Resource:
+        return resource
+
+
 @pytest.fixture
 def server() -> Server:
     return Server()
@@ -128,6 +147,18 @@ async def test_what_is_wrong_is_told_apart_from_what_is_not_honoured(
 ) -> None:
     await tell(server, {BGP_PEERS: news({ObjectName("", "tor"): found(BGP_PEERS, "tor", **spec)})})
     assert expected == reason(server, "tor")
+
+
+@pytest.mark.parametrize(("uid", "listed"), [("b", False), ("a", True)])
+async def test_an_object_made_anew_or_of_a_backup_is_told_anew(server: Server, uid: str, listed: bool) -> None:
+    mine = found(BGP_CONFIGURATIONS, "default")
+    lives = [msgspec.structs.replace(mine, metadata=Metadata(name="default", uid=each)) for each in ("a", uid)]
+    first, second = (News(False, {DEFAULT: each}, {}, 1, listed) for each in lives)
+    feed = Forgetful(
+        server, {key: news({}) for key in RESOURCES}, {BGP_CONFIGURATIONS: first}, {BGP_CONFIGURATIONS: second}
+    )
+    await Notices(server, feed, lambda: NOW, lambda _: None).run()
+    assert ("True", "") == said(server)
 
 
 async def test_nothing_is_written_that_stands_already(server: Server) -> None:
