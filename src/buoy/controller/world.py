@@ -259,7 +259,7 @@ class World:
         before = self.books.put(at, claim)
         if before is not None or (claim is not None and claim.document.released is not None):
             # whatever changed of it may let somebody have it: it was released, put aside, or who shared it has left
-            self._freed(at)
+            self._freed(at, before)
         else:
             self.touch(self.waiting.freed((), at))
         if claim is not None:
@@ -267,8 +267,10 @@ class World:
             self._note_ending(claim.document)
         return before
 
-    def _freed(self, at: Address) -> None:
-        pools = {pool.name for pool in self.books.ledger.pools_with(at)}
+    def _freed(self, at: Address, before: Claim | None = None) -> None:
+        # a quota counts what was given also where the pool does not have it any more
+        given = {before.document.pool} if before else set()
+        pools = {pool.name for pool in self.books.ledger.pools_with(at)} | given
         self.stir(pools)
         self.touch(self.waiting.freed(pools, at))
 

@@ -41,6 +41,21 @@ async def test_the_most_specific_scope_prevails() -> None:
     assert {"of-cluster": ["192.0.2.0"], "of-namespace": ["192.0.2.16"], "of-object": ["192.0.2.32"]} == found
 
 
+async def test_a_quota_counts_what_its_pool_has_no_more_and_who_waits_for_it_has_its_turn() -> None:
+    world = Cluster()
+    world.pool("few", "192.0.2.0/28", quota=1)
+    world.service("first")
+    await world.settle()
+    world.pool("few", "198.51.100.0/28", quota=1)
+    world.service("second")
+    await world.settle()
+    assert (["192.0.2.0"], []) == (world.addresses("first"), world.addresses("second"))
+    assert "QuotaReached" == world.condition("second")[1]
+    world.delete("first")
+    await world.settle()
+    assert ["198.51.100.0"] == world.addresses("second")
+
+
 async def test_a_named_pool_that_is_missing_is_told_and_taken_up_when_it_comes() -> None:
     world = await scopes()
     world.service("web", {FIP: contrail("pool-new")})
