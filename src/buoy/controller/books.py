@@ -51,6 +51,10 @@ class Books:
         self._unreadable.add(at)
         self._refresh(at)
 
+    def is_blocked(self, at: Address) -> bool:
+        """Tell whether an address is taken by a claim that cannot be read."""
+        return at in self._unreadable
+
     def show(self, name: ObjectName, before: Iterable[Address], now: Iterable[Address]) -> None:
         """Take in which addresses a Service shows."""
         for at in before:

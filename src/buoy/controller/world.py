@@ -129,7 +129,7 @@ class World:
             self.losses.settle(at)
         if at in self.losses:
             self.touch([Identity("", LOSS, "", at)])
-        if claim != known:
+        if claim != known or self.books.is_blocked(at):
             self._put_claim(at, claim)
             for told in filter(None, (known, claim)):
                 self.touch(self._owners(told.document))
@@ -257,7 +257,7 @@ class World:
 
     def _put_claim(self, at: Address, claim: Claim | None) -> Claim | None:
         before = self.books.put(at, claim)
-        if before is not None or (claim is not None and claim.document.released is not None):
+        if before is not None or claim is None or claim.document.released is not None:
             # whatever changed of it may let somebody have it: it was released, put aside, or who shared it has left
             self._freed(at, before)
         else:

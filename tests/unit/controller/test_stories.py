@@ -224,6 +224,12 @@ async def test_a_claim_that_cannot_be_read_takes_its_address() -> None:
     world.service("web")
     await world.settle()
     assert ["192.0.2.2"] == world.addresses("web")
+    world.service("dns")
+    await world.settle()
+    assert ("False", "PoolFull") == world.condition("dns")[:2]
+    world.server.delete(claims.at(ObjectName("", "192.0.2.1")))
+    await world.settle()
+    assert ["192.0.2.1"] == world.addresses("dns"), "it is free as soon as the claim is gone"
 
 
 async def test_a_status_that_somebody_else_keeps_writing_is_left_alone_for_a_while_and_told() -> None:
