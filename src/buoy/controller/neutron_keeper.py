@@ -79,6 +79,8 @@ class Keeper:
         self._spare = spare
         self._ports: dict[str, Port] | None = None
         self._listed = means.clock()
+        self._missed: set[tuple[Address, str]] = set()
+        """Claims, and the ports they name, that the last listing did not have."""
         self._put_off: dict[tuple[str, str], PutOff] = {}
         self._event = asyncio.Event()
         self._away = ""
@@ -127,9 +129,11 @@ class Keeper:
             await self._list(cluster)
             fresh = True
         view = self._view(now)
-        if missing(view) and not fresh:
+        if not fresh and not _missed(view) <= self._missed:
             await self._list(cluster)
-            view = self._view(now)
+            view, fresh = self._view(now), True
+        if fresh:
+            self._missed = _missed(view)
         self._put_off = {key: each for key, each in self._put_off.items() if each.until > now}
         due = [each for each in orders(view) if _key(each) not in self._put_off]
         if not due:
@@ -227,7 +231,9 @@ class Keeper:
             return
         # whoever led before us may have made the port just now
         ports = await self._means.neutron.ports(cluster_uid(self._world))
-        if all(port.address != at for port in ports):
+        if any(port.address == at for port in ports):
+            self._ports = None
+        else:
             await self._write(claim._replace(document=msgspec.structs.replace(claim.document, id="")))
 
     def _must_lead(self) -> None:
@@ -261,6 +267,10 @@ def cluster_uid(world: World) -> str:
     """Return what tells a cluster from every other: the uid of its first namespace; empty: not known yet."""
     found = world.namespaces.get("kube-system")
     return found.metadata.uid if found else ""
+
+
+def _missed(view: View) -> set[tuple[Address, str]]:
+    return {(claim.document.address, claim.document.id) for claim in missing(view)}
 
 
 def _key(order: Order) -> tuple[str, str]:

@@ -90,9 +90,11 @@ class Client:
     def __init__(self, network: Network, calls: list[Call]) -> None:
         self.network = network
         self.away = False
+        self.listings = 0
         self._calls = calls
 
     async def ports(self, cluster: str) -> list[Port]:
+        self.listings += 1
         return list(await self._call("list ports", lambda: self.network.of(cluster)))
 
     async def create(self, cluster: str, name: str, subnet: str, wanted: Sequence[Address | None]) -> list[Port]:

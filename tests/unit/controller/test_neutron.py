@@ -5,6 +5,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from buoy.controller.neutron_keeper import RELIST
 from buoy.controller.observe import POOLS
 from buoy.model.address import Address
 from buoy.store.api_names import ObjectName
@@ -75,6 +76,24 @@ class TestOnePool:
             assert {address: ["a"]} == worlds.shown()
             worlds.check()
             worlds.check_settled()
+
+        story(tell)
+
+    def test_a_port_that_cannot_be_made_again_is_not_looked_for_at_every_look(self) -> None:
+        async def tell() -> None:
+            worlds = TwoWorlds()
+            worlds.cluster.service("a")
+            await worlds.settle()
+            (address,) = worlds.shown()
+            _, port = worlds.network.ports[worlds.ports()[address]]
+            worlds.network.delete(port)
+            worlds.network.floating.add(worlds.network.take(address))
+            worlds.cluster.wait(61)
+            await worlds.settle()
+            client, begun = worlds.clients[0], worlds.cluster.now
+            before = client.listings
+            await worlds.settle()
+            assert client.listings - before <= (worlds.cluster.now - begun) / RELIST + 1
 
         story(tell)
 
