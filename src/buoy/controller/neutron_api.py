@@ -3,13 +3,15 @@
 
 Promises that a list is whole or an error, that a call is over after `DEADLINE`, and that nothing is written over what
 was not read (`If-Match`). The tricky thing is the token: it stands in a file that somebody else keeps good, so it is
-read for every call.
+read for every call. What is no token, or no answer of Neutron's, is said like Neutron's absence: other pools go on.
 
 Source: Networking API v2.0; the extensions standard-attr-revisions and revision-if-match.
 """
 
+import contextlib
+import re
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -25,6 +27,7 @@ from buoy.model.ownership import NEUTRON_DEVICE_OWNER
 DEADLINE = 60.0
 """Seconds for one call."""
 PAGE = 500
+_TOKEN = re.compile(rb"[!-~]+")
 _FIELDS = ("id", "name", "fixed_ips", "revision_number")
 _GONE, _REFUSED_TOKEN, _OVERLOADED = 404, 401, 500
 
@@ -75,10 +78,11 @@ class NeutronApi:
         marker: list[tuple[str, str]] = []
         while True:
             said = await self._ask("GET", f"/ports?{urlencode([*query, *marker])}")
-            found += [port_of(each) for each in said["ports"]]
-            if not any(link.get("rel") == "next" for link in said.get("ports_links", ())):
-                return found
-            marker = [("marker", found[-1].id)]
+            with self._reading():
+                found += [port_of(each) for each in said["ports"]]
+                if not any(link.get("rel") == "next" for link in said.get("ports_links", ())):
+                    return found
+                marker = [("marker", found[-1].id)]
 
     async def create(self, cluster: str, name: str, subnet: str, wanted: Sequence[Address | None]) -> list[Port]:
         """Make a port for each address, None: any; all of them or none."""
@@ -90,14 +94,16 @@ class NeutronApi:
             body = {"network_id": network, "fixed_ips": [fixed], "security_groups": []}
             bodies.append({**body, "name": name, "device_owner": NEUTRON_DEVICE_OWNER, "device_id": cluster})
         said = await self._ask("POST", "/ports", {"ports": bodies})
-        return [port_of(each) for each in said["ports"]]
+        with self._reading():
+            return [port_of(each) for each in said["ports"]]
 
     async def rename(self, port: Port, name: str) -> Port:
         """Call a port otherwise, unless it is not as it was read (412) or gone (404)."""
         # what is written as it was is no new revision, and whoever still writes over this one must not be able to
         changed = {"name": name, "description": f"keeps an address for Kubernetes; {port.revision}"}
         said = await self._ask("PUT", f"/ports/{port.id}", {"port": changed}, _if_match(port))
-        return port_of(said["port"])
+        with self._reading():
+            return port_of(said["port"])
 
     async def delete(self, port: Port) -> None:
         """Delete a port, unless it is not as it was read (412); one that is gone is a success."""
@@ -110,7 +116,8 @@ class NeutronApi:
     async def _network(self, subnet: str) -> str:
         if subnet not in self._networks:
             said = await self._ask("GET", f"/subnets/{subnet}")
-            self._networks[subnet] = said["subnet"]["network_id"]
+            with self._reading():
+                self._networks[subnet] = str(said["subnet"]["network_id"])
         return self._networks[subnet]
 
     async def _ask(
@@ -135,18 +142,30 @@ class NeutronApi:
             raise NeutronAway(f"Neutron at {self._base} refuses the token ({where})")
         if response.status >= 400:
             raise NeutronRefused(response.status, *_words(raw))
-        try:
+        with self._reading():
             return msgspec.json.decode(raw) if raw else {}
-        except msgspec.DecodeError as error:
-            raise NeutronAway(f"{self._base} does not speak as Neutron does: {error}") from error
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Take what an answer lacks for an answer of somebody else."""
+        try:
+            yield
+        except (msgspec.DecodeError, LookupError, TypeError, AttributeError, ValueError) as error:
+            raise NeutronAway(f"{self._base} does not speak as Neutron does: {error!r}") from error
 
     def _token(self) -> dict[str, str]:
         if not self._settings.token_file:
             return {}
+        where = f"--neutron-token-file {self._settings.token_file}"
         try:
-            return {"X-Auth-Token": Path(self._settings.token_file).read_text().strip()}
+            token = Path(self._settings.token_file).read_bytes().strip()
         except OSError as error:
-            raise NeutronAway(f"--neutron-token-file {self._settings.token_file}: {error.strerror}") from error
+            raise NeutronAway(f"{where}: {error.strerror}") from error
+        if not _TOKEN.fullmatch(token):
+            raise NeutronAway(
+                f"{where} holds no token: write one line, as openstack token issue -f value -c id prints it"
+            )
+        return {"X-Auth-Token": token.decode()}
 
 
 def _if_match(port: Port) -> dict[str, str]:
