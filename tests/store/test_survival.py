@@ -252,6 +252,7 @@ async def test_a_watch_waits_for_a_server_that_is_not_there_yet(
         await reports.heard(3)
         etcd.start()
         assert (await first).changed is None
+    assert reports.all[-1] is None, "a listing is an answer, also to who wants no more than that"
 
 
 async def test_a_lease_lost_in_an_outage_is_granted_again_and_its_document_written(

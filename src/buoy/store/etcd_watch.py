@@ -64,9 +64,10 @@ class Watcher:
                     continue
                 if self._stream is not None:
                     delay = FIRST_DELAY
-                    if reported:
-                        reported = False
-                        self._reporter(None)
+                # a listing is an answer as well, and whoever wants no more than that never opens a stream
+                if reported and (self._stream is not None or batch is not None):
+                    reported = False
+                    self._reporter(None)
                 if batch is not None:
                     yield batch
         finally:
