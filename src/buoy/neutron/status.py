@@ -33,6 +33,7 @@ from buoy.model.service_ip import ServiceIP
 from buoy.model.status import State
 from buoy.neutron.affected import chunks
 from buoy.neutron.connection import reading, writing
+from buoy.neutron.rows import read_bindings
 
 LOG = log.getLogger(__name__)
 
@@ -79,13 +80,25 @@ def _port_status(state: State) -> str:
 
 
 def write_port(node: str, port: str, state: State) -> None:
-    """Show a port's state through ML2, which tells Nova; raises what Neutron, its drivers or its database raise."""
+    """Show a port's state through ML2, which tells Nova, if the port is still bound to the node.
+
+    Raises what Neutron, its drivers or its database raise.
+    """
+    # asked anew for each: many are written one after the other, and a port may move meanwhile
+    if _host(port) != node:
+        return
     admin = neutron_context.get_admin_context()
     LOG.info("port %s is %s on %s", port, state, node)
     if state is State.ACTIVE:
         provisioning_blocks.provisioning_complete(admin, port, resources.PORT, provisioning_blocks.L2_AGENT_ENTITY)
     else:
         directory.get_plugin().update_port_status(admin, port, _port_status(state), host=node)
+
+
+@db_api.retry_db_errors
+def _host(port: str) -> str:
+    with reading() as connection:
+        return str(read_bindings(connection, [port]).get(port, {}).get("host", ""))
 
 
 @db_api.retry_db_errors
