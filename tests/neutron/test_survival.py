@@ -172,6 +172,25 @@ def test_an_empty_database_does_not_empty_the_store(cloud: Cloud, tenant: Tenant
     assert set() == full.keys() - owned(cloud).keys()
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("endpoints", "http://127.0.0.1:1", "buoy store status"),
+        ("endpoints", "http://127.0.0.1:1,https://127.0.0.1:2", "use https:// for all of them"),
+        ("connection", "sqlite:////nowhere/neutron.sqlite", "unable to open database file"),
+    ],
+)
+def test_a_comparison_that_cannot_be_made_says_why_and_ends(
+    cloud: Cloud, tmp_path: Path, option: str, value: str, said: str
+) -> None:
+    config = tmp_path / "neutron.conf"
+    text = re.sub(rf"(?m)^{option} = .*\n", "", (cloud.directory / "neutron.conf").read_text())
+    section = "[database]" if option == "connection" else "[buoy]"
+    config.write_text(text.replace(section, f"{section}\n{option} = {value}"))
+    code, printed = cloud.compare_at(config)
+    assert (3, True) == (code, said in printed), printed
+
+
 def test_no_row_is_left_and_nothing_failed(cloud: Cloud) -> None:
     assert 0 == eventually(0, lambda: cloud.compare()[0])
     assert [] == [line for line in cloud.log().splitlines() if " ERROR buoy" in line]

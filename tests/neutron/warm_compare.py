@@ -29,7 +29,7 @@ def prepare(url: str) -> None:
 def compare(words: list[str]) -> None:
     """Compare and answer."""
     printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
         code = compare_now.main(words)
     answer(code, printed.getvalue())
 
