@@ -105,13 +105,19 @@ def translate_subnet(subnet: Row) -> Subnet:
         network=subnet["network_id"],
         prefix=as_prefix(subnet["cidr"]),
         gateway=parse_address(subnet["gateway_ip"]) if subnet["gateway_ip"] else None,
-        dns_servers=tuple(parse_address(text) for text in subnet["dns_nameservers"]),
+        dns_servers=_dns_servers(subnet["dns_nameservers"]),
         host_routes=tuple(HostRoute(prefix=prefix, via=via) for prefix, via in sorted(routes)),
         dhcp=subnet["enable_dhcp"],
         ra_mode=Ipv6Mode(subnet["ipv6_ra_mode"]) if subnet["ipv6_ra_mode"] else None,
         address_mode=Ipv6Mode(subnet["ipv6_address_mode"]) if subnet["ipv6_address_mode"] else None,
         internal=subnet["carried"] and not subnet["router:external"],
     )
+
+
+def _dns_servers(texts: Sequence[str]) -> tuple[Address, ...]:
+    """Neutron's API takes one address of zeros for "tell guests of no server at all"."""
+    servers = tuple(parse_address(text) for text in texts)
+    return () if len(servers) == 1 and not any(packed(servers[0])) else servers
 
 
 def translate_pool(subnet: Row) -> Pool | None:

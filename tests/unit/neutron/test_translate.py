@@ -194,6 +194,19 @@ def test_only_carried_tenant_prefixes_are_internal() -> None:
     assert [True, False, False] == [translate_subnet(subnet(**case)).internal for case in cases]
 
 
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (["0.0.0.0"], ()),
+        (["::"], ()),
+        (["192.0.2.53"], ("192.0.2.53",)),
+        (["192.0.2.54", "192.0.2.53"], ("192.0.2.54", "192.0.2.53")),
+    ],
+)
+def test_dns_servers_keep_their_order_and_zeros_alone_mean_none(given: list[str], told: tuple[str, ...]) -> None:
+    assert told == translate_subnet(subnet(dns_nameservers=given)).dns_servers
+
+
 def test_only_external_subnets_are_pools() -> None:
     pool = translate_pool(subnet(**{"router:external": True, "network_tags": ["buoy:direction=egress"]}))
     assert pool is not None
