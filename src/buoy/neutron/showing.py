@@ -4,11 +4,12 @@
 Promises: what a driver, a callback or the database refuses for one port, floating
 IP or agent is logged with its name and done again, and holds up nothing else. The
 tricky thing: one view of the store is judged by several tasks in turn, so each
-takes the lock, and judges what the view says then.
+takes the lock, and judges what the view says then. Of a thousand statuses that
+lasts, so neither who drains the outbox nor a heartbeat waits for it.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
@@ -31,13 +32,15 @@ class Showing:
     """Belongs to one event loop; database work runs beside it."""
 
     def __init__(self) -> None:
-        self.unchanged: dict[str, int] = {}
-        """Paths that Neutron touched and the store had all along, with their revisions; see `show_unchanged`."""
         self._nodes: dict[str, Node] = {}
         self._told: dict[str, dict[str, Any]] = {}
         self._refused: set[str] = set()
         self._snapshot: Snapshot | None = None
+        self._unchanged: dict[str, int] = {}
+        self._left = asyncio.Event()
         self._turn = asyncio.Lock()
+        self._agents = asyncio.Lock()
+        """Who shows agents, inside or outside of a turn: a dead one must not be shown alive after it was buried."""
 
     async def follow(self, store: Store) -> None:
         """Show what the store says, for ever."""
@@ -50,16 +53,34 @@ class Showing:
         if self._snapshot is not None:
             await self.show(Batch(self._snapshot, None))
 
-    async def show_unchanged(self) -> None:
+    def leave(self, unchanged: Mapping[str, int]) -> None:
+        """Note paths that Neutron touched and the store had all along, with their revisions, for `follow_left`."""
+        self._unchanged.update(unchanged)
+        self._left.set()
+
+    async def follow_left(self) -> None:
+        """Show for ever what is left."""
+        while True:
+            self._left.clear()
+            await self.show_left()
+            await self._left.wait()
+
+    async def show_left(self) -> None:
         """Show again what Neutron touched and the store had all along: it may have set a status, and no event follows.
 
-        Where our view is of another revision, the event is still on its way.
+        Where our view is of another revision, the event is still on its way. What was not reached stays left.
         """
-        if self._snapshot is not None and self.unchanged:
-            revisions = self._snapshot.revisions
-            same = frozenset(path for path, revision in self.unchanged.items() if revisions.get(path) == revision)
+        left, self._unchanged = self._unchanged, {}
+        if self._snapshot is None:
+            return
+        revisions = self._snapshot.revisions
+        same = frozenset(path for path, revision in left.items() if revisions.get(path) == revision)
+        if not same:
+            return
+        with ExitStack() as unless_done:
+            unless_done.callback(lambda: self._unchanged.update(left | self._unchanged))
             await self.show(Batch(self._snapshot, same))
-        self.unchanged.clear()
+            unless_done.pop_all()
 
     async def retry(self) -> None:
         """Try for ever, now and then, what was refused."""
@@ -96,16 +117,17 @@ class Showing:
 
     async def _show_nodes(self, nodes: dict[str, Node | None]) -> None:
         """Show who came and went; what is refused is not noted, and so done again."""
-        for name, node in nodes.items():
-            if node is None:
-                if name in self._nodes and await self._attempt(f"nodes/{name}", partial(status.bury_agent, name)):
-                    del self._nodes[name]
-            elif name in self._nodes or await self._tell(node):
-                self._nodes[name] = node
+        async with self._agents:
+            for name, node in nodes.items():
+                if node is None:
+                    if name in self._nodes and await self._attempt(f"nodes/{name}", partial(status.bury_agent, name)):
+                        del self._nodes[name]
+                elif name in self._nodes or await self._tell(node):
+                    self._nodes[name] = node
 
     async def beat(self) -> None:
         """Show the living agents alive: their rows as a whole only where these say something new."""
-        async with self._turn:
+        async with self._agents:
             news = [node for name, node in self._nodes.items() if self._told.get(name) != status.configuration(node)]
             known = await asyncio.to_thread(status.touch_agents, self._nodes.keys() - {node.name for node in news})
             for node in self._nodes.values():

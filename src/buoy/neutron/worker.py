@@ -62,13 +62,14 @@ class Worker:
         self._loop = asyncio.get_running_loop()
         store = open_store(store_settings(self._conf), self._heard)
         reader = Reader(self._conf.buoy.network_types)
-        drainer = Drainer(store, table, reader.read, self._showing.unchanged.update)
+        drainer = Drainer(store, table, reader.read, self._showing.leave)
         rhythm = Rhythm(self._conf.buoy.heartbeat_interval, self._conf.buoy.outbox_patience)
         pulse = Pulse(store, rhythm, table.waiting)
         await asyncio.gather(
             _forever("drainer", lambda: self._drain(drainer)),
             _forever("comparison", lambda: self._compare(store, reader)),
             _forever("status", lambda: self._showing.follow(store)),
+            _forever("statuses of the unchanged", self._showing.follow_left),
             _forever("refused statuses", self._showing.retry),
             _forever("heartbeat", lambda: self._beat(pulse)),
             _forever("outbox watch", self._watch_outbox),
@@ -84,7 +85,6 @@ class Worker:
         while True:
             self._woken.clear()
             await drainer.drain()
-            await self._showing.show_unchanged()
             try:
                 await asyncio.wait_for(self._woken.wait(), POLL)
             except TimeoutError:

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is shown in Neutron, against a database that only remembers what it was told, and refuses what it is told to."""
 
+import asyncio
 import logging
-from collections.abc import AsyncIterator, Collection, Iterable
+import threading
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
 
 import pytest
 
@@ -18,6 +20,7 @@ from buoy.neutron.showing import Showing
 
 NODE = Node(name="c1")
 NOTHING: frozenset[str] = frozenset()
+PATIENCE = 10
 
 
 class Neutron:
@@ -27,6 +30,7 @@ class Neutron:
         self.shown: dict[str, State] = {}
         self.alive: dict[str, bool] = {}
         self.written: list[str] = []
+        self.touched: list[str] = []
         self.refuses: set[str] = set()
         monkeypatch.setattr(status, "unlike_ports", self._unlike_ports)
         monkeypatch.setattr(status, "unlike_floating_ips", self._unlike_floating_ips)
@@ -52,6 +56,7 @@ class Neutron:
         self.written.append(name)
 
     def _touch(self, hosts: Collection[str]) -> set[str]:
+        self.touched += hosts
         return set(hosts) & self.alive.keys()
 
     def _refuse(self, name: str) -> None:
@@ -86,6 +91,15 @@ def held(*documents: Document) -> Snapshot:
 def everything(*documents: Document) -> Batch:
     """Their listing."""
     return Batch(held(*documents), None)
+
+
+async def until(probe: Callable[[], bool]) -> None:
+    """Wait until it is so."""
+    for _ in range(PATIENCE * 100):
+        if probe():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it is not so")
 
 
 class Saying:
@@ -158,10 +172,56 @@ async def test_what_neutron_touched_and_the_store_had_is_shown_again_and_what_is
 ) -> None:
     one = await followed(*CROWD)
     neutron.shown["192.0.2.1"] = neutron.shown["192.0.2.2"] = State.DOWN
-    one.unchanged.update({"service-ips/192.0.2.1": 5, "service-ips/192.0.2.2": 6})
-    await one.show_unchanged()
+    one.leave({"service-ips/192.0.2.1": 5, "service-ips/192.0.2.2": 6})
+    await one.show_left()
     assert (State.ACTIVE, State.DOWN) == (neutron.shown["192.0.2.1"], neutron.shown["192.0.2.2"])
-    assert {} == one.unchanged
+    neutron.shown["192.0.2.1"] = State.DOWN
+    await one.show_left()
+    assert State.DOWN is neutron.shown["192.0.2.1"], "it was shown once"
+
+
+async def test_what_is_left_is_shown_once_it_can_be(neutron: Neutron, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = await followed(*CROWD)
+    neutron.shown["port2"] = State.DOWN
+    answers = status.unlike_ports
+
+    def away(_: object) -> dict[tuple[str, str], State]:
+        raise ConnectionError("the database is away")
+
+    monkeypatch.setattr(status, "unlike_ports", away)
+    one.leave({"workloads/c1/port2": 5})
+    with pytest.raises(ConnectionError):
+        await one.follow_left()
+    monkeypatch.setattr(status, "unlike_ports", answers)
+    following = asyncio.create_task(one.follow_left())
+    await until(lambda: neutron.shown == ACTIVE)
+    neutron.shown["port3"] = State.DOWN
+    one.leave({"workloads/c1/port3": 5})
+    await until(lambda: neutron.shown == ACTIVE)
+    following.cancel()
+
+
+async def test_neither_a_heartbeat_nor_who_drains_waits_for_a_status(
+    neutron: Neutron, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = await followed(*CROWD)
+    begun, over = threading.Event(), threading.Event()
+
+    def slow(*_: object) -> None:
+        begun.set()
+        over.wait()
+
+    monkeypatch.setattr(status, "write_port", slow)
+    neutron.shown["port1"] = State.DOWN
+    showing = asyncio.create_task(one.show_all())
+    try:
+        await until(begun.is_set)
+        one.leave({"workloads/c1/port2": 5})
+        await asyncio.wait_for(one.beat(), PATIENCE)
+        assert (["c1"], False) == (neutron.touched, showing.done())
+    finally:
+        over.set()
+        await showing
 
 
 async def test_the_end_of_a_lease_takes_a_floating_ip_down_and_buries_the_agent(neutron: Neutron) -> None:
