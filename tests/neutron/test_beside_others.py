@@ -68,6 +68,13 @@ def test_a_port_bound_elsewhere_later_is_named_in_the_claim(cloud: Cloud, overla
     assert "DOWN" == cloud.show("floatingip", fip["id"])["status"]
 
 
+def test_its_ports_have_the_options_that_its_own_dhcp_server_takes(cloud: Cloud, overlay: Tenant) -> None:
+    port = overlay.port("ovs-1")
+    option = {"opt_name": "tag:ipxe,67", "opt_value": "undionly.kpxe", "ip_version": 4}
+    assert [option] == cloud.update("port", port["id"], extra_dhcp_opts=[option])["extra_dhcp_opts"]
+    assert "renamed" == cloud.update("port", port["id"], name="renamed")["name"]
+
+
 def test_its_networks_may_overlap_and_are_not_internal(cloud: Cloud, overlay: Tenant) -> None:
     other = cloud.create("network", name="overlap", **{"provider:network_type": "vxlan"})
     subnet = cloud.create("subnet", network_id=other["id"], cidr="10.65.0.0/24", ip_version=4)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ports: bound only where an agent lives, ACTIVE only when it said so, refused with a reason otherwise."""
 
+import sqlite3
 from typing import Any
 
 import pytest
@@ -137,6 +138,19 @@ def test_what_cannot_be_honoured_is_refused_at_the_door(cloud: Cloud, tenant: Te
     with pytest.raises(Refusal, match="vnic-type normal") as refused:
         tenant.port(**{"binding:vnic_type": "direct"})
     assert 400 == refused.value.status
+
+
+def test_an_option_that_is_older_than_buoy_holds_up_nothing(cloud: Cloud, tenant: Tenant) -> None:
+    port = tenant.port("")
+    with sqlite3.connect(cloud.directory / "neutron.sqlite", timeout=30) as database:
+        row = (port["id"], port["id"], "tag:ipxe,67", "undionly.kpxe", 4)
+        words = "INSERT INTO extradhcpopts (id, port_id, opt_name, opt_value, ip_version) VALUES (?, ?, ?, ?, ?)"
+        database.execute(words, row)
+    cloud.update("port", port["id"], **{"binding:host_id": "compute-1", "device_owner": "compute:nova"})
+    cloud.report_port("compute-1", port["id"])
+    assert "ACTIVE" == eventually("ACTIVE", lambda: status(cloud, port))
+    with pytest.raises(Refusal, match="no-such-option"):
+        cloud.update("port", port["id"], extra_dhcp_opts=[{"opt_name": "no-such-option", "opt_value": "1"}])
 
 
 def test_a_port_that_keeps_an_address_for_a_kubernetes_cluster_is_never_bound(cloud: Cloud, tenant: Tenant) -> None:

@@ -7,6 +7,7 @@ transaction, before any of it is kept.
 
 import ipaddress
 from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy as sa
@@ -102,12 +103,19 @@ def _carried_networks(context: Any, carried: Collection[str]) -> set[str]:
     return set(context.session.connection().execute(query).scalars())
 
 
-def check_port(port: Mapping[str, Any], *, alone: bool) -> None:
-    """Raise `Refused` for DHCP options no answer carries and, if Buoy is the only driver, for other vnic types."""
+def check_port(port: Mapping[str, Any], before: Mapping[str, Any] = MappingProxyType({}), *, alone: bool) -> None:
+    """Raise `Refused` for DHCP options no answer carries and, if Buoy is the only driver, for other vnic types.
+
+    What the port already had `before` is left alone: it may be older than Buoy, and whoever now renames, binds or
+    reports the port did not ask for it.
+    """
     vnic = port.get(portbindings.VNIC_TYPE, portbindings.VNIC_NORMAL)
-    if alone and vnic != portbindings.VNIC_NORMAL:
+    if alone and vnic not in (portbindings.VNIC_NORMAL, before.get(portbindings.VNIC_TYPE)):
         raise Refused(field=portbindings.VNIC_TYPE, value=vnic, remedy="Buoy binds taps only; use --vnic-type normal")
+    stood = before.get("extra_dhcp_opts") or ()
     for row in port.get("extra_dhcp_opts") or ():
+        if row in stood:
+            continue
         option = DhcpOption(name=row["opt_name"], value=row["opt_value"] or "", version=int(row["ip_version"]))
         try:
             encode_option(option)

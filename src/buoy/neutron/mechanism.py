@@ -75,8 +75,9 @@ class BuoyMechanismDriver(api.MechanismDriver):
         self._block(context)
 
     def update_port_precommit(self, context: Any) -> None:
-        """As for create; a port that moves waits for its new agent."""
-        admission.check_port(context.current, alone=self._alone)
+        """As for create, of what is new and no other driver serves; a port that moves waits for its new agent."""
+        if not _is_bound_by_another(context):
+            admission.check_port(context.current, context.original, alone=self._alone)
         if context.host != context.original_host:
             self._block(context)
 
@@ -122,3 +123,8 @@ class BuoyMechanismDriver(api.MechanismDriver):
     @staticmethod
     def _is_normal(port: Any) -> bool:
         return bool(port.get(portbindings.VNIC_TYPE, portbindings.VNIC_NORMAL) == portbindings.VNIC_NORMAL)
+
+
+def _is_bound_by_another(context: Any) -> bool:
+    levels = context.binding_levels
+    return bool(levels) and levels[-1][api.BOUND_DRIVER] != DRIVER
