@@ -52,6 +52,11 @@ def test_its_ports_are_its_own_and_floating_ips_for_them_are_refused(cloud: Clou
     fip = overlay.floating_ip()
     with pytest.raises(Refusal, match="bound by driver 'openvswitch'"):
         cloud.update("floatingip", fip["id"], port_id=port["id"])
+    forwarding = {"internal_port_id": port["id"], "internal_ip_address": port["fixed_ips"][0]["ip_address"]}
+    forwarding |= {"protocol": "tcp", "external_port": 22, "internal_port": 22}
+    with pytest.raises(Refusal, match=r"internal_port_id: .* bound by driver 'openvswitch'") as refused:
+        cloud.call("POST", f"floatingips/{fip['id']}/port_forwardings", {"port_forwarding": forwarding})
+    assert 409 == refused.value.status
     assert set() == {at for at in cloud.documents() if at.startswith("workloads/")}
 
 

@@ -26,13 +26,13 @@ def check_request(floating_ip: Mapping[str, Any]) -> None:
             raise Refused(field=field, value=floating_ip[field], remedy="no DNS server is told names of floating IPs")
 
 
-def check_port(context: Any, port: str) -> None:
+def check_port(connection: sa.Connection, port: str, field: str = "port_id") -> None:
     """Raise `Impossible` if the port is bound by a driver that takes no floating IP from Buoy."""
-    binding = read_bindings(context.session.connection(), [port]).get(port)
+    binding = read_bindings(connection, [port]).get(port)
     if binding is None or binding["driver"] in ("", DRIVER):
         return
     raise Impossible(
-        field="port_id",
+        field=field,
         value=port,
         remedy=f"it is bound by driver '{binding['driver']}' on host '{binding['host']}', "
         "where Buoy translates nothing; bind the port to a host that runs buoy agent",

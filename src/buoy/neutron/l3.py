@@ -86,7 +86,7 @@ class BuoyL3Plugin(
 
     def _internal_fip_assoc_data(self, context: Any, fip: Any, project_id: str) -> Any:
         found = super()._internal_fip_assoc_data(context, fip, project_id)
-        association.check_port(context, found[0]["id"])
+        association.check_port(context.session.connection(), found[0]["id"])
         return found
 
     @registry.receives(resources.FLOATING_IP, [events.PRECOMMIT_UPDATE])

@@ -2,8 +2,9 @@
 """Refusals that no hook of Neutron's offers: checked on the rows themselves, before they are written.
 
 Promises: a tag that would be a direction but is none, two directions on one
-resource, and a port forwarding too wide for one document are refused with 400
-or 409 naming field, value and remedy, and nothing of the request is kept.
+resource, and a port forwarding too wide for one document or to a port of another
+driver are refused with 400 or 409 naming field, value and remedy, and nothing of
+the request is kept.
 """
 
 from collections import defaultdict
@@ -16,7 +17,7 @@ from neutron_lib import exceptions
 from sqlalchemy import orm
 
 from buoy.model.pool import Direction
-from buoy.neutron import affected
+from buoy.neutron import affected, association
 from buoy.neutron.translate import DIRECTION_TAG
 
 FAN_IN = 1024
@@ -50,7 +51,7 @@ def check(session: orm.Session) -> None:
         if isinstance(row, Tag):
             _check_tag(row.tag)
         elif isinstance(row, PortForwarding):
-            _check_forwarding(row)
+            _check_forwarding(session, row)
 
 
 def check_tags(connection: sa.Connection, ids: Collection[str]) -> None:
@@ -70,7 +71,10 @@ def _check_tag(tag: str) -> None:
         raise WrongDirection(tag=tag, known=_DIRECTIONS)
 
 
-def _check_forwarding(row: PortForwarding) -> None:
+def _check_forwarding(session: orm.Session, row: PortForwarding) -> None:
+    # who changes another field did not choose the port, which may have been bound elsewhere since
+    if sa.inspect(row).attrs.internal_neutron_port_id.history.has_changes():
+        association.check_port(session.connection(), row.internal_neutron_port_id, "internal_port_id")
     # a range stands in the row as the text it was given, until it has been flushed
     outside = int(row.external_port_end) - int(row.external_port_start)
     inside = int(row.internal_port_end) - int(row.internal_port_start)
