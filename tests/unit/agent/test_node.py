@@ -87,7 +87,7 @@ def test_a_pod_to_which_the_host_loses_its_route_takes_its_floating_ip_with_it_u
     assert (State.ACTIVE, None) == said(story)
     story.host.guests.cut = frozenset({FIXED})
     story.look()
-    assert ((State.DOWN, Reason.NO_ROUTE), {}) == (said(story), story.host.observe({TOLD}))
+    assert ((State.ERROR, Reason.NO_ROUTE), {}) == (said(story), story.host.observe({TOLD}))
     assert Reason.NO_ROUTE is story.agent.desired.withheld[SERVICE].reason
     story.host.guests.cut = frozenset()
     story.look()
@@ -99,7 +99,7 @@ def test_a_pod_to_which_the_host_loses_its_route_takes_its_floating_ip_with_it_u
 def test_a_pod_that_has_no_route_yet_when_it_is_given_an_address_is_not_announced(story: Story) -> None:
     story.host.guests.cut = frozenset({FIXED})
     story.listed(floating(endpoints=(endpoint(workload="shop/db-0", attached=Attachment.HOST),)))
-    assert ((State.DOWN, Reason.NO_ROUTE), {}) == (said(story), story.host.observe({TOLD}))
+    assert ((State.ERROR, Reason.NO_ROUTE), {}) == (said(story), story.host.observe({TOLD}))
 
 
 def test_a_deleted_claim_leaves_nothing_and_nothing_is_said_of_it(served: Story) -> None:
