@@ -11,7 +11,7 @@ Source: projectcalico/calico confd/pkg/backends/calico/routes.go, api bgpconfig.
 """
 
 import ipaddress
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -25,6 +25,7 @@ from buoy.model.errors import InvalidInput
 from buoy.model.peer import BGPSettings
 from buoy.model.pool import Pool
 from buoy.model.proxied import Advertised, Kind
+from buoy.planner.peering_rules import check_settings
 
 NOT_HONOURED = "is read, and not honoured by this version"
 """What is said of a field without which an object is in force all the same."""
@@ -57,7 +58,8 @@ def configure(
 ) -> Configured:
     """Return the settings of a cluster; `cluster_ips` is what CALICO_ADVERTISE_CLUSTER_IPS says, "" for nothing.
 
-    A prefix that cannot be read is left out and named; a setting that cannot be read is as if it were not there.
+    A prefix that cannot be read is left out and named; a setting that cannot be read, or that no
+    node could work with, is as if it were not there, and named, too.
     """
     reading = _Reading()
     base = own or BGPSettings()
@@ -124,20 +126,25 @@ class _Reading:
             found |= {"password": "", "password_from": secret_file(spec.node_mesh_password)}
         if spec.node_to_node_mesh_enabled is not None:
             found["mesh"] = spec.node_to_node_mesh_enabled
-        try:
-            if spec.as_number is not None:
-                found["asn"] = read_asn(spec.as_number, "spec.asNumber")
-            if spec.node_mesh_max_restart_time is not None:
-                text = spec.node_mesh_max_restart_time
-                found["graceful_restart_time"] = read_seconds(text, "spec.nodeMeshMaxRestartTime")
-        except InvalidInput as error:
-            self.notices.append(str(error))
-        if spec.listen_port is not None:
-            if 1 <= spec.listen_port <= 65535:
-                found["listen_port"] = spec.listen_port
-            else:
-                self.notices.append(str(InvalidInput("spec.listenPort", spec.listen_port, "give a port")))
+        asn, restart, port = spec.as_number, spec.node_mesh_max_restart_time, spec.listen_port
+        if asn is not None:
+            found |= self._possible("asn", "spec.asNumber", lambda field: read_asn(asn, field))
+        if restart is not None:
+            field = "spec.nodeMeshMaxRestartTime"
+            found |= self._possible("graceful_restart_time", field, lambda field: read_seconds(restart, field))
+        if port is not None:
+            found |= self._possible("listen_port", "spec.listenPort", lambda _: port)
         return found
+
+    def _possible(self, name: str, field: str, read: Callable[[str], int]) -> dict[str, int]:
+        """Return a setting by its name, or nothing and a note: one that no node can work with would end all BGP."""
+        try:
+            value = read(field)
+            check_settings(msgspec.structs.replace(BGPSettings(), **{name: value}))
+        except InvalidInput as error:
+            self.notices.append(str(InvalidInput(field, error.value, error.remedy)))
+            return {}
+        return {name: value}
 
     def _blocks(self, blocks: Iterable[Block], field: str, kind: Kind) -> Iterator[Advertised]:
         for index, block in enumerate(blocks):

@@ -101,6 +101,8 @@ def test_an_as_number_is_written_in_three_ways(asn: object) -> None:
         ({"asNumber": "a"}, "spec.asNumber"),
         ({"listenPort": 70000}, "spec.listenPort"),
         ({"nodeMeshMaxRestartTime": "soon"}, "spec.nodeMeshMaxRestartTime"),
+        ({"nodeMeshMaxRestartTime": "2h"}, "spec.nodeMeshMaxRestartTime"),
+        ({"asNumber": 23456}, "spec.asNumber"),
         ({"serviceClusterIPs": blocks("10.96.0.0/33")}, "spec.serviceClusterIPs[0].cidr"),
         ({"communities": [{"name": "a", "value": "1:65536"}]}, "spec.communities[0].value"),
         ({"prefixAdvertisements": [{"cidr": "10.0.0"}]}, "spec.prefixAdvertisements[0].cidr"),
@@ -113,6 +115,11 @@ def test_what_is_not_in_force_is_named_and_the_rest_is(spec: dict[str, Any], fie
     made = configured(serviceExternalIPs=blocks("192.0.2.0/24"), **spec)
     assert [True] == [notice.startswith(field) for notice in made.notices]
     assert BGPSettings(advertise=(advertised("192.0.2.0/24", Kind.EXTERNAL),)) == made.settings
+
+
+def test_a_setting_that_no_node_could_work_with_takes_no_other_along() -> None:
+    made = configured(asNumber=23456, nodeMeshMaxRestartTime="2m", listenPort=1179)
+    assert (BGPSettings(graceful_restart_time=120, listen_port=1179), 1) == (made.settings, len(made.notices))
 
 
 def test_the_password_between_nodes_is_in_a_secret_and_takes_the_place_of_buoys_own() -> None:
