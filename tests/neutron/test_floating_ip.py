@@ -214,6 +214,25 @@ def test_many_ports_may_lead_to_one_but_not_too_many(cloud: Cloud, tenant: Tenan
     assert 400 == refused.value.status
 
 
+def test_forwarded_ports_and_a_direction_that_lets_nobody_in_contradict_each_other(cloud: Cloud) -> None:
+    tenant = Tenant(cloud, 68)
+    port, fip = tenant.port(), tenant.floating_ip()
+    own, pool = f"floatingips/{fip['id']}/tags", f"subnets/{tenant.pool['id']}/tags"
+    cloud.call("PUT", pool, {"tags": ["buoy:direction=egress"]})
+    with pytest.raises(Refusal, match=f"direction=egress' of floating IP {fip['floating_ip_address']}") as refused:
+        forward(cloud, fip, port, external_port=22, internal_port=22)
+    assert 409 == refused.value.status
+    cloud.call("PUT", own, {"tags": ["buoy:direction=ingress"]})
+    forwarding = forward(cloud, fip, port, external_port=22, internal_port=22)
+    for method, tags in (("PUT", {"tags": ["buoy:direction=egress"]}), ("DELETE", None)):
+        with pytest.raises(Refusal, match="contradicts forwarded ports"):
+            cloud.call(method, own, tags)
+    assert ["buoy:direction=ingress"] == cloud.show("floatingip", fip["id"])["tags"]
+    cloud.call("DELETE", f"floatingips/{fip['id']}/port_forwardings/{forwarding}")
+    cloud.call("DELETE", own)
+    assert Direction.EGRESS == eventually(Direction.EGRESS, lambda: direction(cloud, fip))
+
+
 def test_of_two_floating_ips_of_one_fixed_ip_the_default_routers_goes_out(cloud: Cloud, tenant: Tenant) -> None:
     port = tenant.port()
     owner = tenant.floating_ip(port_id=port["id"])

@@ -48,6 +48,11 @@ def read_claims(connection: sa.Connection, addresses: Collection[str]) -> tuple[
     return claims, {address: by_fixed.get(_key(fip), []) for address, fip in claims.items()}
 
 
+def read_floating_ips(connection: sa.Connection, ids: Collection[str]) -> list[dict[str, Any]]:
+    """Return floating IPs by id, with their own tags and those of their pool."""
+    return [fip for chunk in chunks(ids) for fip in _floating_ips(connection, _fip.c.id.in_(chunk))]
+
+
 def _key(fip: Mapping[str, Any]) -> FixedIPKey:
     return fip["fixed_port_id"], fip["fixed_ip_address"]
 
