@@ -75,8 +75,8 @@ class Notices:
             self._waits = False
             notices, contested = self._translation.notices, self._contested()
             for resource, name in tuple(self._said):
-                rest = contested.get(name.name, ()) if resource == BGP_PEERS else ()
-                await self._tell(resource, name, (*notices.get(f"{resource}/{name}", ()), *rest))
+                at = f"{resource}/{name}"
+                await self._tell(resource, name, (*notices.get(at, ()), *contested.get(at, ())))
 
     def _take(self, told: Mapping[Resource, News[Any]]) -> None:
         for resource in RESOURCES:
@@ -92,14 +92,12 @@ class Notices:
                     self._said.pop((resource, name), None)
 
     def _contested(self) -> dict[str, tuple[str, ...]]:
-        """Return which BGPPeers another peer keeps from their neighbour, by name."""
+        """Return which objects another peer keeps from a neighbour; one with a peerSelector has many, see the first."""
         peers = [found for found in self._translation.documents.values() if isinstance(found, Peer)]
         told: dict[str, tuple[str, ...]] = {}
         for name, other in rivals(peers).items():
-            # one with a peerSelector is a peer for each node it names
-            of = name if (BGP_PEERS, ObjectName("", name)) in self._said else name.partition(".")[0]
             said = f"{other.name} speaks with {other.address} already, and comes first by name: delete one of the two"
-            told[of] = (*told.get(of, ()), said)
+            told.setdefault(self._translation.origin(f"peers/{name}"), (said,))
         return told
 
     async def _tell(self, resource: Resource, name: ObjectName, told: Sequence[str]) -> None:

@@ -4,74 +4,96 @@
 Promises that a peer follows the labels and addresses of nodes, and that one which
 selects no node is no peer of all: it has no document. A filter is two documents, for
 export and import; a peer with several filters gets one that holds their rules in turn.
+
+The tricky thing: whether a session between nodes lacks a side is a matter of all
+peers, so all are made anew at once, and once for whatever was heard before (`renewed`).
 """
 
 from collections.abc import Mapping
 from typing import TypeAlias
 
-from buoy.kubernetes.calico_filters import Made, translate_filter
-from buoy.kubernetes.calico_peers import NodeFacts, facts, translate_peer
+from buoy.kubernetes.calico_filters import translate_filter
+from buoy.kubernetes.calico_pairs import Cluster, NodeFacts, answers, facts
+from buoy.kubernetes.calico_peers import Read, make_peers, read_peer
 from buoy.kubernetes.foreign import BGPFilter, BGPPeer
 from buoy.kubernetes.layers import Source
 from buoy.kubernetes.objects import Node
 from buoy.model.documents import Document
 from buoy.model.errors import InvalidInput
+from buoy.model.peer import BGPSettings
 
 Found: TypeAlias = dict[Source, Mapping[str, Document]]
 """The documents of each source that is touched."""
 
 
 class Calico:
-    """Peers, filters and the facts of nodes they depend on."""
+    """Peers, filters, and the facts of nodes and of the cluster they depend on."""
 
     def __init__(self) -> None:
         self._peers: dict[Source, BGPPeer] = {}
         self._filters: dict[str, BGPFilter] = {}
         self._nodes: dict[str, NodeFacts] = {}
+        self._settings = BGPSettings()
+        self._is_stale = False
         self.notices: dict[Source, tuple[str, ...]] = {}
 
     def take_peer(self, source: Source, found: BGPPeer | None) -> Found:
         """Hear of a peer, None if it is gone."""
+        self._is_stale = True
         if found is None:
             self._peers.pop(source, None)
             self.notices.pop(source, None)
             return {source: {}}
         self._peers[source] = found
-        return {source: self._peer(source, found)}
+        return {}
 
     def take_filter(self, source: Source, found: BGPFilter | None) -> Found:
-        """Hear of a filter, None if it is gone; the peers that name it are made anew."""
+        """Hear of a filter, None if it is gone."""
+        self._is_stale |= any(source.name in (peer.spec.filters or ()) for peer in self._peers.values())
         if found is None:
             self._filters.pop(source.name, None)
             self.notices.pop(source, None)
-            made = Made({}, ())
-        else:
-            self._filters[source.name] = found
-            made = translate_filter(found)
-            self._note(source, made.notices)
-        using = {at: peer for at, peer in self._peers.items() if source.name in (peer.spec.filters or ())}
-        return {source: made.documents, **{at: self._peer(at, peer) for at, peer in using.items()}}
+            return {source: {}}
+        self._filters[source.name] = found
+        made = translate_filter(found)
+        self._note(source, made.notices)
+        return {source: made.documents}
 
-    def take_node(self, name: str, found: Node | None) -> Found:
+    def take_node(self, name: str, found: Node | None) -> None:
         """Hear of a node; only what peers ask of it touches them."""
         before, after = self._nodes.pop(name, None), None if found is None else facts(found)
         if after is not None:
             self._nodes[name] = after
-        if before == after:
-            return {}
-        selecting = {at: peer for at, peer in self._peers.items() if peer.spec.node_selector or peer.spec.peer_selector}
-        return {at: self._peer(at, peer) for at, peer in selecting.items()}
+        self._is_stale |= before != after
 
-    def _peer(self, source: Source, found: BGPPeer) -> Mapping[str, Document]:
-        try:
-            made = translate_peer(found, self._nodes, self._filters)
-        except InvalidInput as error:
-            made = Made({}, (str(error),))
-        self._note(source, made.notices)
-        return made.documents
+    def take_settings(self, found: BGPSettings) -> None:
+        """Hear of the cluster's settings, of which the AS and the port of nodes touch peers."""
+        before, self._settings = self._settings, found
+        self._is_stale |= (before.asn, before.listen_port) != (found.asn, found.listen_port)
+
+    def renewed(self) -> Found:
+        """Return all peers if anything that was heard since has a say in them."""
+        if not self._is_stale:
+            return {}
+        self._is_stale = False
+        cluster = Cluster(self._nodes, self._filters, self._settings.asn, self._settings.listen_port)
+        read = {source: _read(self._peers[source], cluster) for source in sorted(self._peers)}
+        told: Found = {}
+        for (source, each), back in zip(read.items(), answers([each.ends for each in read.values()]), strict=True):
+            made = make_peers(self._peers[source], each, back, cluster)
+            self._note(source, made.notices)
+            told[source] = made.documents
+        return told
 
     def _note(self, source: Source, notices: tuple[str, ...]) -> None:
         if notices:
             self.notices[source] = notices
         else:
             self.notices.pop(source, None)
+
+
+def _read(found: BGPPeer, cluster: Cluster) -> Read:
+    try:
+        return read_peer(found, cluster)
+    except InvalidInput as error:
+        return Read(None, notices=(str(error),))

@@ -11,6 +11,7 @@ two, for what lies inside meets no further rule; anywhere else it is one for eac
 Source: projectcalico/calico api/pkg/apis/projectcalico/v3/bgpfilter.go.
 """
 
+import hashlib
 import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -29,6 +30,7 @@ _IGNORED = ("source", "interface", "peer_type", "communities", "as_path_prefix",
 _EVERYTHING = {"V4": Prefix("0.0.0.0/0"), "V6": Prefix("::/0")}
 _ACCEPT = "Accept"
 _OUTSIDE = {"NotIn": "In", "NotEqual": "Equal"}
+_LONGEST_NAME, _DIGEST = 63, 8
 
 
 class _Place(NamedTuple):
@@ -55,9 +57,16 @@ class Combined(NamedTuple):
     notices: tuple[str, ...] = ()
 
 
+def fitting(name: str) -> str:
+    """Return a name of at most 63 characters: a longer one, as Kubernetes allows, ends in a digest of all of it."""
+    if len(name) <= _LONGEST_NAME:
+        return name
+    return f"{name[: _LONGEST_NAME - _DIGEST - 1]}-{hashlib.sha256(name.encode()).hexdigest()[:_DIGEST]}"
+
+
 def filter_name(name: str, direction: str) -> str:
     """Return the name of a BGPFilter's document for ``export`` or ``import``."""
-    return f"{name}.{direction}"
+    return fitting(f"{name}.{direction}")
 
 
 def translate_filter(found: BGPFilter) -> Made:

@@ -2,8 +2,8 @@
 """Calico's BGPPeer as peers of Buoy.
 
 Promises the same sessions between the same nodes and neighbours. The tricky thing is
-`peerSelector`: it names nodes, so it becomes one peer for each of them, in the AS the
-object says.
+`peerSelector`: it names nodes, so it becomes one peer for each of them, in the AS and at
+the port of the cluster; and one for each node that speaks with them, for they speak too.
 
 Source: projectcalico/calico api/pkg/apis/projectcalico/v3/bgppeer.go.
 """
@@ -11,29 +11,27 @@ Source: projectcalico/calico api/pkg/apis/projectcalico/v3/bgppeer.go.
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import msgspec
+
 from buoy.kubernetes.bgp_configuration import NOT_HONOURED, ignored
-from buoy.kubernetes.calico_filters import Made, combined_filter
-from buoy.kubernetes.eligibility import translate_node
-from buoy.kubernetes.foreign import BGPFilter, BGPPeer, BGPPeerSpec
-from buoy.kubernetes.objects import Labels, Node
+from buoy.kubernetes.calico_filters import Combined, Made, combined_filter, fitting
+from buoy.kubernetes.calico_pairs import NOBODY, Cluster, Ends, ends, speakers
+from buoy.kubernetes.foreign import BGPPeer, BGPPeerSpec
 from buoy.kubernetes.reading import read_asn, read_endpoint, read_seconds, secret_file
-from buoy.kubernetes.selectors import selector
 from buoy.model import documents
 from buoy.model.address import Address
-from buoy.model.documents import Document
 from buoy.model.errors import InvalidInput
 from buoy.model.peer import RESTART_TIME, Bfd, NextHop, Peer
+from buoy.planner.peering_rules import check_peer
 
 _IGNORED = (
     "reachable_by",
-    "reverse_peering",
     "restart_mode",
     "bird_gateway_mode",
     "external_network",
     "extensions",
 )
 _USUAL = {
-    "reverse_peering": "Auto",
     "restart_mode": "GracefulRestart",
 }
 
@@ -44,28 +42,36 @@ _BFD: Mapping[str | None, Bfd | None] = {None: None, "None": None, "BFDIfDirectl
 
 _NEXT_HOP = {None: NextHop.AUTO, "": NextHop.AUTO, "Auto": NextHop.AUTO, "Self": NextHop.SELF, "Keep": NextHop.KEEP}
 
+_BGP_PORT = 179
+_HOLD_TIME, _LONGEST_HOLD = 90, 65535
+"""Seconds, of a peer that says nothing and of any."""
 
-class NodeFacts(NamedTuple):
-    """What peers ask of a node."""
-
-    labels: Mapping[str, str]
-    addresses: tuple[Address, ...]
-
-
-class _Neighbour(NamedTuple):
-    name: str
-    address: Address
-    port: int
-
-
-def facts(node: Node) -> NodeFacts:
-    """Return what peers ask of a node."""
-    labels: Labels = node.metadata.labels
-    return NodeFacts(labels or {}, translate_node(node).addresses)
+_SAID_AS = {
+    "address": "spec.peerIP",
+    "asn": "spec.asNumber",
+    "local_asn": "spec.localASNumber",
+    "keepalive": "spec.keepaliveTime",
+    "graceful_restart_time": "spec.maxRestartTime",
+    "multihop": "spec.ttlSecurity",
+    "allow_local_as": "spec.numAllowedLocalASNumbers",
+}
+"""The fields of an object by those of a peer."""
 
 
-def translate_peer(found: BGPPeer, nodes: Mapping[str, NodeFacts], filters: Mapping[str, BGPFilter]) -> Made:
-    """Return the peers of a BGPPeer; raise `InvalidInput` for one that cannot be."""
+class Read(NamedTuple):
+    """An object that can be: its peer, None for none, and what it says of sessions between nodes.
+
+    The peer of an object with a `peerSelector` lacks the neighbour, which is each of `ends.neighbours`.
+    """
+
+    peer: Peer | None
+    ends: Ends = NOBODY
+    filters: Combined = Combined({}, ("", ""))
+    notices: tuple[str, ...] = ()
+
+
+def read_peer(found: BGPPeer, cluster: Cluster) -> Read:
+    """Return what a BGPPeer says; raise `InvalidInput` for one that cannot be."""
     spec = found.spec
     notices = list(ignored(spec, _IGNORED, _USUAL))
     if spec.source_address not in {None, "UseNodeIP"}:
@@ -76,69 +82,104 @@ def translate_peer(found: BGPPeer, nodes: Mapping[str, NodeFacts], filters: Mapp
     if spec.next_hop_mode not in _NEXT_HOP:
         raise InvalidInput("spec.nextHopMode", spec.next_hop_mode, "give Auto, Self or Keep")
     if spec.local_workload_selector:
-        return Made({}, (*notices, "spec.localWorkloadSelector: pods are no peers, so there is none"))
-    if spec.as_number is None:
+        return Read(None, notices=(*notices, "spec.localWorkloadSelector: pods are no peers, so there is none"))
+    if bool(spec.peer_ip) == bool(spec.peer_selector):
+        raise InvalidInput("spec.peerIP", spec.peer_ip, "give either peerIP or peerSelector")
+    if spec.peer_ip and spec.as_number is None:
         raise InvalidInput("spec.asNumber", "", "give the AS number of the neighbour")
-    speakers = _speakers(spec, nodes)
-    if speakers is None:
-        return Made({}, (*notices, f"spec.nodeSelector selects no node: {spec.node_selector}"))
-    combined = combined_filter(found.metadata.name, spec.filters or (), filters)
-    made: dict[str, Document] = dict(combined.documents)
-    for neighbour in _neighbours(found, nodes):
-        peer = _peer(spec, neighbour, speakers, combined.names)
-        made[documents.path(peer)] = peer
-    return Made(made, (*notices, *combined.notices))
+    speaking = speakers(spec, cluster.nodes)
+    if speaking is None:
+        return Read(None, notices=(*notices, f"spec.nodeSelector selects no node: {spec.node_selector}"))
+    between = ends(spec, cluster)
+    if spec.peer_selector and not between.neighbours:
+        return Read(None, notices=(*notices, f"spec.peerSelector selects no node: {spec.peer_selector}"))
+    combined = combined_filter(found.metadata.name, spec.filters or (), cluster.filters)
+    peer = msgspec.structs.replace(_peer(found, cluster, between), nodes=speaking)
+    peer = msgspec.structs.replace(peer, export_filter=combined.names[0], import_filter=combined.names[1])
+    _check(peer)
+    return Read(peer, between, combined, (*notices, *combined.notices))
 
 
-def _peer(spec: BGPPeerSpec, neighbour: _Neighbour, speakers: tuple[str, ...], filters: tuple[str, str]) -> Peer:
+def make_peers(found: BGPPeer, read: Read, answers: Mapping[str, tuple[str, ...]], cluster: Cluster) -> Made:
+    """Return the peers of an object that is read; `answers` are the nodes to speak back, by that they speak with."""
+    if read.peer is None:
+        return Made({}, read.notices)
+    called: dict[str, tuple[Peer, ...]] = {}
+    if found.spec.peer_selector:
+        for node, address in read.ends.neighbours.items():
+            called[node] = (msgspec.structs.replace(read.peer, name=_name(found, node), address=address),)
+    else:
+        called[next(iter(read.ends.neighbours), "")] = (read.peer,)
+    back = _back(read.peer, cluster)
+    for node, nodes in answers.items():
+        peer = msgspec.structs.replace(back, name=_name(found, node), address=read.ends.speakers[node], nodes=nodes)
+        called[node] = _together(called.get(node, ()), peer)
+    peers = {documents.path(peer): peer for of_node in called.values() for peer in of_node}
+    return Made({**read.filters.documents, **peers}, read.notices)
+
+
+def _back(peer: Peer, cluster: Cluster) -> Peer:
+    """Return the other side of a session: what one calls its own AS is the neighbour's here."""
+    asn, own = peer.local_asn or cluster.asn, None if peer.asn == cluster.asn else peer.asn
+    return msgspec.structs.replace(peer, asn=asn, local_asn=own, port=cluster.port)
+
+
+def _together(said: tuple[Peer, ...], back: Peer) -> tuple[Peer, ...]:
+    """Return the peers for one node, of which one object may name both sides: one peer, unless they differ in AS."""
+    if not said:
+        return (back,)
+    if msgspec.structs.replace(said[0], nodes=back.nodes) == back:
+        nodes = tuple(sorted({*said[0].nodes, *back.nodes})) if said[0].nodes else ()
+        return (msgspec.structs.replace(back, nodes=nodes),)
+    return (*said, msgspec.structs.replace(back, name=fitting(f"{back.name}.reverse")))
+
+
+def _name(found: BGPPeer, node: str) -> str:
+    return fitting(f"{found.metadata.name}.{node}")
+
+
+def _check(peer: Peer) -> None:
+    """Raise `InvalidInput` for what every node would refuse, in the words of the object."""
+    try:
+        check_peer(peer)
+    except InvalidInput as error:
+        field = error.field.rpartition(".")[2]
+        raise InvalidInput(_SAID_AS.get(field, field), error.value, error.remedy) from None
+
+
+def _peer(found: BGPPeer, cluster: Cluster, between: Ends) -> Peer:
+    spec = found.spec
     restart, alive, hops = spec.max_restart_time, spec.keepalive_time, spec.ttl_security or 0
+    asn = cluster.asn if spec.as_number is None else read_asn(spec.as_number, "spec.asNumber")
+    address, port = _neighbour(spec, cluster, between, asn)
+    keepalive = read_seconds(alive, "spec.keepaliveTime") if alive else None
     return Peer(
-        name=neighbour.name,
-        address=neighbour.address,
-        port=neighbour.port,
-        asn=read_asn(spec.as_number or 0, "spec.asNumber"),
+        name=fitting(found.metadata.name),
+        address=address,
+        port=port,
+        asn=asn,
         local_asn=None if spec.local_as_number is None else read_asn(spec.local_as_number, "spec.localASNumber"),
-        nodes=speakers,
         password_from=secret_file(spec.password) if spec.password else "",
-        keepalive=read_seconds(alive, "spec.keepaliveTime") if alive else None,
+        # no field of theirs says the hold time, so it must not be what forbids a keepalive
+        hold_time=min(max(_HOLD_TIME, 3 * (keepalive or 0)), _LONGEST_HOLD),
+        keepalive=keepalive,
         graceful_restart_time=read_seconds(restart, "spec.maxRestartTime") if restart else RESTART_TIME,
         multihop=hops if hops > 1 else None,
         ttl_security=hops > 0,
         allow_local_as=spec.num_allowed_local_as_numbers or 0,
         next_hop=_next_hop(spec),
         bfd=_BFD[spec.failure_detection_mode],
-        export_filter=filters[0],
-        import_filter=filters[1],
     )
+
+
+def _neighbour(spec: BGPPeerSpec, cluster: Cluster, between: Ends, asn: int) -> tuple[Address, int]:
+    if spec.peer_selector:
+        return next(iter(between.neighbours.values())), cluster.port
+    usual = cluster.port if between.neighbours and asn == cluster.asn else _BGP_PORT
+    return read_endpoint(spec.peer_ip, "spec.peerIP", usual)
 
 
 def _next_hop(spec: BGPPeerSpec) -> NextHop:
     if spec.keep_original_next_hop and not spec.next_hop_mode:
         return NextHop.KEEP
     return _NEXT_HOP[spec.next_hop_mode]
-
-
-def _speakers(spec: BGPPeerSpec, nodes: Mapping[str, NodeFacts]) -> tuple[str, ...] | None:
-    """Return the nodes a peer is for, () for all of them, None for none."""
-    if spec.node and spec.node_selector:
-        raise InvalidInput("spec.nodeSelector", spec.node_selector, "give node or nodeSelector, not both")
-    if spec.node:
-        return (spec.node,)
-    if not spec.node_selector:
-        return ()
-    match = selector(spec.node_selector, "spec.nodeSelector")
-    return tuple(sorted(name for name, node in nodes.items() if match(node.labels))) or None
-
-
-def _neighbours(found: BGPPeer, nodes: Mapping[str, NodeFacts]) -> list[_Neighbour]:
-    spec, name = found.spec, found.metadata.name
-    if bool(spec.peer_ip) == bool(spec.peer_selector):
-        raise InvalidInput("spec.peerIP", spec.peer_ip, "give either peerIP or peerSelector")
-    if spec.peer_ip:
-        return [_Neighbour(name, *read_endpoint(spec.peer_ip, "spec.peerIP"))]
-    match = selector(spec.peer_selector, "spec.peerSelector")
-    return [
-        _Neighbour(f"{name}.{other}", node.addresses[0], 179)
-        for other, node in sorted(nodes.items())
-        if node.addresses and match(node.labels)
-    ]

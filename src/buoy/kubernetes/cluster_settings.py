@@ -32,6 +32,10 @@ class ClusterSettings:
         """Hear which prefixes a network of cluster IPs has, none if it is gone."""
         self._networks[name] = prefixes
 
+    def said(self) -> BGPSettings:
+        """Return the settings but for what comes of pools and networks, the usual ones if nobody says anything."""
+        return self._configured(()).settings
+
     def document(self, pools: Collection[Pool]) -> BGPSettings | None:
         """Return the settings, None if nobody says anything."""
         said = self.own or self._configurations.get(DEFAULT) or self._cluster_ips or pools

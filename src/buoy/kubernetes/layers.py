@@ -53,8 +53,12 @@ class Layers:
 
     def document(self, path: str) -> Document | None:
         """Return the document in force at a path."""
-        sources = self._by_path.get(path)
-        return sources[min(sources)] if sources else None
+        source = self.source(path)
+        return None if source is None else self._by_path[path][source]
+
+    def source(self, path: str) -> Source | None:
+        """Return the object whose document is in force at a path."""
+        return min(self._by_path.get(path, ()), default=None)
 
     def beneath(self, prefix: str) -> Iterator[str]:
         """Yield the paths with a document that begin so."""

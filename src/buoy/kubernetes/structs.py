@@ -53,12 +53,14 @@ _BESIDES: dict[str, tuple[Resource, ...]] = {
     "service-ips/": (SERVICES, SLICES, NODES),
     "pools/": (ADDRESS_POOLS,),
     "settings/": (BGP_CONFIGURATIONS, ADDRESS_POOLS, SERVICE_CIDRS),
-    "peers/": (BGP_PEERS, BGP_FILTERS, NODES),
-    "filters/": (BGP_PEERS, BGP_FILTERS),
+    "peers/": (BGP_PEERS, BGP_FILTERS, BGP_CONFIGURATIONS, NODES),
+    "filters/": (BGP_PEERS, BGP_FILTERS, BGP_CONFIGURATIONS, NODES),
     "nodes/": (LEASES,),
     "eligibility/": (NODES,),
 }
 """What else than Buoy's own objects of the same path has a say in a document."""
+_OWN_BESIDES = {"settings/": "pools/", "peers/": "settings/", "filters/": "settings/"}
+"""Which of those have a say in documents of another path."""
 
 
 def needed(prefixes: Sequence[str], node: str = "") -> tuple[Resource, ...]:
@@ -72,8 +74,9 @@ def needed(prefixes: Sequence[str], node: str = "") -> tuple[Resource, ...]:
     for path, resources in _BESIDES.items():
         if _meet(path, prefixes):
             found.update(resources)
-    if _meet("settings/", prefixes):
-        found.update(kind.resource for kind in KINDS if kind.prefix == "pools/")
+    for path, others in _OWN_BESIDES.items():
+        if _meet(path, prefixes):
+            found.update(kind.resource for kind in KINDS if kind.prefix.startswith(others))
     return tuple(resource for resource in STRUCTS if resource in found)
 
 

@@ -8,7 +8,7 @@ in force. What of a foreign object is read and not honoured is told in `notices`
 
 The tricky thing: some documents have several parents. A service IP is its Services,
 their slices, the nodes and the claim; the settings are BGPConfiguration, BGPSettings
-and every pool; a peer follows the labels of nodes.
+and every pool; a peer follows the labels of nodes, and the cluster's AS.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -127,6 +127,9 @@ class Translation:
             self._unread[_source(resource, name)] = _place(resource, name), why
         if any(path.startswith("pools/") for path in touched):
             touched.add(_SETTINGS)
+        if _SETTINGS in touched:
+            self._calico.take_settings(self._cluster.said())
+        touched |= self._put_all(self._calico.renewed())
         return self._settle(touched)
 
     def take_lives(self, lives: Mapping[str, bool]) -> dict[str, Document | None]:
@@ -150,6 +153,11 @@ class Translation:
             told[str(source)] = (why,)
         return told
 
+    def origin(self, path: str) -> str:
+        """Return which object's document stands at a path of pools, peers or filters; "" if there is none."""
+        source = self._layers.source(path)
+        return "" if source is None else str(source)
+
     def _take(self, resource: Resource, name: ObjectName, found: Any) -> Iterable[str]:  # noqa: ANN401  of any kind
         source = _source(resource, name)
         self._unread.pop(source, None)
@@ -172,7 +180,8 @@ class Translation:
         eligibility = f"eligibility/{source.name}"
         touched.add(eligibility)
         self._put_sole(eligibility, None if found is None else translate_node(found))
-        return touched | self._put_all(self._calico.take_node(source.name, found))
+        self._calico.take_node(source.name, found)
+        return touched
 
     def _take_pod(self, source: Source, found: Pod | None) -> set[str]:
         return _service_ips(self._services.pods.take(source.object, found))

@@ -7,14 +7,16 @@ for an address has it. Only one of two such peers can be: BIRD speaks with a nei
 
 from collections.abc import Iterable, Mapping
 
+from buoy.model.address import Address
 from buoy.model.peer import Peer
 
 
 def rivals(peers: Iterable[Peer]) -> Mapping[str, Peer]:
     """Return for each peer that is not in force on some node, by name, the one that is there in its place."""
     told: dict[str, Peer] = {}
-    before: list[Peer] = []
+    neighbours: dict[tuple[Address, int], list[Peer]] = {}
     for peer in sorted(peers, key=lambda each: each.name):
+        before = neighbours.setdefault((peer.address, peer.port), [])
         other = next((each for each in before if _meet(each, peer)), None)
         if other is not None:
             told[peer.name] = other
@@ -23,6 +25,4 @@ def rivals(peers: Iterable[Peer]) -> Mapping[str, Peer]:
 
 
 def _meet(one: Peer, other: Peer) -> bool:
-    if (one.address, one.port) != (other.address, other.port):
-        return False
     return not one.nodes or not other.nodes or not set(one.nodes).isdisjoint(other.nodes)

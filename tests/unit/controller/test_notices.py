@@ -140,6 +140,8 @@ async def test_a_peer_is_told_like_the_configuration(server: Server) -> None:
         ({"peerIP": "192.0.2.1", "asNumber": 64511, "sourceAddress": "None"}, "PartlyHonoured"),
         ({"peerIP": "192.0.2.1", "asNumber": 64511, "reachableBy": "192.0.2.9", "filters": ["gone"]}, "NotInForce"),
         ({"localWorkloadSelector": "all()", "asNumber": 64511}, "NotInForce"),
+        ({"peerIP": "192.0.2.1", "asNumber": 64511, "maxRestartTime": "2h"}, "NotInForce"),
+        ({"peerIP": "192.0.2.1", "asNumber": 64511, "keepaliveTime": "60s"}, "Honoured"),
     ],
 )
 async def test_what_is_wrong_is_told_apart_from_what_is_not_honoured(
@@ -147,6 +149,13 @@ async def test_what_is_wrong_is_told_apart_from_what_is_not_honoured(
 ) -> None:
     await tell(server, {BGP_PEERS: news({ObjectName("", "tor"): found(BGP_PEERS, "tor", **spec)})})
     assert expected == reason(server, "tor")
+
+
+async def test_a_setting_that_every_node_would_refuse_is_not_in_force(server: Server) -> None:
+    mine = found(BGP_CONFIGURATIONS, "default", nodeMeshMaxRestartTime="2h")
+    await tell(server, {BGP_CONFIGURATIONS: news({DEFAULT: mine})})
+    assert ("False", True) == (said(server)[0], "spec.nodeMeshMaxRestartTime" in said(server)[1])
+    assert "NotInForce" == reason(server)
 
 
 @pytest.mark.parametrize(("uid", "listed"), [("b", False), ("a", True)])
@@ -197,8 +206,8 @@ async def test_of_two_peers_with_one_neighbour_the_one_that_is_not_in_force_says
 async def test_a_peer_that_stands_for_nodes_says_of_which_it_is_not_in_force(server: Server) -> None:
     addresses = [{"type": "InternalIP", "address": "192.0.2.1"}]
     node = msgspec.convert({"metadata": {"name": "node-1"}, "status": {"addresses": addresses}}, STRUCTS[NODES])
-    spine = found(BGP_PEERS, "spine", peerSelector="all()", asNumber=64511)
+    spine = found(BGP_PEERS, "spine.west", peerSelector="all()", asNumber=64511)
     plain = found(BGP_PEERS, "plain", peerIP="192.0.2.1", asNumber=64511)
-    peers = news({ObjectName("", "spine"): spine, ObjectName("", "plain"): plain})
+    peers = news({ObjectName("", "spine.west"): spine, ObjectName("", "plain"): plain})
     await tell(server, {NODES: news({ObjectName("", "node-1"): node}), BGP_PEERS: peers})
-    assert "plain speaks with 192.0.2.1 already" in said(server, "spine")[1]
+    assert "plain speaks with 192.0.2.1 already" in said(server, "spine.west")[1]

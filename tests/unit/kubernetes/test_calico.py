@@ -1,54 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Calico's BGPPeers as peers of ours; see `test_calico_filters.py`."""
+"""Calico's BGPPeers as peers of ours; see `test_calico_pairs.py`, `test_calico_filters.py`."""
 
 from typing import Any
 
 import pytest
 
-from buoy.kubernetes.resources import BGP_FILTERS, BGP_PEERS, NODES
-from buoy.kubernetes.translate import Translation
+from buoy.kubernetes.resources import BGP_PEERS, NODES
 from buoy.model.address import Address
-from buoy.model.documents import Document
-from buoy.model.peer import Bfd, Filter, FilterRule, NextHop, Peer
+from buoy.model.peer import Bfd, NextHop, Peer
 from buoy.store.api_names import ObjectName
-from tests.unit.kubernetes.making import bgp_filter, node, peer
-
-TOR = ObjectName("", "tor")
-NOTED = "bgppeers.projectcalico.org/tor"
-
-
-class Cluster:
-    """A translation of some nodes, peers and filters."""
-
-    def __init__(self) -> None:
-        self.translation = Translation()
-
-    def has_nodes(self, **labels: dict[str, str]) -> None:
-        for index, (name, found) in enumerate(sorted(labels.items())):
-            status = {"addresses": [{"type": "InternalIP", "address": f"192.0.2.{index + 1}"}]}
-            self.translation.take(NODES, {ObjectName("", name): node(name, found, status=status)})
-
-    def has_peer(self, **spec: Any) -> None:  # noqa: ANN401
-        self.translation.take(BGP_PEERS, {TOR: peer(**spec)})
-
-    def has_filter(self, name: str, **spec: Any) -> None:  # noqa: ANN401
-        self.translation.take(BGP_FILTERS, {ObjectName("", name): bgp_filter(name, **spec)})
-
-    def beneath(self, prefix: str) -> dict[str, Document]:
-        return {path: found for path, found in self.translation.documents.items() if path.startswith(prefix)}
-
-    @property
-    def peers(self) -> dict[str, Document]:
-        return self.beneath("peers/")
-
-    @property
-    def notices(self) -> tuple[str, ...]:
-        return self.translation.notices.get(NOTED, ())
-
-    def rules(self, name: str) -> tuple[FilterRule, ...]:
-        found = self.translation.documents[f"filters/{name}"]
-        assert isinstance(found, Filter)
-        return found.rules
+from tests.unit.kubernetes.calico_cluster import TOR, Cluster
 
 
 @pytest.fixture
@@ -144,14 +105,58 @@ def test_a_selector_that_matches_no_node_is_no_peer_of_all(cluster: Cluster) -> 
     assert {} == cluster.peers
 
 
-def test_a_peer_selector_is_one_peer_for_each_node_it_matches(cluster: Cluster) -> None:
-    cluster.has_nodes(a={"rr": "true"}, b={}, c={"rr": "true"})
-    cluster.has_peer(peerSelector="has(rr)", asNumber=64512, nodeSelector="!has(rr)")
-    expected = {
-        f"peers/tor.{name}": Peer(name=f"tor.{name}", address=Address(address), asn=64512, nodes=("b",))
-        for name, address in (("a", "192.0.2.1"), ("c", "192.0.2.3"))
-    }
-    assert expected == cluster.peers
+def test_a_peer_selector_that_matches_no_node_says_so(cluster: Cluster) -> None:
+    cluster.has_nodes(a={})
+    cluster.has_peer(peerSelector="has(rr)")
+    assert ({}, ("spec.peerSelector selects no node: has(rr)",)) == (cluster.peers, cluster.notices)
+
+
+def test_a_long_name_of_a_node_is_cut_and_stays_another(cluster: Cluster) -> None:
+    long = {f"ip-10-0-12-{at}.eu-central-1.compute.internal": {"rr": "true"} for at in (34, 35)}
+    cluster.has_nodes(**long)
+    cluster.has_peer_called("peer-with-route-reflectors", peerSelector="has(rr)", nodeSelector="all()")
+    peers = [found for found in cluster.peers.values() if isinstance(found, Peer)]
+    assert [63, 63] == [len(found.name) for found in peers]
+    assert 2 == len(cluster.speaks())
+
+
+def test_a_long_name_of_a_filter_is_cut_too(cluster: Cluster) -> None:
+    long = "a" * 70
+    cluster.has_filter(long, exportV4=[{"action": "Reject", "cidr": "10.0.0.0/8"}])
+    cluster.has_peer_called(long, peerIP="192.0.2.254", asNumber=1, filters=[long])
+    [found] = [each for each in cluster.peers.values() if isinstance(each, Peer)]
+    assert {f"filters/{found.export_filter}", f"filters/{found.import_filter}"} == set(cluster.beneath("filters/"))
+    assert {63} == {len(name) for name in (found.name, found.export_filter, found.import_filter)}
+
+
+@pytest.mark.parametrize(("seconds", "hold"), [(20, 90), (60, 180), (30000, 65535)])
+def test_a_keepalive_is_never_too_long_for_a_hold_time_that_nobody_can_say(
+    cluster: Cluster, seconds: int, hold: int
+) -> None:
+    cluster.has_peer(peerIP="192.0.2.254", asNumber=1, keepaliveTime=f"{seconds}s")
+    expected = Peer(name="tor", address=Address("192.0.2.254"), asn=1, keepalive=seconds, hold_time=hold)
+    assert ({"peers/tor": expected}, ()) == (cluster.peers, cluster.notices)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("maxRestartTime", "4096s"),
+        ("keepaliveTime", "100ms"),
+        ("keepaliveTime", "40000s"),
+        ("numAllowedLocalASNumbers", 256),
+        ("asNumber", 23456),
+        ("localASNumber", 23456),
+        ("peerIP", "127.0.0.1"),
+        ("ttlSecurity", 256),
+    ],
+)
+def test_what_every_node_would_refuse_is_refused_in_the_words_of_the_object(
+    cluster: Cluster, field: str, value: object
+) -> None:
+    cluster.has_peer(**{"peerIP": "192.0.2.254", "asNumber": 1, field: value})
+    assert {} == cluster.peers
+    assert [True] == [notice.startswith(f"spec.{field}: ") for notice in cluster.notices]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 
 from buoy.model.address import Prefix
 from buoy.model.peer import Action, FilterRule, Peer
-from tests.unit.kubernetes.test_calico import NOTED, Cluster
+from tests.unit.kubernetes.calico_cluster import NOTED, Cluster
 
 
 @pytest.fixture

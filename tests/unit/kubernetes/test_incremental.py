@@ -118,6 +118,8 @@ OTHERS: tuple[tuple[Resource, ObjectName, Any], ...] = (
     (BGP_PEERS, ObjectName("", "tor"), making.peer(peerIP="192.0.2.254", asNumber=65000, filters=["guard"])),
     (BGP_PEERS, ObjectName("", "tor"), making.peer(peerIP="192.0.2.254", asNumber=1, nodeSelector="role == 'true'")),
     (BGP_PEERS, ObjectName("", "rr"), making.peer(peerSelector="has(role)", asNumber=1, filters=["guard", "more"])),
+    (BGP_PEERS, ObjectName("", "rr"), making.peer("rr", peerSelector="has(role)", nodeSelector="!has(role)")),
+    (BGP_PEERS, ObjectName("", "node"), making.peer("node", peerIP="192.0.2.51", asNumber=64512)),
     (BGP_PEERS, ObjectName("", "wrong"), making.peer(peerIP="192.0.2", asNumber=1)),
     (BGP_FILTERS, ObjectName("", "guard"), making.bgp_filter(exportV4=[{"action": "Reject", "cidr": "10.0.0.0/8"}])),
     (BGP_FILTERS, ObjectName("", "more"), making.bgp_filter("more", importV6=[{"action": "Accept"}])),

@@ -177,6 +177,16 @@ def test_calicos_objects_are_found_where_its_api_server_is_not() -> None:
     assert "becomes a Peer; as bgppeers.crd.projectcalico.org nobody reads it" in said(made, SAME).values()
 
 
+def test_a_peer_that_every_node_would_refuse_is_not_done_and_one_with_slow_keepalives_is_taken() -> None:
+    spec = {"peerIP": "192.0.2.254", "asNumber": 64511}
+    made = from_calico(objects((BGP_PEERS, "tor", {**spec, "maxRestartTime": "2h"})))
+    assert "spec.maxRestartTime" in said(made, NOT_DONE)["BGPPeer tor"]
+    assert [] == only(made, Peer)
+    made = from_calico(objects((BGP_PEERS, "tor", {**spec, "keepaliveTime": "60s"})))
+    assert {"BGPPeer tor": "is read as it is"} == said(made, SAME)
+    assert [(60, 180)] == [(peer.keepalive, peer.hold_time) for peer in only(made, Peer)]
+
+
 def test_a_field_of_calico_that_is_not_honoured_is_named() -> None:
     made = from_calico(objects((BGP_CONFIGURATIONS, "default", {"ignoredInterfaces": ["dummy0"]})))
     assert "spec.ignoredInterfaces" in said(made, NOT_DONE)["BGPConfiguration default"]

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Some nodes, and Calico's objects of their BGP, as Buoy reads them."""
+
+from typing import Any
+
+from buoy.kubernetes.resources import BGP_CONFIGURATIONS, BGP_FILTERS, BGP_PEERS, NODES
+from buoy.kubernetes.translate import Translation
+from buoy.model.address import Address
+from buoy.model.documents import Document
+from buoy.model.peer import BGPSettings, Filter, FilterRule, Peer
+from buoy.planner.peering import LocalNode, PeeringWish, speaking
+from buoy.store.api_names import ObjectName
+from tests.unit.kubernetes.making import bgp_filter, configuration, node, peer
+
+TOR = ObjectName("", "tor")
+NOTED = "bgppeers.projectcalico.org/tor"
+
+
+class Cluster:
+    """A translation of some nodes, peers and filters."""
+
+    def __init__(self) -> None:
+        self.translation = Translation()
+        self.nodes: dict[str, Address] = {}
+
+    def has_nodes(self, **labels: dict[str, str]) -> None:
+        for name, found in sorted(labels.items()):
+            address = self.nodes.setdefault(name, Address(f"192.0.2.{len(self.nodes) + 1}"))
+            status = {"addresses": [{"type": "InternalIP", "address": address}]}
+            self.translation.take(NODES, {ObjectName("", name): node(name, found, status=status)})
+
+    def has_peer(self, **spec: Any) -> None:  # noqa: ANN401
+        self.has_peer_called("tor", **spec)
+
+    def has_peer_called(self, name: str, **spec: Any) -> None:  # noqa: ANN401
+        self.translation.take(BGP_PEERS, {ObjectName("", name): peer(name, **spec)})
+
+    def is_configured(self, **spec: Any) -> None:  # noqa: ANN401
+        self.translation.take(BGP_CONFIGURATIONS, {ObjectName("", "default"): configuration(**spec)})
+
+    def speaks(self) -> set[tuple[str, str, str]]:
+        """Which node speaks with which address as which peer, each once, as nodes decide it."""
+        peers = [found for found in self.peers.values() if isinstance(found, Peer)]
+        told: set[tuple[str, str, str]] = set()
+        for name, address in self.nodes.items():
+            own = LocalNode(name=name, addresses=(address,))
+            done = speaking(own, PeeringWish(settings=BGPSettings(mesh=False), peers=tuple(peers)))
+            assert () == done.refused
+            told |= {(name, each.remote, each.name) for each in done.sessions}
+        return told
+
+    def has_filter(self, name: str, **spec: Any) -> None:  # noqa: ANN401
+        self.translation.take(BGP_FILTERS, {ObjectName("", name): bgp_filter(name, **spec)})
+
+    def beneath(self, prefix: str) -> dict[str, Document]:
+        return {path: found for path, found in self.translation.documents.items() if path.startswith(prefix)}
+
+    @property
+    def peers(self) -> dict[str, Document]:
+        return self.beneath("peers/")
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        return self.translation.notices.get(NOTED, ())
+
+    def rules(self, name: str) -> tuple[FilterRule, ...]:
+        found = self.translation.documents[f"filters/{name}"]
+        assert isinstance(found, Filter)
+        return found.rules
