@@ -5,7 +5,7 @@ Promises: of each setting, what Calico's BGPConfiguration says is in force, else
 Buoy's own BGPSettings say; prefixes of Services are those of both, and of the pools,
 and communities those of both.
 The tricky thing is a pool: it is advertised address by address, and only if no prefix
-that BGPConfiguration names contains it, for that says how its addresses are announced.
+that one of them names contains it, for that says how its addresses are announced.
 
 Source: projectcalico/calico confd/pkg/backends/calico/routes.go, api bgpconfig.go.
 """
@@ -65,7 +65,7 @@ def configure(
     base = own or BGPSettings()
     spec = found.spec if found is not None else BGPConfigurationSpec()
     advertised = list(reading.advertised(spec, cluster_ips))
-    ranges = [each.prefix for each in advertised if Kind.LOAD_BALANCER in each.kinds]
+    ranges = [each.prefix for each in (*base.advertise, *advertised) if Kind.LOAD_BALANCER in each.kinds]
     drawn = sorted({prefix for pool in pools for prefix in covering(pool)}, key=_order)
     advertised += [_alone(prefix) for prefix in drawn if not any(inside(prefix, outer) for outer in ranges)]
     settings = msgspec.structs.replace(

@@ -170,6 +170,12 @@ def test_a_pool_within_a_prefix_that_is_advertised_is_announced_as_that_says() -
     assert advertised("198.51.100.0/24", Kind.LOAD_BALANCER, aggregate=False) in made
 
 
+def test_a_pool_within_a_prefix_of_buoys_own_settings_is_announced_as_that_says_too() -> None:
+    own = BGPSettings(advertise=(advertised("192.0.2.0/24", Kind.LOAD_BALANCER),))
+    made = configure(own, None, (Pool(name="a", prefixes=(Prefix("192.0.2.0/28"),)),))
+    assert own == made.settings
+
+
 def test_a_cluster_that_says_nothing_has_no_settings() -> None:
     translation = Translation()
     translation.take(BGP_CONFIGURATIONS, {ObjectName("", "node.node-1"): configuration("node.node-1", listenPort=1179)})
