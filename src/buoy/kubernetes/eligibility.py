@@ -2,7 +2,8 @@
 """A Kubernetes node as what the planner asks of it: whether it may attract traffic, and what is its own.
 
 Promises the rules of Kubernetes' own cloud controllers (k8s.io/cloud-provider,
-controllers/service): the exclusion label counts by its value, as Go reads one, and
+controllers/service): a node that is being deleted is drained and switched off before
+its finalizers let it go, the exclusion label counts by its value, as Go reads one, and
 neither cordoning nor a node that is not ready changes anything here: the BGP session
 is the truth of that.
 """
@@ -38,6 +39,8 @@ def translate_node(node: Node) -> Eligibility:
 
 def exclusion(node: Node) -> str:
     """Say why a node may attract no traffic; "" if it may."""
+    if node.metadata.deletion_timestamp is not None:
+        return "it is being deleted"
     value = (node.metadata.labels or {}).get(EXCLUDE_LABEL)
     if value is not None and value not in _FALSE:
         return f"label {EXCLUDE_LABEL}={value}"

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which nodes may attract traffic, as Kubernetes' cloud controllers have it."""
 
+import msgspec
 import pytest
 
 from buoy.kubernetes.eligibility import exclusion, translate_node
@@ -24,6 +25,11 @@ def test_the_label_with_a_value_that_go_reads_as_false_does_not_exclude(value: s
 def test_a_node_that_the_autoscaler_is_about_to_remove_is_excluded() -> None:
     taint = {"key": "ToBeDeletedByClusterAutoscaler", "value": "1", "effect": "NoSchedule"}
     assert "taint ToBeDeletedByClusterAutoscaler" == exclusion(node(spec={"taints": [taint]}))
+
+
+def test_a_node_that_is_being_deleted_is_excluded_while_a_finalizer_keeps_it() -> None:
+    going = msgspec.structs.replace(node().metadata, deletion_timestamp="2026-11-21T12:00:00Z", finalizers=("x/y",))
+    assert "it is being deleted" == exclusion(msgspec.structs.replace(node(), metadata=going))
 
 
 @pytest.mark.parametrize(
