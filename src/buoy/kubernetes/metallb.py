@@ -2,9 +2,10 @@
 """MetalLB's IPAddressPool as a pool of Buoy.
 
 Promises the same addresses for the same Services. The tricky thing is the priority:
-MetalLB asks the lowest number first and 0 last, Buoy the highest first.
+MetalLB asks the lowest number first and 0 last, Buoy the highest first; and all pools
+that are for somebody come before those for everybody.
 
-Source: https://metallb.io/apis/ and metallb api/v1beta1/ipaddresspool_types.go.
+Source: https://metallb.io/apis/, metallb api/v1beta1/ipaddresspool_types.go and internal/allocator.
 """
 
 import ipaddress
@@ -17,6 +18,8 @@ from buoy.model.pool import Expression, Operator, Pool, Range, Selector
 
 _FIRST = 1_000_000
 """Priority of a pool that MetalLB would ask at once; far above those that people write."""
+_PINNED, _FOR_ALL = 1, 0
+"""Priorities of a pool without one that is for some Services, or for all."""
 
 
 def translate_pool(found: IPAddressPool) -> Pool:
@@ -29,16 +32,19 @@ def translate_pool(found: IPAddressPool) -> Pool:
         else:
             prefixes.append(read_prefix(text, field))
     allocation = found.spec.service_allocation or ServiceAllocation()
+    is_pinned = found.spec.service_allocation is not None
+    is_for_some = bool(allocation.namespaces or allocation.namespace_selectors or allocation.service_selectors)
     return Pool(
         name=found.metadata.name,
         prefixes=tuple(prefixes),
         ranges=tuple(ranges),
-        automatic=found.spec.auto_assign is not False,
+        # one that is for some Services and names none is drawn from by those alone that name it
+        automatic=found.spec.auto_assign is not False and is_for_some == is_pinned,
         avoid_end_addresses=found.spec.avoid_buggy_ips,
         namespaces=allocation.namespaces or (),
         namespace_selectors=tuple(selector(each) for each in allocation.namespace_selectors or ()),
         services=tuple(selector(each) for each in allocation.service_selectors or ()),
-        priority=_FIRST - allocation.priority if allocation.priority > 0 else 0,
+        priority=_FIRST - allocation.priority if allocation.priority > 0 else _PINNED if is_pinned else _FOR_ALL,
         share_across_namespaces=True,
     )
 

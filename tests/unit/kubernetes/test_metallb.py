@@ -45,12 +45,22 @@ def test_for_whom_a_pool_is() -> None:
     assert (Selector(expressions=(Expression(key="app", operator=Operator.IN, values=("web",)),)),) == made.services
 
 
-def test_the_lowest_priority_is_asked_first_and_none_is_last() -> None:
+def test_of_pools_for_some_the_lowest_priority_is_asked_first_and_none_last_but_before_those_for_all() -> None:
+    for_all = address_pool("a", addresses=[])
     pools = [
-        translate_pool(address_pool(str(priority), addresses=[], serviceAllocation={"priority": priority}))
-        for priority in (0, 1, 2, 50)
+        translate_pool(address_pool(f"p{at}", addresses=[], serviceAllocation={"namespaces": ["shop"], "priority": at}))
+        for at in (0, 1, 2, 50)
     ]
-    assert ["1", "2", "50", "0"] == [pool.name for pool in sorted(pools, key=lambda pool: -pool.priority)]
+    asked = sorted([translate_pool(for_all), *pools], key=lambda pool: (-pool.priority, pool.name))
+    assert ["p1", "p2", "p50", "p0", "a"] == [pool.name for pool in asked]
+    assert {True} == {pool.automatic for pool in asked}
+
+
+@pytest.mark.parametrize("allocation", [{}, {"priority": 1}])
+def test_a_pool_that_is_for_some_and_names_nobody_gives_addresses_to_who_names_it_alone(
+    allocation: dict[str, int],
+) -> None:
+    assert not translate_pool(address_pool(addresses=[], serviceAllocation=allocation)).automatic
 
 
 @pytest.mark.parametrize(
