@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """kill -9, flapping links, damage by hand, lost notifications: traffic goes on, and the end state is the same."""
 
+import json
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
 
-from tests.e2e.bare import Bare, bare_cloud, mac, service, tap
+from tests.e2e.bare import PREFIX, Bare, bare_cloud, mac, service, tap
 from tests.e2e.cloud import eventually
 from tests.e2e.routers import birdc
 from tests.e2e.watching import no_packet_lost, route_events
@@ -52,6 +53,20 @@ def _restarting(cloud: Bare) -> bool:
     """Tell whether a BIRD still waits for the end of a graceful restart, its own or a neighbour's."""
     shown = "".join(birdc(cloud, machine, "show", "protocols", "all") for machine in MACHINES)
     return "graceful restart active" in shown or "recovery in progress" in birdc(cloud, "compute-1", "show", "status")
+
+
+def test_what_an_agent_said_stands_while_it_is_killed_and_starts_again(cloud: Bare) -> None:
+    before = _said_since(cloud)
+    cloud.lab.service("kill", "compute-1", "agent")
+    cloud.restart("compute-1", "agent")
+    eventually(lambda: [] == cloud.audit(), seconds=20)
+    assert before == _said_since(cloud)
+
+
+def _said_since(cloud: Bare) -> list[int]:
+    """Return since which revision of the store each status of an address on compute-1 stands: a deletion ends it."""
+    found = cloud.etcdctl("get", "--prefix", f"{PREFIX}status/compute-1/address/", "--write-out", "json")
+    return [each["create_revision"] for each in json.loads(found)["kvs"]]
 
 
 def test_what_was_said_while_an_agent_was_dead_is_done_after(cloud: Bare) -> None:
