@@ -76,7 +76,8 @@ class Calico:
         if not self._is_stale:
             return {}
         self._is_stale = False
-        cluster = Cluster(self._nodes, self._filters, self._settings.asn, self._settings.listen_port)
+        reflectors = {name: node.reflects for name, node in sorted(self._nodes.items()) if node.reflects}
+        cluster = Cluster(self._nodes, self._filters, self._settings.asn, self._settings.listen_port, reflectors)
         read = {source: _read(self._peers[source], cluster) for source in sorted(self._peers)}
         told: Found = {}
         for (source, each), back in zip(read.items(), answers([each.ends for each in read.values()]), strict=True):

@@ -20,6 +20,8 @@ from buoy.model.address import Address, family
 from buoy.model.errors import InvalidInput
 
 MANUAL = "Manual"
+REFLECTS = "projectcalico.org/RouteReflectorClusterID"
+"""The annotation of a node that reflects routes, and in which cluster of reflectors (RFC 4456)."""
 
 
 class NodeFacts(NamedTuple):
@@ -27,15 +29,20 @@ class NodeFacts(NamedTuple):
 
     labels: Mapping[str, str]
     addresses: tuple[Address, ...]
+    reflects: str = ""
 
 
 class Cluster(NamedTuple):
-    """What peers depend on besides themselves: nodes and filters by name, the cluster's AS, the port of its nodes."""
+    """What peers depend on besides themselves: nodes and filters by name, the cluster's AS, the port of its nodes.
+
+    `reflectors` are the nodes that reflect, each with the cluster of reflectors it is in.
+    """
 
     nodes: Mapping[str, NodeFacts]
     filters: Mapping[str, BGPFilter]
     asn: int
     port: int
+    reflectors: Mapping[str, str] = {}
 
 
 class Ends(NamedTuple):
@@ -55,7 +62,8 @@ NOBODY = Ends({}, {}, back=False)
 def facts(node: Node) -> NodeFacts:
     """Return what peers ask of a node."""
     labels: Labels = node.metadata.labels
-    return NodeFacts(labels or {}, translate_node(node).addresses)
+    reflects = (node.metadata.annotations or {}).get(REFLECTS, "")
+    return NodeFacts(labels or {}, translate_node(node).addresses, reflects)
 
 
 def speakers(spec: BGPPeerSpec, nodes: Mapping[str, NodeFacts]) -> tuple[str, ...] | None:

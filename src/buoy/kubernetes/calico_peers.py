@@ -4,6 +4,7 @@
 Promises the same sessions between the same nodes and neighbours. The tricky thing is
 `peerSelector`: it names nodes, so it becomes one peer for each of them, in the AS and at
 the port of the cluster; and one for each node that speaks with them, for they speak too.
+One that reflectors among others speak with is two: only those take it for their client.
 
 Source: projectcalico/calico api/pkg/apis/projectcalico/v3/bgppeer.go.
 """
@@ -114,7 +115,12 @@ def make_peers(found: BGPPeer, read: Read, answers: Mapping[str, tuple[str, ...]
     for node, nodes in answers.items():
         peer = msgspec.structs.replace(back, name=_name(found, node), address=read.ends.speakers[node], nodes=nodes)
         called[node] = _together(called.get(node, ()), peer)
-    peers = {documents.path(peer): peer for of_node in called.values() for peer in of_node}
+    peers = {
+        documents.path(each): each
+        for node, of_node in called.items()
+        for peer in of_node
+        for each in _reflected(peer, node, cluster)
+    }
     return Made({**read.filters.documents, **peers}, read.notices)
 
 
@@ -132,6 +138,27 @@ def _together(said: tuple[Peer, ...], back: Peer) -> tuple[Peer, ...]:
         nodes = tuple(sorted({*said[0].nodes, *back.nodes})) if said[0].nodes else ()
         return (msgspec.structs.replace(back, nodes=nodes),)
     return (*said, msgspec.structs.replace(back, name=fitting(f"{back.name}.reverse")))
+
+
+def _reflected(peer: Peer, node: str, cluster: Cluster) -> tuple[Peer, ...]:
+    """Return a peer for the reflectors that take a node for their client, and one for the other nodes.
+
+    A reflector does so unless the node is one in the same cluster of reflectors (RFC 4456).
+    """
+    own = cluster.reflectors.get(node, "")
+    serving = tuple(
+        name
+        for name, among in cluster.reflectors.items()
+        if among != own and name != node and (not peer.nodes or name in peer.nodes)
+    )
+    if not node or not serving or peer.asn != (peer.local_asn or cluster.asn):
+        return (peer,)
+    client = msgspec.structs.replace(peer, nodes=serving, reflector_client=True)
+    rest = tuple(sorted(set(peer.nodes or cluster.nodes).difference(serving, (node,))))
+    if not rest:
+        return (client,)
+    other = msgspec.structs.replace(client, name=fitting(f"{peer.name}.client"))
+    return msgspec.structs.replace(peer, nodes=rest), other
 
 
 def _name(found: BGPPeer, node: str) -> str:

@@ -3,6 +3,8 @@
 
 from typing import Any
 
+from msgspec import structs
+
 from buoy.kubernetes.resources import BGP_CONFIGURATIONS, BGP_FILTERS, BGP_PEERS, NODES
 from buoy.kubernetes.translate import Translation
 from buoy.model.address import Address
@@ -23,6 +25,13 @@ class Cluster:
         self.translation = Translation()
         self.nodes: dict[str, Address] = {}
 
+    def has_reflectors(self, **among: str) -> None:
+        for name, each in among.items():
+            status = {"addresses": [{"type": "InternalIP", "address": self.nodes[name]}]}
+            made = node(name, {"rr": "true"}, status=status)
+            annotated = structs.replace(made.metadata, annotations={"projectcalico.org/RouteReflectorClusterID": each})
+            self.translation.take(NODES, {ObjectName("", name): structs.replace(made, metadata=annotated)})
+
     def has_nodes(self, **labels: dict[str, str]) -> None:
         for name, found in sorted(labels.items()):
             address = self.nodes.setdefault(name, Address(f"192.0.2.{len(self.nodes) + 1}"))
@@ -37,6 +46,15 @@ class Cluster:
 
     def is_configured(self, **spec: Any) -> None:  # noqa: ANN401
         self.translation.take(BGP_CONFIGURATIONS, {ObjectName("", "default"): configuration(**spec)})
+
+    def clients(self) -> set[tuple[str, str]]:
+        """Which node takes which address for its client."""
+        return {
+            (name, found.address)
+            for found in self.peers.values()
+            if isinstance(found, Peer) and found.reflector_client
+            for name in found.nodes
+        }
 
     def speaks(self) -> set[tuple[str, str, str]]:
         """Which node speaks with which address as which peer, each once, as nodes decide it."""

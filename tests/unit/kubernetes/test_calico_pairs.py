@@ -126,6 +126,40 @@ def test_both_sides_have_the_password_the_timers_and_the_filters(reflected: Clus
     }
 
 
+CLIENTS = {each for each in BOTH if each[0] in "ac"}
+
+
+@pytest.mark.parametrize("selected", ["!has(rr)", "all()"])
+@pytest.mark.parametrize(
+    ("among", "clients"),
+    [
+        ({"a": "244.0.0.1", "c": "244.0.0.1"}, CLIENTS),
+        ({"a": "244.0.0.1"}, {each for each in CLIENTS if each[0] == "a"}),
+        ({}, set()),
+    ],
+)
+def test_nodes_that_reflect_take_those_that_do_not_for_their_clients(
+    reflected: Cluster, selected: str, among: dict[str, str], clients: set[tuple[str, str]]
+) -> None:
+    reflected.has_peer(peerSelector="has(rr)", nodeSelector=selected)
+    sessions = {each[:2] for each in reflected.speaks()}
+    reflected.has_reflectors(**among)
+    among_them = {("a", "192.0.2.3")} if selected == "all()" and len(among) == 1 else set()
+    assert (clients | among_them, sessions) == (reflected.clients(), {each[:2] for each in reflected.speaks()})
+
+
+def test_reflectors_of_two_clusters_reflect_to_each_other(reflected: Cluster) -> None:
+    reflected.has_peer(peerSelector="has(rr)", nodeSelector="all()")
+    reflected.has_reflectors(a="244.0.0.1", c="244.0.0.2")
+    assert CLIENTS | AMONG == reflected.clients()
+
+
+def test_in_another_as_there_are_no_clients(reflected: Cluster) -> None:
+    reflected.has_reflectors(a="244.0.0.1")
+    reflected.has_peer(peerSelector="has(rr)", localASNumber=65001)
+    assert set() == reflected.clients()
+
+
 def test_sessions_between_nodes_follow_labels_and_those_of_others_stay(reflected: Cluster) -> None:
     reflected.has_peer(peerSelector="has(rr)", nodeSelector="!has(rr)")
     before = reflected.speaks()
