@@ -5,7 +5,7 @@ Promises nothing before every resource has listed, and an outage is reported and
 waited out. The tricky thing is Calico's version: where a server stands before
 projectcalico.org/v3, the API server itself serves the same objects by a second name,
 which does not go away with that server; so that one is preferred. Which there are is
-asked once, at the beginning.
+asked at the beginning; one that is not known, or not any more, makes way for the other.
 """
 
 import asyncio
@@ -27,6 +27,7 @@ from buoy.store.api_together import together
 from buoy.store.api_transport import Request
 from buoy.store.store import Reporter
 
+_TWINS = {CALICO_TWIN: BGP_CONFIGURATIONS.version, BGP_CONFIGURATIONS.version: CALICO_TWIN}
 RETRY = 0.5
 """Seconds between attempts of one question."""
 
@@ -91,6 +92,7 @@ class Feed:
         self._reports = Reports(reporter)
         self._interrupted = interrupted
         self._calico = BGP_CONFIGURATIONS.version
+        self._followed: dict[Resource, Informer[Any]] = {}
 
     async def news(self, patience: Callable[[], float | None]) -> AsyncGenerator[Mapping[Resource, News[Any]], None]:
         """Yield what is new by resource, first of all of them; then none of any after `patience()` seconds without.
@@ -98,11 +100,12 @@ class Feed:
         Called again, it lists everything anew.
         """
         self._reports.forget()
+        self._followed.clear()
         await self._find_versions()
         asked = {self.at(resource): resource for resource in self._resources}
-        informers = [self._informer(resource, at) for at, resource in asked.items()]
+        self._followed.update((resource, self._informer(resource, at)) for at, resource in asked.items())
         # an async generator, which its type does not say
-        feed = cast("AsyncGenerator[Mapping[Resource, News[Any]], None]", together(informers))
+        feed = cast("AsyncGenerator[Mapping[Resource, News[Any]], None]", together(list(self._followed.values())))
         async with aclosing(feed):
             coming = asyncio.ensure_future(anext(feed))
             begun = False
@@ -134,7 +137,9 @@ class Feed:
             return answer
 
     def at(self, resource: Resource) -> Resource:
-        """Return the version by which a resource is followed."""
+        """Return the version by which a resource is followed now."""
+        if resource in self._followed:
+            return self._followed[resource].at
         return resource._replace(version=self._calico) if resource.group == CALICO else resource
 
     async def _find_versions(self) -> None:
@@ -149,6 +154,7 @@ class Feed:
             namespace=NAMESPACE if resource == LEASES else "",
             fields=f"spec.nodeName={self._node}" if resource == PODS else "",
             optional=resource in OPTIONAL,
+            twin=_TWINS[at.version] if resource.group == CALICO else "",
         )
         reporter = self._reports.of(str(resource))
         if resource == LEASES:

@@ -65,6 +65,9 @@ class Informer(Generic[T]):
         selection: Selection = EVERYTHING,
     ) -> None:
         self.resource = resource
+        self.at = resource
+        """The version it is followed by, which its twin may take the place of."""
+        self._twin = selection.twin
         self._api = api
         self._selection = selection
         self._reporter = reporter
@@ -121,7 +124,9 @@ class Informer(Generic[T]):
     async def _list(self) -> News[T] | None:
         if self._absent:
             await asyncio.sleep(self._spread(ABSENT_DELAY))
-        found = await listing(self._api.call, self.resource, self._selection)
+        found = await listing(self._api.call, self.at, self._selection)
+        if found is None and self._twin:
+            found = await self._turn()
         if found is None:
             self._miss()
             found = Listing("", [])
@@ -136,6 +141,14 @@ class Informer(Generic[T]):
         if first or difference.changed or difference.broken:
             return News(first, difference.changed, difference.broken, number(self._revision), listed=True)
         return None
+
+    async def _turn(self) -> Listing | None:
+        """List the twin of what is not known, and follow that from now on if it is known."""
+        twin = self.at._replace(version=self._twin)
+        found = await listing(self._api.call, twin, self._selection)
+        if found is not None:
+            self.at, self._twin = twin, self.at.version
+        return found
 
     def _miss(self) -> None:
         """Note that the server does not know the resource; raise `StoreUnavailable` unless that is an answer."""
@@ -156,7 +169,7 @@ class Informer(Generic[T]):
             "timeoutSeconds": str(int(WATCHED * (1 + self._api.jitter()))),
         }
         try:
-            response = await self._api.open(Request("GET", self.resource.path(self._selection.namespace), query), asked)
+            response = await self._api.open(Request("GET", self.at.path(self._selection.namespace), query), asked)
         except Gone as error:
             self._forgotten(error)
             return
@@ -175,7 +188,7 @@ class Informer(Generic[T]):
         if mark is not None:
             fields = f"metadata.name={mark.name}" + (f",{selection.fields}" if selection.fields else "")
             selection = selection._replace(namespace=mark.namespace, fields=fields)
-        found = await page(self._api.call, self.resource, selection, limit=1)
+        found = await page(self._api.call, self.at, selection, limit=1)
         if found is None:
             return False
         reached = number(self._revision)

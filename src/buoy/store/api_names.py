@@ -76,6 +76,8 @@ class Selection(NamedTuple):
     """A field selector, such as ``spec.nodeName=node-1``."""
     optional: bool = False
     """Whether the server may lawfully not know the resource, as its CRD is not installed: then there are none."""
+    twin: str = ""
+    """Another version by which a server that does not know the resource may have the same objects."""
 
     @property
     def query(self) -> Mapping[str, str]:

@@ -63,6 +63,8 @@ class ScriptedServer:
         """The one accepted; "" accepts everybody."""
         self.served = True
         """Whether the resource is known."""
+        self.version = ""
+        """The only version by which it is known; "" by any."""
         self.asked: list[tuple[str, dict[str, str]]] = []
         """What was asked for, in order: list, watch or the method, and its query."""
         self._history: list[tuple[int, bytes]] = []
@@ -164,7 +166,7 @@ class ScriptedServer:
             return refusal(401, "Unauthorized")
         if faults := self._faults.get(what):
             return await faults.pop(0)(request)
-        if not self.served:
+        if not self.served or f"/{self.version}/" not in f"{request.path}//":
             return web.Response(status=404, text="404 page not found")
         if what == "watch":
             return await self.watch(request)

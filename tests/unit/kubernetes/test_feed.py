@@ -12,7 +12,7 @@ from buoy.kubernetes.feed import Feed, Reports
 from buoy.kubernetes.resources import BGP_PEERS, SERVICES
 from buoy.model.errors import StoreUnavailable
 from buoy.store.api_client import ApiServer
-from buoy.store.api_names import Resource
+from buoy.store.api_names import ObjectName, Resource
 from buoy.store.api_objects import News
 from buoy.store.api_transport import Request
 
@@ -47,6 +47,29 @@ async def test_the_version_that_needs_no_other_server_is_preferred(answer: bytes
     feed = Feed(cast("ApiServer", Answering(answer)), (BGP_PEERS, SERVICES), lambda _: None)
     await feed._find_versions()
     assert (version, "v1") == (feed.at(BGP_PEERS).version, feed.at(SERVICES).version)
+
+
+class Later:
+    """An API server that has Calico's own kinds by the time they are listed, and not when their group is asked for."""
+
+    def jitter(self) -> float:
+        return 0.0
+
+    async def call(self, request: Request, asked: str, patience: float = 0.0) -> bytes | None:
+        listed = {"metadata": {"resourceVersion": "7"}, "items": [{"metadata": {"name": "tor"}, "spec": {}}]}
+        return json.dumps(listed).encode() if "/v3/" in request.path else None
+
+    async def open(self, request: Request, asked: str) -> None:
+        await asyncio.Event().wait()
+
+
+async def test_a_version_that_is_not_known_makes_way_for_the_other() -> None:
+    feed = Feed(cast("ApiServer", Later()), (BGP_PEERS,), lambda _: None)
+    news = feed.news(lambda: None)
+    told = await anext(news)
+    assert [ObjectName("", "tor")] == list(told[BGP_PEERS].changed)
+    assert "v3" == feed.at(BGP_PEERS).version
+    await news.aclose()
 
 
 async def test_an_answer_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -136,6 +136,37 @@ async def test_optional_resource_that_goes_takes_its_objects_once_that_is_certai
         assert 2 == sum("does not know it" in str(report) for report in reports.all)
 
 
+async def test_resource_whose_version_goes_is_followed_by_its_twin_and_nothing_is_told_as_gone(
+    server: ScriptedServer, api: ApiServer, reports: Reports
+) -> None:
+    server.put("a", 1)
+    server.version = "v1"
+    informer = Informer(api, THINGS, Thing, reports, Selection(optional=True, twin="v2"))
+    async with Following(informer) as following:
+        await following.next()
+        for size, version in ((2, "v2"), (3, "v1")):
+            server.version = version
+            server.cut()
+            server.put("a", size)
+            assert {"a": size} == told(await following.next())
+            assert (version, "v1") == (informer.at.version, informer.resource.version)
+            server.put("a", size * 10)
+            assert {"a": size * 10} == told(await following.next())
+
+
+async def test_optional_resource_may_come_to_be_by_its_twin(
+    server: ScriptedServer, api: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api_informer, "ABSENT_DELAY", 0.01)
+    server.served = False
+    server.put("a", 1)
+    informer = Informer(api, THINGS, Thing, selection=Selection(optional=True, twin="v2"))
+    async with Following(informer) as following:
+        assert {} == told(await following.next())
+        server.version, server.served = "v2", True
+        assert {"a": 1} == told(await following.next())
+
+
 async def test_resource_unknown_to_a_watch_alone_is_listed_again(
     server: ScriptedServer, following: Following, reports: Reports
 ) -> None:
