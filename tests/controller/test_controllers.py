@@ -7,6 +7,8 @@ import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import msgspec
+
 from tests.controller.conftest import MANIFESTS, Controllers, addresses, apply, eventually, objects, pool, service
 from tests.store.api.kube import KubeServer
 
@@ -52,6 +54,26 @@ def test_describe_and_get_pools_say_why_a_service_waits(kube: KubeServer, contro
         (each["type"], each["status"], each["reason"]) for each in conditions
     ]
     assert "Allocated" in kube.kubectl("describe", "service", "web")
+
+
+def test_a_pool_that_is_replaced_says_again_how_full_it_is(kube: KubeServer, controllers: Controllers) -> None:
+    controllers.start(1)
+    public = pool("public", "192.0.2.8/31")
+    apply(kube, public, service("web"))
+    eventually(lambda: kube.kubectl("get", "pools", "--no-headers").split()[2:5], ["1", "1", "0"])
+    kube.kubectl("replace", "--force", "-f", "-", stdin=msgspec.json.encode(public).decode())
+    eventually(lambda: kube.kubectl("get", "pools", "--no-headers").split()[2:5], ["1", "1", "0"])
+
+
+def test_a_token_file_that_holds_no_token_is_said_of_neutrons_pools_and_stops_no_other(
+    kube: KubeServer, controllers: Controllers
+) -> None:
+    file = controllers.home / "token"
+    file.write_text("2026-11-21T12:00:00Z\ngAAAAA\nproject\nuser\n")
+    controllers.start(1, {"OS_ENDPOINT": kube.url, "BUOY_NEUTRON_TOKEN_FILE": str(file)})
+    apply(kube, pool("public", "192.0.2.8/31"), pool("vms", "203.0.113.0/28", registry="neutron"), service("web"))
+    eventually(lambda: addresses(kube), {"web": ["192.0.2.8"]})
+    eventually(lambda: f"{file} holds no token" in kube.kubectl("get", "pool", "vms", "-o", "json"), expected=True)
 
 
 def test_services_that_change_type_and_class_are_left_clean(kube: KubeServer, controllers: Controllers) -> None:
