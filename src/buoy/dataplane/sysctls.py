@@ -8,9 +8,12 @@ so one of them is the mark by which a later process knows the interface as ours:
 default route: the kernel answers only for what it can route, so `prepare` adds a rule
 and a table that only ARP from our taps reaches (nft marks it, `render/nft.py`).
 Main is asked first, therefore a guest is never answered for its own address.
+In a container /proc/sys is read-only as a rule: forwarding is then for whoever made the
+container to turn on (`packaging/kubernetes/agent.yaml`), and `buoy doctor` says if it is off.
 Sources: ip-sysctl (kernel), net/ipv4/arp.c `arp_process`.
 """
 
+import os
 import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -83,9 +86,10 @@ def _off() -> Iterator[str]:
 
 
 def prepare(channel: netlink.Channel) -> None:
-    """Turn on what the node as a whole needs, only where it is off."""
+    """Turn on what the node as a whole needs, only where it is off and can be turned on at all."""
     for path in _off():
-        _put(path, 1)
+        if not _is_sealed():
+            _put(path, 1)
     answer_all = rtnl.route_message(rtnl.NEWROUTE, netlink.CREATE, ARP_TABLE, *_ALL_BY_LOOPBACK)
     _insist(channel, [answer_all, rtnl.arp_rule_message(rtnl.NEWRULE)], _EEXIST)
 
@@ -94,6 +98,10 @@ def remove(channel: netlink.Channel) -> None:
     """Take back the ARP rule and its table; forwarding stays on, others may need it by now."""
     answer_all = rtnl.route_message(rtnl.DELROUTE, 0, ARP_TABLE, *_ALL_BY_LOOPBACK)
     _insist(channel, [rtnl.arp_rule_message(rtnl.DELRULE), answer_all], _ENOENT, _ESRCH)
+
+
+def _is_sealed() -> bool:
+    return bool(os.statvfs(_ROOT).f_flag & os.ST_RDONLY)
 
 
 def _insist(channel: netlink.Channel, requests: Sequence[bytes], *harmless: int) -> None:

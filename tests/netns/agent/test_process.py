@@ -9,13 +9,16 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from buoy.lab import machine
 from buoy.lab.command import into
+from buoy.lab.kubernetes import MANIFESTS
 from buoy.lab.machine import Machine
 
 SETTINGS = """node = "compute-1"
@@ -24,6 +27,7 @@ addresses = ["192.0.2.3"]
 [store]
 file = "/run/documents"
 """
+FORWARDING = ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding")
 _MEMORY = Path("/dev/shm")  # noqa: S108  the directory made in it has a random name
 _HOST = """
 ip link add eth0 type veth peer name wire
@@ -86,6 +90,15 @@ class BareHost:
             finally:
                 started.kill()
 
+    def forward(self, *, ipv4: int, ipv6: int) -> None:
+        """Set whether the host forwards."""
+        self.run("sysctl", "-qw", *(f"{name}={value}" for name, value in zip(FORWARDING, (ipv4, ipv6), strict=True)))
+
+    def seal(self) -> None:
+        """Make /proc/sys read-only, as container runtimes do."""
+        self.run("mount", "--bind", "/proc/sys", "/proc/sys")
+        self.run("mount", "-o", "remount,bind,ro", "/proc/sys")
+
 
 @pytest.fixture
 def host() -> Iterator[BareHost]:
@@ -136,6 +149,32 @@ def test_doctor_names_another_speaker_on_bgps_port(host: BareHost) -> None:
         other.stdout.readline()
         assert "taken, and not by our BIRD" == host.doctor()["TCP 179"]["found"]
         other.kill()
+
+
+def test_where_nobody_may_write_sysctls_an_agent_comes_up_and_doctor_says_what_is_off(host: BareHost) -> None:
+    host.forward(ipv4=1, ipv6=0)
+    host.seal()
+    with host.agent() as agent:
+        assert {FORWARDING[1]} == {"agent", *FORWARDING} & set(host.doctor())
+        assert None is agent.poll()
+
+
+@pytest.mark.parametrize(("addresses", "expected"), [("192.0.2.3", ["1", "0"]), ("192.0.2.3,2001:db8::3", ["1", "1"])])
+def test_an_agents_pod_lets_its_node_forward_what_the_node_has_addresses_of(
+    host: BareHost, addresses: str, expected: list[str]
+) -> None:
+    pod = next(yaml.safe_load_all((MANIFESTS / "agent.yaml").read_text()))["spec"]["template"]["spec"]
+    [settings] = pod["initContainers"]
+    assert {"privileged": True} == settings["securityContext"]
+    facts = ("env", "NODE_NAME=compute-1", f"HOST_IPS={addresses}")
+    host.forward(ipv4=0, ipv6=0)
+    host.run(*facts, *settings["command"])
+    assert expected == host.run("sysctl", "-n", *FORWARDING).split()
+    # what is right already is not written: here nobody could
+    host.seal()
+    again = subprocess.run(host.command(*facts, *settings["command"]), capture_output=True, text=True, check=True)
+    assert ("", "") == (again.stdout, again.stderr)
+    assert addresses.split(",") == tomllib.loads(host.run("cat", "/etc/buoy/agent.toml"))["addresses"]
 
 
 def test_an_agent_that_is_told_to_stop_ends_well_and_leaves_the_host_as_it_is(host: BareHost) -> None:
