@@ -17,6 +17,9 @@ import msgspec
 from buoy.model import ownership
 from buoy.model.errors import BuoyError, InvalidInput
 
+PATIENCE = 15.0
+"""Seconds in which an agent answers that does not hang: `plan` and `audit` read the whole host."""
+
 Answer = Callable[[Mapping[str, Any]], Any]
 
 
@@ -24,7 +27,7 @@ async def listen(answers: Mapping[str, Answer], path: str = ownership.AGENT_SOCK
     """Listen until the returned server is closed; `answers` maps a question's name to a function of its arguments."""
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # whoever asks may leave before the answer: `buoy doctor` only knocks
+        # whoever asks may leave before the answer: `buoy agent cleanup` only knocks
         with contextlib.suppress(ConnectionError):
             if line := await reader.readline():
                 writer.write(_reply(answers, line) + b"\n")
@@ -51,18 +54,39 @@ def _reply(answers: Mapping[str, Answer], line: bytes) -> bytes:
         return msgspec.json.encode({"error": str(error)})
 
 
-async def ask(name: str, path: str = ownership.AGENT_SOCKET, **arguments: object) -> Any:  # noqa: ANN401  JSON
-    """Ask this host's agent; raise `InvalidInput` if none listens or the question is wrong."""
+async def ask(
+    name: str,
+    path: str = ownership.AGENT_SOCKET,
+    patience: float = PATIENCE,
+    **arguments: object,
+) -> Any:  # noqa: ANN401  JSON
+    """Ask this host's agent; raise `InvalidInput` if none listens, it is silent, or the question is wrong."""
+    question = json.dumps({"ask": name, **arguments}).encode() + b"\n"
+    try:
+        async with asyncio.timeout(patience):
+            reply = await _exchange(path, question)
+    except TimeoutError as error:
+        remedy = f"the agent does not answer within {patience:g} s: journalctl -u buoy-agent"
+        raise InvalidInput("agent", name, remedy) from error
+    except (OSError, json.JSONDecodeError, UnicodeDecodeError):
+        # it was killed meanwhile, or has no room for one more who asks
+        reply = {}
+    if "answer" not in reply:
+        raise InvalidInput("agent", name, str(reply.get("error", "the agent closed the connection; see its log")))
+    return reply["answer"]
+
+
+async def _exchange(path: str, question: bytes) -> dict[str, Any]:
     try:
         reader, writer = await asyncio.open_unix_connection(path, limit=64 << 20)
     except OSError as error:
         raise InvalidInput(
             "agent", path, f"no agent listens on this host ({error.strerror}): systemctl status buoy-agent"
         ) from error
-    writer.write(json.dumps({"ask": name, **arguments}).encode() + b"\n")
-    await writer.drain()
-    reply = json.loads(await reader.readline() or b"{}")
-    writer.close()
-    if "answer" not in reply:
-        raise InvalidInput("agent", name, str(reply.get("error", "the agent closed the connection; see its log")))
-    return reply["answer"]
+    try:
+        writer.write(question)
+        await writer.drain()
+        reply: dict[str, Any] = json.loads(await reader.readline() or b"{}")
+    finally:
+        writer.close()
+    return reply

@@ -3,6 +3,7 @@
 
 import asyncio
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -61,7 +62,7 @@ def why(
       buoy why service/shop -n production
       buoy why production/shop
     """
-    is_object = namespace or "/" in target or _NAME.fullmatch(target)
+    is_object = "/" in target or _NAME.fullmatch(target) or (namespace and not _is_address(target))
     lines = _of_object(target, namespace) if is_object else _of_address(target)
     if output is Output.TABLE:
         for line in lines:
@@ -72,6 +73,14 @@ def why(
         raise typer.Exit(4)
     if not all(line["ok"] for line in lines):
         raise typer.Exit(1)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        parse_address(text)
+    except InvalidInput:
+        return False
+    return True
 
 
 def _of_object(target: str, namespace: str) -> list[dict[str, Any]]:
@@ -90,9 +99,12 @@ def _of_object(target: str, namespace: str) -> list[dict[str, Any]]:
 
     found, snapshot = with_store(look)
     lines = [dict(line) for line in found.lines]
+    silence = ""
     for address in found.addresses:
-        explained = _explained(address, lambda: snapshot)
+        told, silence = _of_agent(address) if not silence else ([], silence)
+        explained = _explained(address, told, silence, lambda: snapshot)
         lines += [{**line, "address": address} for line in [_heading(address, explained), *explained]]
+    _note(silence)
     return lines
 
 
@@ -106,23 +118,39 @@ def _of_address(text: str) -> list[dict[str, Any]]:
     except InvalidInput as error:
         raise InvalidInput(error.field, error.value, _GIVE) from error
     at = f"service-ips/{address}"
-    return _explained(address, lambda: with_store(lambda store: listing(store, at, *_SPOKEN)))
+    told, silence = _of_agent(address)
+    lines = _explained(address, told, silence, lambda: with_store(lambda store: listing(store, at, *_SPOKEN)))
+    _note(silence)
+    return lines
 
 
-def _explained(address: Address, read: Callable[[], Snapshot]) -> list[dict[str, Any]]:
-    lines: list[dict[str, Any]] = []
-    silence = ""
+def _of_agent(address: Address) -> tuple[list[dict[str, Any]], str]:
+    """Return what this host's agent says of an address, or why it says nothing."""
     try:
-        lines = asyncio.run(ask("why", address=address))
+        return asyncio.run(ask("why", address=address)), ""
     except InvalidInput as error:
-        silence = error.remedy
+        return [], error.remedy
+
+
+def _note(silence: str) -> None:
+    if silence and _is_node():
+        print(f"buoy: this host's agent: {silence}; asked without it", file=sys.stderr)
+
+
+def _is_node() -> bool:
+    """Tell whether an agent was run here: who is at a desk misses none there."""
+    return Path(ownership.AGENT_SOCKET).exists()
+
+
+def _explained(
+    address: Address, lines: list[dict[str, Any]], silence: str, read: Callable[[], Snapshot]
+) -> list[dict[str, Any]]:
     try:
         snapshot = read()
     except StoreUnavailable as error:
         if lines:
             return lines
-        # who is at a desk misses no agent there
-        if silence and Path(ownership.AGENT_SOCKET).exists():
+        if silence and _is_node():
             raise StoreUnavailable(f"this host's agent: {silence}; asked without it: {error}") from error
         raise
     except InvalidInput as error:

@@ -84,6 +84,34 @@ async def test_who_only_knocks_keeps_nobody_from_asking(socket: Path) -> None:
         assert 7 == await ask("echo", str(socket), text=7)
 
 
+async def test_an_agent_that_hangs_is_named_and_not_waited_for(socket: Path) -> None:
+    socket.parent.mkdir()
+    hung = asyncio.Event()
+
+    async def hang(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await hung.wait()
+        writer.close()
+
+    async with await asyncio.start_unix_server(hang, socket):
+        with pytest.raises(InvalidInput, match=r"does not answer within 0.2 s: journalctl -u buoy-agent"):
+            await ask("echo", str(socket), patience=0.2)
+        hung.set()
+
+
+@pytest.mark.parametrize("said", [b"", b'{"answer": [1, 2', b'{"answer": "\xc3'])
+async def test_an_agent_that_is_killed_over_its_answer_has_given_none(socket: Path, said: bytes) -> None:
+    socket.parent.mkdir()
+
+    async def die(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        writer.write(said)
+        writer.close()
+
+    async with await asyncio.start_unix_server(die, socket):
+        with pytest.raises(InvalidInput, match="the agent closed the connection; see its log"):
+            await ask("echo", str(socket))
+
+
 async def test_without_an_agent_the_remedy_is_to_look_for_it(socket: Path) -> None:
     with pytest.raises(InvalidInput, match=r"no agent listens on this host .*: systemctl status buoy-agent"):
         await ask("echo", str(socket))

@@ -70,6 +70,7 @@ def test_a_served_address_ends_with_0(store: MemoryStore, buoy: Buoy) -> None:
         "✓ status        compute-1 programmed it and an established peer was told",
     ]
     assert (0, expected) == (code, text.splitlines())
+    assert (code, text) == buoy("why", SERVICE, "-n", "shop"), "an address is one in every namespace"
 
 
 def test_a_no_ends_with_1_and_an_unknown_address_with_4(store: MemoryStore, buoy: Buoy) -> None:

@@ -40,6 +40,18 @@ def test_an_agents_own_words_are_told_where_the_store_is_away(monkeypatch: pytes
     assert (3, f"{expected} refused") == ask()
 
 
+def test_the_store_answers_for_an_agent_that_is_silent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(context.ENDPOINTS_VARIABLE, "http://192.0.2.100:2379")
+    monkeypatch.setattr(context, "open_any", lambda _: MemoryStore())
+    monkeypatch.setattr(why, "ask", silent)
+    monkeypatch.setattr(ownership, "AGENT_SOCKET", str(tmp_path / "agent.sock"))
+    (tmp_path / "agent.sock").touch()
+    done = CliRunner().invoke(app, ("why", SERVICE))
+    expected = "buoy: this host's agent: this agent has not heard from its store; asked without it\n"
+    assert (4, expected) == (done.exit_code, done.stderr)
+    assert done.stdout.startswith("✗ ")
+
+
 def test_an_agent_that_is_missing_is_named_with_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
     def unnamed(_: object) -> MemoryStore:
         raise InvalidInput("kubeconfig", "admin.kubeconfig", "name a file that is there")
