@@ -2,10 +2,14 @@
 """Heartbeats in a real API server: what an agent says of itself is in force while it renews its lease."""
 
 import asyncio
+import time
 
 import pytest
+from typer.testing import CliRunner
 
-from buoy.kubernetes.source import KubernetesStore
+from buoy.cli import context
+from buoy.cli.main import app
+from buoy.kubernetes.source import KubernetesSettings, KubernetesStore
 from buoy.model.address import Address
 from buoy.model.errors import Conflict, InvalidInput, StoreUnavailable
 from buoy.model.node import Node
@@ -95,3 +99,20 @@ async def test_an_outage_is_nobodys_death(kube: KubeServer, store: KubernetesSto
         batch = await coming
         assert frozenset({"pools/a"}) == batch.changed
         assert "nodes/node-1" in batch.snapshot.documents
+
+
+def test_who_is_dead_can_be_fenced_and_who_lives_cannot(kube: KubeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def beat(seconds: int) -> None:
+        agent = KubernetesStore(ApiServer(kube.settings()), KubernetesSettings(node="node-1"))
+        await agent.write([Write("nodes/node-1", HEARTBEAT)], await agent.leases.grant(seconds))
+        await agent.close()
+
+    monkeypatch.setattr(context, "open_any", lambda _: KubernetesStore(ApiServer(kube.settings())))
+    fence = ("--kubeconfig", "/nowhere", "node", "fence", "node-1")
+    asyncio.run(beat(60))
+    assert isinstance(CliRunner().invoke(app, fence).exception, Conflict)
+    asyncio.run(beat(1))
+    # by the server's clock, of which HTTP tells whole seconds
+    time.sleep(3)
+    assert 0 == CliRunner().invoke(app, fence).exit_code
+    kube.kubectl("delete", "fences.buoy.dev", "node-1")

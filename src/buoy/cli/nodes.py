@@ -70,16 +70,19 @@ def fence(
       buoy node fence compute-1 --reason 'powered off'
     """
     document = Fence(node=_named(node), reason=reason)
+
+    async def write(store: Store) -> None:
+        # not `read`: in Kubernetes what a node said of itself outlives its agent, and only who watches knows
+        heard = (await listing(store, "nodes/")).documents
+        if isinstance(heard.get(documents.path(Node(name=node))), Node):
+            raise Conflict(f"NODE: {node} has a living agent: drain it there, or cut it off first and wait 15 s")
+        if not dry_run:
+            await store.write([Write(documents.path(document), document, None)])
+
+    with_store(write)
     if dry_run:
         print(f"would fence {node}")
         return
-
-    async def write(store: Store) -> None:
-        if (await store.read(documents.path(Node(name=node)))).document is not None:
-            raise Conflict(f"NODE: {node} has a living agent: drain it there, or cut it off first and wait 15 s")
-        await store.write([Write(documents.path(document), document, None)])
-
-    with_store(write)
     print(f"{node} is fenced; `buoy node unfence {node}` takes it back")
 
 

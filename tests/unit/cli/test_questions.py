@@ -271,12 +271,14 @@ def test_a_password_is_shown_to_nobody(store: MemoryStore, buoy: Buoy) -> None:
 
 def test_a_living_node_is_not_fenced(store: MemoryStore, buoy: Buoy) -> None:
     hold(store, Node(name=THERE), floating(), Node(name=HERE), SERVED, LEFT)
-    code, text = buoy("node", "fence", THERE)
-    assert (4, True) == (code, "has a living agent" in text)
+    for words in (("node", "fence", THERE), ("node", "fence", THERE, "--dry-run")):
+        code, text = buoy(*words)
+        assert (4, True) == (code, "has a living agent" in text)
 
 
 def test_a_fence_settles_what_an_old_node_never_confirmed(store: MemoryStore, buoy: Buoy) -> None:
     hold(store, floating(), Node(name=HERE), SERVED, LEFT)
+    assert (0, f"would fence {THERE}\n") == buoy("node", "fence", THERE, "--dry-run")
     assert (1, True) == _why(buoy)
     assert 0 == buoy("node", "fence", THERE, "--reason", "burnt")[0]
     assert (0, False) == _why(buoy)
