@@ -13,6 +13,7 @@ from buoy.cli.main import app
 from buoy.model.ownership import BIRD_CONFIG, BIRD_SOCKET
 from buoy.neutron import options
 from buoy.runtime.settings import Settings, load
+from buoy.store.roles import agent_name
 from buoy.store.settings import check
 
 PACKAGING = Path(__file__).resolve().parent.parent / "packaging"
@@ -36,6 +37,12 @@ def test_example_of_the_agents_settings_is_accepted() -> None:
 
 
 def test_example_of_the_agents_settings_shows_every_field_with_its_default() -> None:
+def test_example_of_the_agents_settings_has_the_account_that_the_command_makes_for_its_node() -> None:
+    text = (PACKAGING / "agent.toml").read_text()
+    [node] = re.findall(r'(?m)^# node = "(.+)"$', text)
+    assert agent_name(node) == tomllib.loads(text)["store"]["username"]
+
+
     text = re.sub(r"(?m)^# (?=\w+ = )", "", (PACKAGING / "agent.toml").read_text())
     shown = tomllib.loads(text)
     named = {f"{name}.{inner}" for name, table in shown.items() if isinstance(table, dict) for inner in table}
