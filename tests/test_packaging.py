@@ -17,6 +17,7 @@ from buoy.store.roles import agent_name
 from buoy.store.settings import check
 
 PACKAGING = Path(__file__).resolve().parent.parent / "packaging"
+OPERATIONS, KUBERNETES = (PACKAGING.parent / "docs" / name for name in ("operations.md", "kubernetes.md"))
 BUOY = "/opt/buoy/bin/buoy "
 UNITS = [unit for unit in sorted((PACKAGING / "systemd").glob("*.service")) if BUOY in unit.read_text()]
 # For the lab, and for an operator without etcd.
@@ -36,13 +37,13 @@ def test_example_of_the_agents_settings_is_accepted() -> None:
     assert ("192.0.2.3", "2001:db8::3") == settings.addresses
 
 
-def test_example_of_the_agents_settings_shows_every_field_with_its_default() -> None:
 def test_example_of_the_agents_settings_has_the_account_that_the_command_makes_for_its_node() -> None:
     text = (PACKAGING / "agent.toml").read_text()
     [node] = re.findall(r'(?m)^# node = "(.+)"$', text)
     assert agent_name(node) == tomllib.loads(text)["store"]["username"]
 
 
+def test_example_of_the_agents_settings_shows_every_field_with_its_default() -> None:
     text = re.sub(r"(?m)^# (?=\w+ = )", "", (PACKAGING / "agent.toml").read_text())
     shown = tomllib.loads(text)
     named = {f"{name}.{inner}" for name, table in shown.items() if isinstance(table, dict) for inner in table}
@@ -68,6 +69,14 @@ def test_example_for_neutron_names_every_option_of_ours() -> None:
 def test_unit_runs_a_command_that_exists(unit: Path) -> None:
     commands = re.findall(rf"(?m)^Exec\w+={BUOY}(.+)$", unit.read_text())
     assert [0 for _ in commands] == [CliRunner().invoke(app, [*line.split(), "--help"]).exit_code for line in commands]
+
+
+def test_what_a_boot_starts_is_disabled_by_the_guide_to_uninstalling() -> None:
+    started = {unit.name.removesuffix(".service") for unit in (PACKAGING / "systemd").iterdir()
+               if "[Install]" in unit.read_text()}  # fmt: skip
+    guide = OPERATIONS.read_text().partition("## Uninstall\n")[2]
+    disabled = " ".join(re.findall(r"systemctl disable --now ([-a-z. ]+)", guide))
+    assert started == set(disabled.split())
 
 
 def test_birds_unit_uses_the_paths_that_the_agent_uses() -> None:
