@@ -79,6 +79,13 @@ def test_what_a_boot_starts_is_disabled_by_the_guide_to_uninstalling() -> None:
     assert started == set(disabled.split())
 
 
+def test_every_image_of_a_kustomization_is_named_by_the_guide() -> None:
+    [named] = re.findall(r"sed -i 's#newName: buoy#.*", KUBERNETES.read_text())
+    files = [file for file in PACKAGING.rglob("kustomization.yaml") if "newName: buoy" in file.read_text()]
+    wanted = {str(file.relative_to(PACKAGING.parent)) for file in files}
+    assert wanted == {word for word in named.split() if word.startswith("packaging/")}
+
+
 def test_birds_unit_uses_the_paths_that_the_agent_uses() -> None:
     text = (PACKAGING / "systemd" / "buoy-bird.service").read_text()
     assert {BIRD_CONFIG} == set(re.findall(r"-c (/\S+)", text))
