@@ -4,6 +4,7 @@
 Reads only, and needs neither the store nor an agent.
 """
 
+import asyncio
 import contextlib
 import shutil
 import socket
@@ -13,13 +14,21 @@ from pathlib import Path
 
 import msgspec
 
+from buoy.agent import bgp_port
 from buoy.agent.dhcp import unanswered
+from buoy.agent.inspect import ask
 from buoy.dataplane.bird import BirdSpeaker
 from buoy.dataplane.proxy_mirror import KubeProxy
+from buoy.kubernetes.opening import IN_CLUSTER
 from buoy.model import ownership
-from buoy.model.errors import DataplaneError
+from buoy.model.address import family
+from buoy.model.errors import DataplaneError, InvalidInput
 from buoy.model.proxied import ProxyMode
 from buoy.runtime.settings import ServiceProxy, Settings
+
+_FORWARDING = {4: "net/ipv4/ip_forward", 6: "net/ipv6/conf/all/forwarding"}
+_PATIENCE = 5.0
+"""Seconds in which an agent says a word."""
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -39,13 +48,14 @@ def diagnose(settings: Settings) -> list[Finding]:
     """Look at everything, in the order in which a person would."""
     return [
         *_programs(),
-        *_sysctls(),
+        *_forwarding(settings),
+        _reverse_path(),
         _bird(settings),
         *_uplinks(settings),
         _bgp_port(),
         *_forward_policy(),
-        _networkd(),
-        _agent(),
+        _networkd(settings),
+        _agent(settings),
         _service_proxy(settings) if settings.store.kubeconfig else _dhcp(),
     ]
 
@@ -56,16 +66,44 @@ def _programs() -> Iterator[Finding]:
         yield Finding(program, at or "missing", "" if at else f"apt-get install {package}")
 
 
-def _sysctls() -> Iterator[Finding]:
-    for name, wanted in {"net/ipv4/ip_forward": "1", "net/ipv6/conf/all/forwarding": "1"}.items():
-        value = _read(f"/proc/sys/{name}")
+def _forwarding(settings: Settings) -> Iterator[Finding]:
+    families = _families(settings)
+    for version, name in _FORWARDING.items():
         dotted = name.replace("/", ".")
-        yield Finding(
-            dotted, value, "" if value == wanted else f"sysctl -w {dotted}={wanted} (a running agent does by itself)"
-        )
+        if version not in families:
+            yield Finding(dotted, f"not needed: no IPv{version} on this node")
+            continue
+        value = _read(f"/proc/sys/{name}")
+        remedy = f"sysctl -w {dotted}=1 (a running agent does by itself)"
+        if _is_pod(settings):
+            remedy = f"on the node, not in its pod: sysctl -w {dotted}=1"
+        yield Finding(dotted, value, "" if value == "1" else remedy)
+
+
+def _families(settings: Settings) -> tuple[int, ...]:
+    """Return the IP versions that are forwarded here: guests have any, pods those that their node has."""
+    has = {version for version, name in _FORWARDING.items() if Path("/proc/sys", name).exists()}
+    if settings.store.kubeconfig:
+        has &= {family(address) for address in settings.addresses}
+    return tuple(sorted(has))
+
+
+def _is_pod(settings: Settings) -> bool:
+    return settings.store.kubeconfig == IN_CLUSTER
+
+
+def _revive(settings: Settings, program: str, how: str = "start") -> str:
+    """Return how a program of ours is made to run; kubelet starts it by itself, unless something stops it."""
+    if not _is_pod(settings):
+        return f"systemctl {how} buoy-{program}"
+    node = f"--field-selector spec.nodeName={settings.node}"
+    return f"kubectl logs -n buoy-system -c {program} POD; kubectl get pods -n buoy-system -o wide {node} names it"
+
+
+def _reverse_path() -> Finding:
     strict = _read("/proc/sys/net/ipv4/conf/all/rp_filter")
     remedy = "sysctl -w net.ipv4.conf.all.rp_filter=0: it overrides our taps and drops allowed address pairs"
-    yield Finding("net.ipv4.conf.all.rp_filter", strict, remedy if strict != "0" else "")
+    return Finding("net.ipv4.conf.all.rp_filter", strict, remedy if strict != "0" else "")
 
 
 def _read(path: str) -> str:
@@ -79,7 +117,7 @@ def _bird(settings: Settings) -> Finding:
     try:
         sessions = BirdSpeaker(node=settings.node).sessions()
     except DataplaneError as error:
-        return Finding("BIRD", str(error), "systemctl start buoy-bird")
+        return Finding("BIRD", str(error), _revive(settings, "bird"))
     down = [session.trouble for session in sessions if not session.established]
     found = f"{len(sessions) - len(down)} of {len(sessions)} sessions established"
     if not sessions:
@@ -95,9 +133,9 @@ def _uplinks(settings: Settings) -> Iterator[Finding]:
     except DataplaneError:
         return
     for name in sorted({name for peer in peers if (name := _way(peer))}):
-        for family in ("ipv4", "ipv6"):
-            value = _read(f"/proc/sys/net/{family}/conf/{name}/forwarding")
-            dotted = f"net.{family}.conf.{name.replace('.', '/')}.forwarding"
+        for version in _families(settings):
+            value = _read(f"/proc/sys/net/ipv{version}/conf/{name}/forwarding")
+            dotted = f"net.ipv{version}.conf.{name.replace('.', '/')}.forwarding"
             remedy = f"sysctl -w {dotted}=1: what comes from the peers is not forwarded"
             yield Finding(dotted, value, "" if value == "1" else remedy)
 
@@ -109,14 +147,16 @@ def _way(peer: str) -> str:
 
 
 def _bgp_port() -> Finding:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.settimeout(0.5)
-        taken = probe.connect_ex(("127.0.0.1", 179)) == 0
-    ours = Path(ownership.BIRD_SOCKET).exists()
-    if taken and not ours:
-        remedy = "stop the other speaker (bird, frr, calico-node, gobgp), or set another port: buoy bgp set --help"
-        return Finding("TCP 179", "taken, and not by our BIRD", remedy)
-    return Finding("TCP 179", "our BIRD listens" if taken else "free")
+    check = f"TCP {bgp_port.PORT}"
+    if not bgp_port.taken():
+        return Finding(check, "free")
+    ports = bgp_port.ours()
+    if bgp_port.PORT in ports:
+        return Finding(check, "our BIRD listens")
+    if ports:
+        return Finding(check, f"another's; our BIRD listens on {', '.join(map(str, sorted(ports)))}")
+    remedy = "stop the other speaker (bird, frr, calico-node, gobgp), or set another port: buoy bgp set --help"
+    return Finding(check, "taken, and not by our BIRD", remedy)
 
 
 def _forward_policy() -> Iterator[Finding]:
@@ -145,7 +185,9 @@ def _forward_policy() -> Iterator[Finding]:
     yield Finding("FORWARD policy", ", ".join(droppers) or "nobody drops", remedy if droppers else "")
 
 
-def _networkd() -> Finding:
+def _networkd(settings: Settings) -> Finding:
+    if _is_pod(settings):
+        return Finding("systemd-networkd", "not seen from a pod; where it runs it needs ManageForeignRoutes=no")
     if not Path("/run/systemd/netif").exists():
         return Finding("systemd-networkd", "not running")
     texts = [path.read_text() for path in Path("/etc/systemd").glob("networkd.conf*/**/*.conf")]
@@ -176,10 +218,14 @@ def _service_proxy(settings: Settings) -> Finding:
     return Finding("kube-proxy", f"mode {mode}", f"its rules cannot be read: {trouble}" if trouble else "")
 
 
-def _agent() -> Finding:
+def _agent(settings: Settings) -> Finding:
     with socket.socket(socket.AF_UNIX) as probe:
         try:
             probe.connect(ownership.AGENT_SOCKET)
         except OSError as error:
-            return Finding("agent", f"does not listen ({error.strerror})", "systemctl start buoy-agent")
-    return Finding("agent", "listens")
+            return Finding("agent", f"does not listen ({error.strerror})", _revive(settings, "agent"))
+    try:
+        asyncio.run(ask("sessions", patience=_PATIENCE))
+    except InvalidInput as error:
+        return Finding("agent", f"listens; {error.remedy}", _revive(settings, "agent", "restart"))
+    return Finding("agent", "answers")

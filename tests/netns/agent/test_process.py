@@ -3,6 +3,7 @@
 
 import contextlib
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -27,12 +28,27 @@ addresses = ["192.0.2.3"]
 [store]
 file = "/run/documents"
 """
+IN_CLUSTER = """node = "compute-1"
+addresses = ["192.0.2.3"]
+[store]
+kubeconfig = "in-cluster"
+"""
+BIRD = """router id 192.0.2.3;
+protocol device {{ }}
+protocol bgp tor {{
+  local 192.0.2.3 port {port} as 64512;
+  neighbor 192.0.2.1 as 64511;
+  ipv4 {{ import none; export none; }};
+}}
+"""
+LISTEN = "import socket; s = socket.create_server(('', 179)); print('up', flush=True); s.accept()[0].recv(1)"
 FORWARDING = ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding")
 _MEMORY = Path("/dev/shm")  # noqa: S108  the directory made in it has a random name
 _HOST = """
 ip link add eth0 type veth peer name wire
 ip address add 192.0.2.3/24 dev eth0
 ip link set eth0 up
+ip link set wire up
 mkdir /run/documents
 echo ready
 exec sleep infinity > /dev/null
@@ -90,6 +106,33 @@ class BareHost:
             finally:
                 started.kill()
 
+    @contextlib.contextmanager
+    def bird(self, port: int) -> Iterator[None]:
+        """Run a BIRD with one session until it answers; kill it afterwards, which leaves its socket."""
+        self.write("/etc/buoy/bird.conf", BIRD.format(port=port))
+        self.run("mkdir", "-p", "/run/buoy")
+        control = ("-s", "/run/buoy/bird.ctl")
+        with subprocess.Popen(self.command("bird", "-f", "-c", "/etc/buoy/bird.conf", *control)) as started:
+            try:
+                shown = ("sh", "-c", f"birdc {' '.join(control)} show protocols 2>&1; true")
+                while not re.search("Active|No listening socket", self.run(*shown)):
+                    assert started.poll() is None
+                    time.sleep(0.1)
+                yield
+            finally:
+                started.kill()
+
+    @contextlib.contextmanager
+    def another_speaker(self) -> Iterator[None]:
+        """Let somebody else have BGP's port."""
+        with subprocess.Popen(self.command(sys.executable, "-c", LISTEN), stdout=subprocess.PIPE) as other:
+            assert other.stdout is not None
+            other.stdout.readline()
+            try:
+                yield
+            finally:
+                other.kill()
+
     def forward(self, *, ipv4: int, ipv6: int) -> None:
         """Set whether the host forwards."""
         self.run("sysctl", "-qw", *(f"{name}={value}" for name, value in zip(FORWARDING, (ipv4, ipv6), strict=True)))
@@ -142,13 +185,31 @@ def test_doctor_names_somebodys_table_that_drops_what_is_forwarded(host: BareHos
     assert "table ip filter" == host.doctor()["FORWARD policy"]["found"]
 
 
-def test_doctor_names_another_speaker_on_bgps_port(host: BareHost) -> None:
-    listen = "import socket; s = socket.create_server(('', 179)); print('up', flush=True); s.accept()[0].recv(1)"
-    with subprocess.Popen(host.command(sys.executable, "-c", listen), stdout=subprocess.PIPE) as other:
-        assert other.stdout is not None
-        other.stdout.readline()
-        assert "taken, and not by our BIRD" == host.doctor()["TCP 179"]["found"]
-        other.kill()
+def test_doctor_names_another_speaker_on_bgps_port_also_where_a_bird_of_ours_runs_without_it(host: BareHost) -> None:
+    other = ("taken, and not by our BIRD", "stop the other speaker")
+    with host.another_speaker():
+        found = host.doctor()["TCP 179"]
+        assert other == (found["found"], found["remedy"][:22])
+        with host.bird(179):
+            assert other[0] == host.doctor()["TCP 179"]["found"]
+        with host.bird(1790):
+            assert "TCP 179" not in host.doctor()
+    with host.bird(179):
+        assert "TCP 179" not in host.doctor()
+    with host.another_speaker():
+        assert other[0] == host.doctor()["TCP 179"]["found"], "a BIRD that was killed leaves its socket"
+
+
+def test_doctor_in_a_pod_says_what_is_to_be_done_there_and_what_it_cannot_see(host: BareHost) -> None:
+    host.write("/etc/buoy/agent.toml", IN_CLUSTER)
+    host.run("mkdir", "-p", "/run/systemd/netif")
+    host.forward(ipv4=0, ipv6=0)
+    found = host.doctor()
+    assert "on the node, not in its pod: sysctl -w net.ipv4.ip_forward=1" == found[FORWARDING[0]]["remedy"]
+    assert not {FORWARDING[1], "systemd-networkd"} & set(found), "the node has no IPv6 for its pods"
+    for check, container in {"BIRD": "bird", "agent": "agent"}.items():
+        assert found[check]["remedy"].startswith(f"kubectl logs -n buoy-system -c {container} POD; kubectl get pods")
+    assert "not seen from a pod" in host.buoy("doctor")[1]
 
 
 def test_where_nobody_may_write_sysctls_an_agent_comes_up_and_doctor_says_what_is_off(host: BareHost) -> None:
@@ -175,6 +236,15 @@ def test_an_agents_pod_lets_its_node_forward_what_the_node_has_addresses_of(
     again = subprocess.run(host.command(*facts, *settings["command"]), capture_output=True, text=True, check=True)
     assert ("", "") == (again.stdout, again.stderr)
     assert addresses.split(",") == tomllib.loads(host.run("cat", "/etc/buoy/agent.toml"))["addresses"]
+
+
+def test_an_agent_that_hangs_is_named_by_doctor_and_not_waited_for(host: BareHost) -> None:
+    with host.agent() as agent:
+        agent.send_signal(signal.SIGSTOP)
+        found = host.doctor()["agent"]
+        assert ("systemctl restart buoy-agent", True) == (found["remedy"], "does not answer" in found["found"])
+        code, _, said = host.buoy("plan")
+        assert (2, True) == (code, "the agent does not answer" in said), said
 
 
 def test_an_agent_that_is_told_to_stop_ends_well_and_leaves_the_host_as_it_is(host: BareHost) -> None:
