@@ -166,6 +166,9 @@ def acting_as(admin: str, password_file: str) -> StoreSettings:
     settings = store_settings()
     if settings.file:
         raise InvalidInput("store.file", settings.file, "this host reads documents from a file; accounts are etcd's")
+    if settings.kubeconfig:
+        remedy = "this store is a cluster, whose accounts are Kubernetes' own; for etcd give BUOY_ETCD=http://HOST:2379"
+        raise InvalidInput("store.kubeconfig", settings.kubeconfig, remedy)
     if bool(admin) != bool(password_file):
         raise InvalidInput(
             "--admin-password-file", password_file or None, "give --admin and its password file together"

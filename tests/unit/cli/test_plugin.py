@@ -82,6 +82,14 @@ def test_a_pod_is_looked_for_in_the_cluster_that_its_address_is_written_to(
     assert [("/etc/lab.conf", "east")] == asked == [(each.kubeconfig, each.context) for each in opened]
 
 
+def test_a_cluster_is_not_asked_for_etcds_accounts(opened: list[StoreSettings]) -> None:
+    for words in (["status"], ["account", "list"], ["auth", "disable"]):
+        error = CliRunner().invoke(app, ["--kubeconfig", "/etc/lab.conf", "store", *words]).exception
+        assert isinstance(error, InvalidInput)
+        assert ("store.kubeconfig", "/etc/lab.conf") == (error.field, error.value)
+    assert [] == opened
+
+
 def test_the_plugin_is_called_as_kubectl_calls_it_in_its_usage(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
