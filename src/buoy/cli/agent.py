@@ -88,7 +88,8 @@ def release_guard() -> None:
 
     Look at `buoy plan` first: it shows what would be removed.
     """
-    _asked("release-guard", "removals go on")
+    cause = asyncio.run(ask("release-guard"))
+    print(f"removals go on; they were held: {cause}" if cause else "no removals were held")
 
 
 @app.command()
