@@ -55,7 +55,7 @@ def _apiserver(machine: str, address: str, program: str) -> Service:
         f"--tls-cert-file={PKI}/apiserver.crt", f"--tls-private-key-file={PKI}/apiserver.key",
         f"--token-auth-file={PKI}/tokens.csv", f"--client-ca-file={PKI}/ca.crt",
         "--authorization-mode=Node,RBAC", f"--service-cluster-ip-range={','.join(SERVICE_CIDRS)}",
-        "--service-account-issuer=https://kubernetes.default.svc",
+        "--service-account-issuer=https://kubernetes.default.svc", "--allow-privileged=true",
         f"--service-account-signing-key-file={PKI}/sa.key", f"--service-account-key-file={PKI}/sa.pub",
         f"--requestheader-client-ca-file={PKI}/front-proxy-ca.crt",
         "--requestheader-allowed-names=front-proxy-client", "--requestheader-username-headers=X-Remote-User",

@@ -70,6 +70,7 @@ class KubeServer:
             "--bind-address", "127.0.0.1", "--advertise-address", "192.0.2.1", "--secure-port", str(self.port),
             "--tls-cert-file", str(certificate), "--tls-private-key-file", str(key),
             "--client-ca-file", str(self.authority.ca), "--token-auth-file", str(self._accounts),
+            "--allow-privileged=true",
             "--authorization-mode", "RBAC", "--service-cluster-ip-range", "10.96.0.0/12",
             "--service-account-issuer", "https://kubernetes.default.svc",
             "--service-account-signing-key-file", str(key), "--service-account-key-file", str(self._public_key),
