@@ -3,8 +3,9 @@
 
 BIRD learns a kernel route a moment after we add it, so an answer is asked for
 again with growing pauses until it is yes. The state of the sessions is one fact:
-while none is established nothing is asked per prefix. A lost session becomes
-*not announced* only after `GRACE`, for a BIRD that restarts loses no route meanwhile.
+while none is established nothing is asked per prefix. A session that fell becomes
+*not announced* only after `GRACE`, for a BIRD that restarts loses no route meanwhile;
+one that was shut down has withdrawn everything, and is not waited for.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -17,9 +18,10 @@ from buoy.model.reason import Reason, Withhold
 from buoy.planner.peering import outward
 
 GRACE = 5.0
-"""Seconds a lost session is waited for before its addresses are not announced: a restarted BIRD takes two."""
+"""Seconds a session that fell is waited for before its addresses are not announced: a restarted BIRD takes two."""
 
 _POLL = 1.0
+_SHUT = "Down"
 _UNKNOWN = Withhold(Reason.NOT_TOLD_YET)
 _PAUSES = (0.002, 0.004, 0.008, 0.016, 0.03, 0.06, 0.12, 0.25, 0.5)
 
@@ -39,6 +41,8 @@ class Announcements:
         self._poll_due = 0.0
         self._fewer: tuple[int, ...] = ()
         self._silent_since: float | None = None
+        self._lost: frozenset[str] = frozenset()
+        """The sessions that were the last to be established."""
         self.sessions: tuple[PeerSession, ...] = ()
         self.answers = False
 
@@ -120,10 +124,18 @@ class Announcements:
         self._poll_due = now + took + (_POLL if self.answers else 2 * took)
         if self._established != before or self._tell_fewer():
             self.doubt()
+        self._lost = self._established or self._lost
         if self._established:
             self._silent_since = None
         elif self._silent_since is None:
             self._silent_since = now
+
+    @property
+    def _may_return(self) -> bool:
+        """Whether a session that was lost may still be heard: BIRD restarts, or one fell and nobody shut it down."""
+        return not self.answers or any(
+            session.name in self._lost and session.state != _SHUT for session in self.sessions
+        )
 
     def _tell_fewer(self) -> bool:
         """Tell whether no session has as many prefixes as are believed to be told: somebody changed what BIRD tells.
@@ -139,7 +151,8 @@ class Announcements:
         reason = Reason.NO_ESTABLISHED_PEER if self.answers else Reason.BIRD_AWAY
         silent = Withhold(reason, {"node": self._node})
         since = now if self._silent_since is None else self._silent_since
-        waited = {prefix for prefix in self._open if now - since < GRACE and self._told.get(prefix) is None}
+        patient = now - since < GRACE and self._may_return
+        waited = {prefix for prefix in self._open if patient and self._told.get(prefix) is None}
         changed = {prefix for prefix in self._open - waited if self._told.get(prefix) != silent}
         self._tell(dict.fromkeys(changed, silent))
         # what is settled is asked again when a session comes up, and not before

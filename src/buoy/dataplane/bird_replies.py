@@ -9,6 +9,8 @@ from buoy.model.node import PeerSession
 
 _HEAD = re.compile(r"(?P<name>\S+) +BGP +\S+ +(?P<state>\S+) +(?P<since>\d[-\d:. ]*\d) *(?P<info>.*)")
 _FIELD = re.compile(r" +(BGP state|Neighbor address|Neighbor AS|Last error): +(.+)")
+# BIRD calls a session Down already while it forgets what one that fell had told, and then begins anew
+_FLUSHES = "Flush"
 _EXPORTED = re.compile(r" +Routes: .*?(\d+) exported")
 _ROUTE = re.compile(r"([0-9a-f.:]+/\d+) ")
 
@@ -54,7 +56,7 @@ def _session(head: re.Match[str], block: list[str]) -> PeerSession:
         name=head["name"],
         address=Address(fields.get("Neighbor address", "")),
         asn=int(fields.get("Neighbor AS", "0")),
-        state=fields.get("BGP state", "Down"),
+        state=_FLUSHES if head["state"] == "flush" else fields.get("BGP state", "Down"),
         since=head["since"],
         error=fields.get("Last error", ""),
         exported=sum(counts),

@@ -14,6 +14,8 @@ from buoy.model.reason import Reason, Withhold
 A, B = Prefix("198.51.100.1/32"), Prefix("198.51.100.2/32")
 UP = PeerSession(name="peer_tor", address=Address("192.0.2.1"), asn=64511, state="Established", exported=2)
 LOST = PeerSession(name="peer_tor", address=Address("192.0.2.1"), asn=64511, state="Active")
+SHUT = PeerSession(name="peer_tor", address=Address("192.0.2.1"), asn=64511, state="Down")
+OTHER = PeerSession(name="peer_other", address=Address("192.0.2.2"), asn=64511, state="Active")
 MESH = PeerSession(name="node_compute_2_v4", address=Address("192.0.2.4"), asn=64512, state="Established")
 UNLEARNED = Withhold(Reason.NOT_VERIFIED, {"missing": "BIRD's learned route"})
 FILTERED = Withhold(Reason.FILTERED_BY_EXPORT, {"peers": "tor"})
@@ -101,6 +103,56 @@ def test_a_lost_session_counts_only_after_the_grace_time() -> None:
     clock.now += 2
     assert announcements.look() == {A}
     assert announcements.answer(A) == SILENT
+
+
+def test_a_session_that_was_shut_down_by_hand_is_not_waited_for() -> None:
+    announcements, bird, clock = follower()
+    bird.known[A] = None
+    announcements.follow({A}, ())
+    announcements.look()
+    bird.up = (OTHER, SHUT)
+    clock.now += 1
+    assert announcements.look() == {A}
+    assert announcements.answer(A) == SILENT
+
+
+def test_a_session_that_fell_and_is_then_shut_down_is_waited_for_no_longer() -> None:
+    announcements, bird, clock = follower()
+    bird.known[A] = None
+    announcements.follow({A}, ())
+    announcements.look()
+    bird.up = (LOST,)
+    clock.now += 1
+    assert announcements.look() == frozenset()
+    bird.up = (SHUT,)
+    clock.now += 1
+    assert announcements.look() == {A}
+
+
+def test_one_of_two_lost_sessions_that_fell_is_waited_for() -> None:
+    announcements, bird, clock = follower()
+    bird.up = (UP, msgspec.structs.replace(OTHER, state="Established"))
+    bird.known[A] = None
+    announcements.follow({A}, ())
+    announcements.look()
+    bird.up = (SHUT, OTHER)
+    clock.now += 1
+    assert announcements.look() == frozenset()
+    assert announcements.answer(A) is None
+
+
+def test_a_bird_that_is_away_is_waited_for_and_its_sessions_after_it() -> None:
+    announcements, bird, clock = follower()
+    bird.known[A] = None
+    announcements.follow({A}, ())
+    announcements.look()
+    bird.away = True
+    clock.now += 1
+    assert announcements.look() == frozenset()
+    bird.away, bird.up = False, (LOST,)
+    clock.now += 1
+    assert announcements.look() == frozenset()
+    assert announcements.answer(A) is None
 
 
 def test_a_session_that_returns_has_everything_asked_again() -> None:

@@ -79,6 +79,13 @@ def test_a_session_is_read_with_its_last_error_and_what_it_exported() -> None:
     assert sessions([]) == ()
 
 
+@pytest.mark.parametrize(("listed", "state"), [("down", "Down"), ("flush", "Flush")])
+def test_a_session_that_fell_is_not_taken_for_one_that_was_shut_down(listed: str, state: str) -> None:
+    head = f"peer_tor   BGP        ---        {listed:6} 2026-11-21 10:19:53  "
+    shown = [DETAILS[0], head, "  BGP state:          Down", "    Neighbor address: 192.0.2.1"]
+    assert [state] == [session.state for session in sessions(shown)]
+
+
 def test_prefixes_are_read_from_a_listing_of_routes() -> None:
     listing = [
         "Table master4:",
