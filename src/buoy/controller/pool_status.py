@@ -7,7 +7,7 @@ number: an IPv6 pool has more addresses than a number in the API may have.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -17,6 +17,7 @@ from buoy.controller.observe import POOLS
 from buoy.controller.world import World
 from buoy.controller.writes import Api
 from buoy.ipam.ledger import Use
+from buoy.ipam.life import outside
 from buoy.model.errors import BuoyError
 from buoy.model.pool import Pool
 from buoy.model.writer import Moment
@@ -107,6 +108,9 @@ class PoolReports:
 
     def _message(self, pool: Pool) -> str:
         remarks = list(self._world.pools.remarks(pool.name))
+        left = outside(self._world.books.ledger, pool)
+        if left:
+            remarks.append(f"{len(left)} of its addresses in use lie outside it, and are kept: {', '.join(_few(left))}")
         if pool.draining:
             remarks.append(DRAINING)
         return "; ".join(remarks)
@@ -114,8 +118,11 @@ class PoolReports:
 
 def said(pool: Pool) -> str:
     """Return the addresses of a pool in few words: a column of kubectl would show a list as JSON."""
-    items = [*pool.prefixes, *(f"{each.first}-{each.last}" for each in pool.ranges)]
-    return ",".join([*items[:_SHOWN], *([f"+{len(items) - _SHOWN}"] if len(items) > _SHOWN else [])])
+    return ",".join(_few([*pool.prefixes, *(f"{each.first}-{each.last}" for each in pool.ranges)]))
+
+
+def _few(items: Sequence[str]) -> list[str]:
+    return [*items[:_SHOWN], *([f"+{len(items) - _SHOWN}"] if len(items) > _SHOWN else [])]
 
 
 def pool_status(uses: dict[int, Use], waiting: int, message: str) -> dict[str, Any]:

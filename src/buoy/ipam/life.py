@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 import msgspec
 
+from buoy.ipam.blocks import number
 from buoy.ipam.claim import without
 from buoy.ipam.ledger import Ledger
-from buoy.model.address import Address
-from buoy.model.pool import REMEMBER
-from buoy.model.refusal import AllocationReason, Cause
+from buoy.model.address import Address, family
+from buoy.model.pool import REMEMBER, Pool
 from buoy.model.service_ip import Identity, Owner, ServiceIP
 
 
@@ -75,19 +75,12 @@ def is_over(ledger: Ledger, claim: ServiceIP, now: dt.datetime) -> bool:
     return now >= claim.released + dt.timedelta(seconds=pool.remember if pool else REMEMBER)
 
 
-def strays(ledger: Ledger) -> dict[Address, Cause]:
-    """Return the addresses that somebody has and that their pool does not give any more, and why: nobody is moved."""
-    found = {}
-    for address, claim in ledger.holdings.claims.items():
-        pool = ledger.pools.get(claim.pool)
-        details = {"address": str(address), "pool": claim.pool, "said": f"the claim of {address}"}
-        if claim.released is not None or not claim.owners or not claim.pool:
-            continue
-        if pool is None:
-            found[address] = Cause(AllocationReason.POOL_MISSING, details)
-        elif pool not in ledger.pools_with(address):
-            found[address] = Cause(AllocationReason.ADDRESS_OUTSIDE, details | {"pools": f"pool {claim.pool} any more"})
-    return found
+def outside(ledger: Ledger, pool: Pool) -> tuple[Address, ...]:
+    """Return the addresses that somebody has of a pool that does not give them any more, sorted: nobody is moved."""
+    held = (claim for claim in ledger.holdings.claims.values() if claim.pool == pool.name)
+    found = (claim.address for claim in held if claim.released is None and claim.owners)
+    left = (at for at in found if number(at) not in ledger.blocks(pool, family(at)))
+    return tuple(sorted(left, key=lambda at: (family(at), number(at))))
 
 
 def _after(claim: ServiceIP, census: Census, now: dt.datetime) -> ServiceIP:

@@ -98,3 +98,22 @@ async def test_figures_are_of_pools_that_are_and_of_who_leads() -> None:
         leader.cluster.server.delete(PUBLIC)
         await leader.cluster.settle()
         assert {} == leader.figures()
+
+
+async def test_a_pool_made_smaller_names_what_of_it_is_in_use_beyond_it_until_it_is_released() -> None:
+    leader = Leader()
+    for number in range(5):
+        leader.cluster.service(f"more-{number}")
+    async with leader.term():
+        assert (6, "") == (leader.status()["used"], leader.status()["message"])
+        leader.cluster.pool("public", "192.0.2.8/29")
+        await leader.cluster.settle()
+        named = "192.0.2.0, 192.0.2.1, 192.0.2.2, 192.0.2.3, +2"
+        assert f"6 of its addresses in use lie outside it, and are kept: {named}" == leader.status()["message"]
+        assert 0 == leader.status()["used"]
+        assert ["192.0.2.0"] == leader.cluster.addresses("web")
+        for name in ("web", *(f"more-{number}" for number in range(4))):
+            leader.cluster.delete(name)
+        await leader.cluster.settle()
+        kept = "1 of its addresses in use lie outside it, and are kept: 192.0.2.5"
+        assert kept == leader.status()["message"]
