@@ -53,7 +53,7 @@ class Birdc:
         try:
             self._wire.sendall(command.encode() + b"\n")
         except OSError as error:
-            raise _away(self._path, str(error)) from error
+            raise _away(self._path, _in_words(error)) from error
         return self._read()
 
     def _read(self) -> Reply:
@@ -63,7 +63,7 @@ class Birdc:
             try:
                 piece = self._wire.recv(65536)
             except OSError as error:
-                raise _away(self._path, str(error)) from error
+                raise _away(self._path, _in_words(error)) from error
             if not piece:
                 raise _away(self._path, "BIRD closed the connection")
             raw += piece
@@ -79,12 +79,22 @@ def connect(path: str, timeout: float = TIMEOUT) -> Iterator[Birdc]:
         try:
             wire.connect(path)
         except OSError as error:
-            raise _away(path, str(error)) from error
+            raise _away(path, _in_words(error)) from error
         yield Birdc(wire, path)
 
 
 def _text(line: str) -> str:
     return line[1:] if line.startswith(" ") else line[5:]
+
+
+def _in_words(error: OSError) -> str:
+    if isinstance(error, TimeoutError):
+        return "it is there and says nothing: it hangs"
+    if isinstance(error, BlockingIOError):
+        return "it is there and takes no more questions: it hangs"
+    if isinstance(error, FileNotFoundError | ConnectionRefusedError):
+        return "it does not run, or with another control socket"
+    return error.strerror or str(error)
 
 
 def _away(path: str, cause: str) -> DataplaneError:

@@ -153,6 +153,26 @@ def test_a_bird_that_says_nothing_is_away_after_a_while(tmp_path: Path) -> None:
             pass
 
 
+def _said(path: str) -> str:
+    with pytest.raises(DataplaneError) as said, connect(path, timeout=0.05):
+        pass
+    return said.value.stderr.removeprefix("BIRD does not answer: ")
+
+
+def test_why_bird_does_not_answer_is_told_in_words(tmp_path: Path) -> None:
+    hung, ended, nowhere = (str(tmp_path / name) for name in ("hung", "ended", "nowhere"))
+    with socket.socket(socket.AF_UNIX) as silent, socket.socket(socket.AF_UNIX) as gone:
+        silent.bind(hung)
+        silent.listen(0)
+        gone.bind(ended)
+        gone.close()
+        assert "it is there and says nothing: it hangs" == _said(hung)
+        assert "it is there and takes no more questions: it hangs" == _said(hung)
+    assert ["it does not run, or with another control socket"] * 2 == [_said(ended), _said(nowhere)]
+    assert "AF_UNIX path too long" == _said("/" + 200 * "x")
+    assert "Not a directory" == _said(f"{__file__}/ctl")
+
+
 def test_a_command_of_two_lines_is_never_sent(tmp_path: Path) -> None:
     path = tmp_path / "ctl"
     _Socket(path)
