@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeAlias
 import msgspec
 
 from buoy.model.address import Address
-from buoy.model.service_ip import Owner, ServiceIP
+from buoy.model.service_ip import Identity, Owner, ServiceIP
 
 FINALIZER = "service.kubernetes.io/load-balancer-cleanup"
 """Keeps a deleted Service until its load balancer is taken down (KEP-980)."""
@@ -85,6 +85,11 @@ class Claim(NamedTuple):
 
     document: ServiceIP
     version: str
+
+    @property
+    def named(self) -> frozenset[Identity]:
+        """Whose it is, in whichever of their lives."""
+        return frozenset(owner.identity for owner in self.document.owners)
 
 
 class Granted(NamedTuple):

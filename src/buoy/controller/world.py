@@ -28,7 +28,7 @@ from buoy.model.address import Address
 from buoy.model.pool import Pool
 from buoy.model.service_ip import Identity, Mode, ServiceIP
 from buoy.store.api_names import ObjectName
-from buoy.store.api_objects import News
+from buoy.store.api_objects import News, number
 
 SERVICE, INGRESS = "Service", "Ingress"
 MEMORY = "released claim"
@@ -163,8 +163,13 @@ class World:
                 self._note_ending(claim.document)
 
     def holder(self, holder: Holder) -> None:
-        """Hear of an object that we have just written."""
+        """Hear of an object that we have just written; the watch may have come further than the answer to that."""
         name = ObjectName(holder.metadata.namespace, holder.metadata.name)
+        is_service = isinstance(holder, Service)
+        known = self.found(self.identity(name, SERVICE if is_service else INGRESS))
+        if known is None or number(known.metadata.resource_version) > number(holder.metadata.resource_version):
+            # to take the last finalizer off an object ends it, which the watch may tell first
+            return
         if isinstance(holder, Service):
             self._service_versions.wrote(name, holder.metadata.resource_version)
             self._put_service(name, holder)
@@ -179,7 +184,7 @@ class World:
         self._claim_versions.wrote(name_of(at), claim.version)
         self.books.settle(at)
         self._put_claim(at, claim)
-        self.touch(one for one in self._owners(claim.document) if one.kind == SERVICE and one not in _named(claim))
+        self.touch(one for one in self._owners(claim.document) if one.kind == SERVICE and one not in claim.named)
 
     def forgot(self, at: Address) -> None:
         """Hear that we have just deleted a claim."""
@@ -213,7 +218,7 @@ class World:
 
     def _is_anothers(self, at: Address, identity: Identity) -> bool:
         claim = self.books.claims.get(at)
-        return claim is not None and claim.document.released is None and identity not in _named(claim)
+        return claim is not None and claim.document.released is None and identity not in claim.named
 
     def _extras(self, service: ObjectName) -> list[Address]:
         """Return the addresses of the Ingresses whose traffic is to go to a Service."""
@@ -223,7 +228,7 @@ class World:
             claim.document.address
             for claim in claims
             if claim.document.released is None
-            and any(ObjectName(one.namespace, one.name) in self.fronts.ingresses for one in _named(claim))
+            and any(ObjectName(one.namespace, one.name) in self.fronts.ingresses for one in claim.named)
         ]
 
     def stir(self, pools: Iterable[str]) -> None:
@@ -289,10 +294,6 @@ class World:
             service = self.fronts.service(ingress) if ingress else None
             found += [self.identity(service)] if service else []
         return [one for one in found if one.kind in {SERVICE, INGRESS} or document.mode is Mode.TRANSLATED]
-
-
-def _named(claim: Claim) -> set[Identity]:
-    return {owner.identity for owner in claim.document.owners}
 
 
 def _says(namespace: Namespace | None) -> tuple[object, object]:

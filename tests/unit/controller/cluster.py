@@ -52,13 +52,14 @@ class Call(NamedTuple):
     act: Callable[[], Any]
     outcome: "asyncio.Future[Any]"
 
-    def answer(self) -> None:
-        """Do it, and say how it went."""
+    def answer(self, first: Callable[[], None] = lambda: None) -> None:
+        """Do it, then `first`, and say how it went."""
         try:
             done = self.act()
         except Conflict as error:
             self.outcome.set_exception(error)
         else:
+            first()
             self.outcome.set_result(done)
 
     def lose(self, *, done: bool) -> None:
@@ -227,22 +228,28 @@ class Cluster:
         assert found is not None
         return dict(found["spec"])
 
-    async def settle(self) -> None:
-        """Let every controller hear, decide and write until nothing is left to do."""
+    async def settle(self, *, watch_first: bool = False) -> None:
+        """Let every controller hear, decide and write until nothing is left to do.
+
+        `watch_first`: the watch tells of each write before the write is answered.
+        """
         quiet = 0
         while quiet < 3:
             before = self.server.version
-            for controller in self.controllers:
-                controller.hear()
+            self._hear()
             await spin()
             calls = [call for controller in self.controllers for call in controller.api.calls]
             for call in calls:
-                call.answer()
+                call.answer(*([self._hear] if watch_first else []))
                 await spin()
             idle = not calls and before == self.server.version
             quiet = quiet + 1 if idle else 0
             # pauses after conflicts
             self.now += dt.timedelta(seconds=0.5)
+
+    def _hear(self) -> None:
+        for controller in self.controllers:
+            controller.hear()
 
     def wait(self, seconds: float) -> None:
         """Let time pass."""

@@ -3,6 +3,8 @@
 
 from typing import Any
 
+import pytest
+
 from buoy.kubernetes.resources import SERVICES
 from buoy.store.api_names import ObjectName
 from tests.unit.controller.cluster import Cluster, at, events
@@ -46,6 +48,23 @@ async def test_a_deleted_service_is_gone_and_its_claim_says_since_when() -> None
     await world.settle()
     assert world.server.get(at("web")) is None
     assert world.claim("192.0.2.1")["released"]
+
+
+@pytest.mark.parametrize("watch_first", [False, True])
+async def test_an_address_that_a_service_named_itself_is_free_again_whatever_is_told_first(
+    *, watch_first: bool
+) -> None:
+    world = await cluster("192.0.2.0/29", holdDown=5)
+    world.service("named", type="ClusterIP", externalIPs=["192.0.2.5"])
+    await world.settle()
+    world.service("wants", loadBalancerIP="192.0.2.5")
+    await world.settle()
+    assert "AddressTaken" == world.condition("wants")[1]
+    world.delete("named")
+    await world.settle(watch_first=watch_first)
+    world.wait(6)
+    await world.settle()
+    assert ["192.0.2.5"] == world.addresses("wants")
 
 
 async def test_a_service_made_anew_gets_its_address_back() -> None:
