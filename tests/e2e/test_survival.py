@@ -120,6 +120,7 @@ def test_an_uplink_that_flaps_leaves_the_node_as_it_was(cloud: Bare) -> None:
         "nft delete table inet buoy",
         "nft flush ruleset",
         "nft flush chain inet buoy prerouting_nat",
+        "nft chain inet buoy forward_stray '{ policy drop; }'",
         f"nft delete element inet buoy fip4 '{{ {service(11)} }}'",
         f"ip route del {service(11)} table 2053",
         "ip route flush table main proto 205",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is in our nft table: a mirror of its sets, its chains' comments and its static rules.
+"""What is in our nft table: a mirror of its sets, its chains' comments and its static rules and chains.
 
 Promises: it only reads; what is written is told to it after the kernel has
 acknowledged it. The tricky thing: a set dumped right after a large load may
@@ -16,6 +16,7 @@ from buoy.dataplane.nft_prefixes import prefixes_of
 from buoy.dataplane.nft_wire import Element, Kind
 from buoy.model.group import Side
 from buoy.model.nodestate import Key, Table
+from buoy.model.ownership import NFT_TABLE
 from buoy.render.nft_names import identity
 
 _ENOENT = 2
@@ -32,7 +33,7 @@ class NftTable:
         self._guards: dict[str, set[tuple[str, bytes, bytes]]] = {}
         self._empty = True
         self.fingerprint = b""
-        """Digest of all static rules as the kernel holds them."""
+        """Digest of all static rules and chains as the kernel holds them: their hooks, priorities and policies, too."""
 
     def content(self, name: str) -> Mapping[tuple[bytes, bytes], bytes]:
         """Return a set's data by key and end."""
@@ -146,9 +147,16 @@ class NftTable:
             else:
                 fresh.setdefault(rule.chain, []).append(rule.comment)
         before, self._chains = self._chains, fresh
-        self.fingerprint = digest.digest()
+        self.fingerprint = digest.digest() + self._digest_of_chains()
         differ = {name for name in before.keys() | fresh.keys() if before.get(name) != fresh.get(name)}
         return {key for name in differ for key in _chain_keys(name)}
+
+    def _digest_of_chains(self) -> bytes:
+        """Digest what static chains say besides their rules, and the rules of ARP's."""
+        chains = [nft_wire.parse_chain(payload) for dump in nft_wire.chain_dumps() for payload in self._dump(dump)]
+        ours = [(name, said) for table, name, said in chains if table == NFT_TABLE and identity(name) is None]
+        arp = [nft_wire.parse_rule(payload).body for payload in self._dump(nft_wire.arp_rule_dump())]
+        return hashlib.sha256(repr((ours, arp)).encode()).digest()
 
 
 def keys_of(name: str, place: tuple[bytes, bytes]) -> set[Key]:

@@ -18,12 +18,12 @@ from buoy.dataplane import netlink
 from buoy.model.ownership import NFT_TABLE
 
 GROUP = 7
-NEWTABLE, DELTABLE, NEWCHAIN, DELCHAIN = 0xA00, 0xA02, 0xA03, 0xA05
+NEWTABLE, DELTABLE, NEWCHAIN, GETCHAIN, DELCHAIN = 0xA00, 0xA02, 0xA03, 0xA04, 0xA05
 NEWRULE, GETRULE, DELRULE = 0xA06, 0xA07, 0xA08
 NEWSET, GETSET, DELSET = 0xA09, 0xA0A, 0xA0B
 NEWELEMENT, GETELEMENT, DELELEMENT, NEWGEN = 0xA0C, 0xA0D, 0xA0E, 0xA0F
 _BEGIN, _END = 0x10, 0x11
-_INET = b"\x01\x00\x00\x00"
+_INET, _ARP = b"\x01\x00\x00\x00", b"\x03\x00\x00\x00"
 _TABLE = netlink.attribute(1, NFT_TABLE.encode() + b"\0")
 _BATCH = b"\x00\x00\x00\x0a"
 _ATTRIBUTE = struct.Struct("=HH")
@@ -151,6 +151,23 @@ def set_dump() -> bytes:
 def rule_dump(chain: str = "") -> bytes:
     """Return a dump of the rules of our table, or of one of its chains."""
     return netlink.message(GETRULE, netlink.DUMP, _INET + _TABLE + (_name(2, chain) if chain else b""))
+
+
+def arp_rule_dump() -> bytes:
+    """Return a dump of the rules of our table of ARP."""
+    return netlink.message(GETRULE, netlink.DUMP, _ARP + _TABLE)
+
+
+def chain_dumps() -> tuple[bytes, bytes]:
+    """Return a dump of the chains of each family that a table of ours is of; others' tables are told, too."""
+    return netlink.message(GETCHAIN, netlink.DUMP, _INET), netlink.message(GETCHAIN, netlink.DUMP, _ARP)
+
+
+def parse_chain(payload: bytes) -> tuple[str, str, tuple[bytes, ...]]:
+    """Return table and name of a chain, and what its text says: hook and priority, policy, type; empty for none."""
+    found = netlink.attributes(payload, 4)
+    table, name = (text(found.get(each, b"")) for each in (1, 3))
+    return table, name, tuple(found.get(each, b"") for each in (4, 5, 7))
 
 
 class RuleSeen(NamedTuple):

@@ -155,29 +155,32 @@ _TO_GUEST = (
 )
 
 CHAINS = {
-    "prerouting_policy": ("type filter hook prerouting priority -150;", _FROM_GUEST),
+    "prerouting_policy": ("type filter hook prerouting priority -150; policy accept;", _FROM_GUEST),
     "link_local": ("", _LINK_LOCAL),
     "true_source": ("", _TRUE_SOURCE),
     "prerouting_nat": (
-        "type nat hook prerouting priority -100;",
+        "type nat hook prerouting priority -100; policy accept;",
         (
             _METADATA,
             *_DNAT,
         ),
     ),
-    "output_nat": ("type nat hook output priority -100;", _DNAT),
-    "input_policy": ("type filter hook input priority 0;", _TO_HOST),
-    "forward_stray": ("type filter hook forward priority 10;", _STRAY),
+    "output_nat": ("type nat hook output priority -100; policy accept;", _DNAT),
+    "input_policy": ("type filter hook input priority 0; policy accept;", _TO_HOST),
+    "forward_stray": ("type filter hook forward priority 10; policy accept;", _STRAY),
     # before whoever masquerades what leaves the node at 100: the first to give a flow its source decides
-    "postrouting_nat": ("type nat hook postrouting priority 99;", _SNAT),
-    "postrouting_policy": ("type filter hook postrouting priority 110;", _TO_GUEST),
+    "postrouting_nat": ("type nat hook postrouting priority 99; policy accept;", _SNAT),
+    "postrouting_policy": ("type filter hook postrouting priority 110; policy accept;", _TO_GUEST),
 }
-"""Each static chain: its hook (empty: it is jumped to) and its rules."""
+"""Each static chain: its hook (empty: it is jumped to) and its rules.
+
+The policy is said, though it is nft's own: else a chain that another's hand made drop would stay so.
+"""
 
 MOVED = ("postrouting_nat",)
 """Base chains that had another priority in an earlier version."""
 
-ARP_CHAIN = "type filter hook input priority 0;"
+ARP_CHAIN = "type filter hook input priority 0; policy accept;"
 ARP_ANSWERED = f"meta mark set {ARP_MARK:#x}"
 ARP_SETS = (("set", "senders", f"type ifname . ipv4_addr; {_REMEMBERED}"), COUNTED[1])
 ARP_RULES = (

@@ -12,6 +12,7 @@ from buoy.model.nodestate import (
     Key,
     Table,
 )
+from buoy.render.nft_skeleton import CHAINS
 from tests.netns.dataplane.everything import EVERYTHING
 from tests.netns.dataplane.world import World, failed, internal
 
@@ -111,8 +112,54 @@ def test_a_static_chain_damaged_by_hand_is_whole_again(world: World, command: st
     before = world.node.exec("nft", "list", "table", "inet", "buoy")
     world.node.exec("nft", command)
     world.host.disturbances()
-    assert sorted(before.splitlines()) == sorted(world.node.exec("nft", "list", "table", "inet", "buoy").splitlines())
+    assert _sorted(before) == _sorted(world.node.exec("nft", "list", "table", "inet", "buoy"))
     assert EVERYTHING == world.host.observe(None)
+
+
+BASE_CHAINS = [*(f"inet buoy {name}" for name, (hook, _) in CHAINS.items() if hook), "arp buoy input"]
+
+
+@pytest.mark.parametrize("chain", BASE_CHAINS)
+def test_a_base_chain_that_another_made_drop_accepts_again(world: World, chain: str) -> None:
+    before = world.node.exec("nft", "list", "ruleset")
+    world.node.exec("nft", f"chain {chain} {{ policy drop; }}")
+    assert "policy drop" in world.node.exec("nft", "list", "ruleset")
+    assert 1 == world.host.disturbances().restored
+    assert _sorted(before) == _sorted(world.node.exec("nft", "list", "ruleset"))
+
+
+@pytest.mark.parametrize("chain", ["inet buoy forward_stray", "arp buoy input"])
+def test_a_fresh_host_lets_a_base_chain_accept_that_was_made_drop_meanwhile(world: World, chain: str) -> None:
+    world.node.exec("nft", f"chain {chain} {{ policy drop; }}")
+    world.fresh_host().close()
+    assert "policy drop" not in world.node.exec("nft", "list", "ruleset")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "chain inet buoy forward_stray { policy drop; }",
+        "chain arp buoy input { policy drop; }",
+        "flush chain arp buoy input",
+        "delete table arp buoy",
+        "delete chain inet buoy input_policy; add chain inet buoy input_policy { type filter hook input priority 9; }",
+    ],
+)
+def test_damage_to_static_chains_that_nobody_told_is_found_when_all_is_read_afresh(world: World, command: str) -> None:
+    before = world.node.exec("nft", "list", "ruleset")
+    world.node.exec("nft", command)
+    world.host._nft.monitor.drain()
+    assert 0 == world.host.disturbances().restored
+    world.host._nft.reread()
+    assert 1 == world.host.disturbances().restored
+    assert _sorted(before) == _sorted(world.node.exec("nft", "list", "ruleset"))
+    world.host._nft.reread()
+    assert 0 == world.host.disturbances().restored
+
+
+def _sorted(listing: str) -> list[str]:
+    """Return the lines of a listing in an order that does not tell what was made first."""
+    return sorted(listing.splitlines())
 
 
 def test_whoever_only_looks_sees_the_damage_and_leaves_it(world: World) -> None:
