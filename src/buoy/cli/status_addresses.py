@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from buoy.cli.status_line import Line, Note, few
+from buoy.cli.strangers import ADVICE, strangers
 from buoy.model.peer import Peer
 from buoy.model.pool import Pool
 from buoy.model.proxied import Eligibility
@@ -34,6 +35,10 @@ def lines(snapshot: Snapshot) -> Iterator[Line]:
         if wrong.address not in nowhere and (wrong.state is State.ERROR or wrong.reason is Reason.NOT_PROXIED_YET):
             yield f"address {wrong.address}", wrong.state, f"{wrong.reason} on {wrong.node}: buoy why {wrong.address}"
     yield from _missing_pools(snapshot)
+    for claim in snapshot.documents.values():
+        if isinstance(claim, ServiceIP) and (others := strangers(claim)):
+            note = f"{few(others)}, which it was not given to; {ADVICE}"
+            yield f"address {claim.address}", "its traffic goes to others, too", note
     if _is_told_to_nobody(snapshot):
         yield "peers", "none", "addresses are told to other nodes alone: make a BGPPeer or a Peer for the router"
 

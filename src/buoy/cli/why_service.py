@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is said of a Service as a whole: whose it is, why it has no address, and which addresses are wanted outside.
 
-Promises a reason for every Service that has none. The tricky thing is a load-balancer class that nobody has: the
-API server takes any, nobody feels meant, and no condition ever says so.
+Promises a reason for every Service that has none, and names what it gets that is not its own. The tricky thing is a
+load-balancer class that nobody has: the API server takes any, nobody feels meant, and no condition ever says so.
 """
 
 from collections.abc import Iterator
 
+from buoy.cli.strangers import ADVICE, strangers
 from buoy.controller.subject import CONDITION
 from buoy.kubernetes.addresses import LOAD_BALANCER_CLASS, fronts
 from buoy.kubernetes.allocating import is_meant_for_us
@@ -43,16 +44,32 @@ def service_lines(service: Service, leader: str | None, snapshot: Snapshot) -> I
         yield no("service", f"it is being deleted, and waits for its finalizers: {left}", "deleted")
     elif spec.type == "LoadBalancer":
         yield _balanced(service, leader)
+    elif (said := _condition(service)) is not None:
+        yield _judged(said)
     elif not addresses_of(service, snapshot):
         yield _inward(service)
+    yield from _of_others(name, snapshot)
+
+
+def _judged(said: Condition) -> Told:
+    text = f"{said.reason}: {said.message}"
+    return yes("address", text) if said.status == "True" else no("address", text, said.reason)
+
+
+def _of_others(name: str, snapshot: Snapshot) -> Iterator[Told]:
+    """Yield the addresses of others whose traffic a Service gets all the same."""
+    for _, claim in sorted(snapshot.documents.items()):
+        if isinstance(claim, ServiceIP) and name in strangers(claim):
+            owners = ", ".join(str(owner.identity) for owner in claim.owners)
+            text = f"{claim.address} is of {owners}, and kube-proxy leads its traffic to {name} all the same: {ADVICE}"
+            yield no("address", text, "address-taken")
 
 
 def _balanced(service: Service, leader: str | None) -> Told:
     said = _condition(service)
     entries = [entry.ip or entry.hostname for entry in _entries(service)]
     if said is not None:
-        text = f"{said.reason}: {said.message}"
-        return yes("address", text) if said.status == "True" else no("address", text, said.reason)
+        return _judged(said)
     if not _is_of_class(service):
         return _foreign(service, entries)
     return yes("address", f"{', '.join(entries)}, given by somebody else") if entries else pending(leader)

@@ -8,6 +8,8 @@ from typing import Any, cast
 import msgspec
 import pytest
 
+from buoy.cli import status_addresses
+from buoy.cli.strangers import strangers
 from buoy.cli.why_objects import Found, Named, look, parse
 from buoy.controller.events import EVENTS
 from buoy.controller.fronts import CLASSES, INGRESSES
@@ -231,3 +233,48 @@ async def test_a_floating_ip_that_another_pod_of_the_owner_has_is_told_to_be_the
     assert "203.0.113.7 of DaemonSet shop/proxy leads to shop/other now" == found.lines[-1]["text"]
     own = ServiceIP(address=PUBLIC, endpoints=(msgspec.structs.replace(end, workload="shop/web"),))
     assert 1 == len((await ask("pod", Api(pod()), own)).lines)
+
+
+TAKEN = Owner(kind="Service", namespace="shop", name="own")
+
+
+def reached(kind: Kind, *owners: Owner, **fields: Any) -> ServiceIP:  # noqa: ANN401
+    backing = Backing(service="shop/web", kind=kind)
+    claim = ServiceIP(address=PUBLIC, mode=Mode.PROXIED, owners=owners, backings=(backing,))
+    return msgspec.structs.replace(claim, **fields)
+
+
+@pytest.mark.parametrize("kind", ["ClusterIP", "NodePort", "LoadBalancer"])
+async def test_who_was_refused_an_address_and_gets_its_traffic_is_told_both(kind: str) -> None:
+    wanted = service(said("False", "AddressTaken"), type=kind, externalIPs=[PUBLIC])
+    found = await ask("service", Api(wanted, LEASE), reached(Kind.EXTERNAL, TAKEN))
+    _, refused, led = found.lines
+    assert (False, "AddressTaken: so it is") == (refused["ok"], refused["text"])
+    text = "203.0.113.7 is of Service shop/own, and kube-proxy leads its traffic to shop/web all the same"
+    assert (False, f"{text}: take it out of its spec.externalIPs") == (led["ok"], led["text"])
+
+
+async def test_who_was_given_the_address_that_it_names_is_told_so() -> None:
+    wanted = service(said("True", "Allocated"), type="ClusterIP", externalIPs=[PUBLIC])
+    owner = msgspec.structs.replace(TAKEN, name="web")
+    found = await ask("service", Api(wanted, LEASE), reached(Kind.EXTERNAL, TAKEN, owner))
+    assert [True, True] == [line["ok"] for line in found.lines]
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        reached(Kind.EXTERNAL),
+        reached(Kind.LOAD_BALANCER, TAKEN),
+        reached(Kind.EXTERNAL, TAKEN, mode=Mode.TRANSLATED),
+        reached(Kind.EXTERNAL, TAKEN, released=dt.datetime(2026, 11, 21, tzinfo=dt.UTC)),
+    ],
+)
+def test_nobody_is_a_stranger_where_the_address_is_nobodys_shown_for_its_owner_or_translated(claim: ServiceIP) -> None:
+    assert [] == strangers(claim)
+
+
+def test_status_names_an_address_whose_traffic_a_stranger_gets() -> None:
+    note = "shop/web, which it was not given to; take it out of its spec.externalIPs"
+    line = (f"address {PUBLIC}", "its traffic goes to others, too", note)
+    assert line in list(status_addresses.lines(snapshot(reached(Kind.EXTERNAL, TAKEN))))
