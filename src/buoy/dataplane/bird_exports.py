@@ -8,7 +8,7 @@ peers were given, they alone count (`planner/peering.py`, `outward`).
 
 from collections.abc import Collection, Mapping
 
-from buoy.dataplane.bird_replies import established, prefixes, speakers
+from buoy.dataplane.bird_replies import disabled, established, prefixes, speakers
 from buoy.dataplane.birdc import Birdc
 from buoy.model.address import Prefix, family
 from buoy.model.ownership import ANNOUNCE_TABLE
@@ -24,15 +24,19 @@ def exported(bird: Birdc, wanted: Collection[Prefix], node: str) -> Mapping[Pref
     listing = bird.ask("show protocols").lines
     counting = outward(speakers(listing))
     peers = [name for name in established(listing) if name in counting]
+    down = disabled(listing)
     answers: dict[Prefix, Withhold | None] = {}
     for version in (4, 6):
         of_family = frozenset(prefix for prefix in wanted if family(prefix) == version)
         if of_family:
-            answers.update(_of_family(bird, of_family, [peer for peer in peers if _speaks(bird, peer, version)], node))
+            speak = [peer for peer in peers if _speaks(bird, peer, version)]
+            answers.update(_of_family(bird, of_family, speak, node, _stopped(version, down)))
     return {prefix: answers[prefix] for prefix in wanted}
 
 
-def _of_family(bird: Birdc, wanted: frozenset[Prefix], peers: list[str], node: str) -> dict[Prefix, Withhold | None]:
+def _of_family(
+    bird: Birdc, wanted: frozenset[Prefix], peers: list[str], node: str, stopped: str
+) -> dict[Prefix, Withhold | None]:
     if not peers:
         return dict.fromkeys(wanted, Withhold(Reason.NO_ESTABLISHED_PEER, {"node": node}))
     answers: dict[Prefix, Withhold | None] = {}
@@ -45,8 +49,14 @@ def _of_family(bird: Birdc, wanted: frozenset[Prefix], peers: list[str], node: s
             return answers
     learned = _listed(bird, left, f"table master{family(next(iter(left)))}")
     for prefix in left:
-        answers[prefix] = _filtered(prefix, node, peers) if prefix in learned else _unlearned(prefix, node)
+        answers[prefix] = _filtered(prefix, node, peers) if prefix in learned else _unlearned(prefix, node, stopped)
     return answers
+
+
+def _stopped(version: int, down: frozenset[str]) -> str:
+    """Return the protocol that is down of those a route of ours passes in BIRD on its way to the peers; else empty."""
+    passed = (f"announce{version}", f"announced{version}_to_master{version}")
+    return next((name for name in passed if name in down), "")
 
 
 def _speaks(bird: Birdc, peer: str, version: int) -> bool:
@@ -68,6 +78,8 @@ def _filtered(prefix: Prefix, node: str, peers: list[str]) -> Withhold:
     return Withhold(Reason.FILTERED_BY_EXPORT, details)
 
 
-def _unlearned(prefix: Prefix, node: str) -> Withhold:
+def _unlearned(prefix: Prefix, node: str, stopped: str) -> Withhold:
+    if stopped:
+        return Withhold(Reason.PROTOCOL_DISABLED, {"address": prefix, "node": node, "protocol": stopped})
     missing = f"BIRD's learned route from kernel table {ANNOUNCE_TABLE}"
     return Withhold(Reason.NOT_VERIFIED, {"address": prefix, "node": node, "missing": missing})

@@ -8,6 +8,7 @@ from buoy.model.address import Address, Prefix
 from buoy.model.node import PeerSession
 
 _HEAD = re.compile(r"(?P<name>\S+) +BGP +\S+ +(?P<state>\S+) +(?P<since>\d[-\d:. ]*\d) *(?P<info>.*)")
+_DOWN = re.compile(r"(?P<name>\S+) +\S+ +\S+ +down +\d.*")
 _FIELD = re.compile(r" +(BGP state|Neighbor address|Neighbor AS|Last error): +(.+)")
 # BIRD calls a session Down already while it forgets what one that fell had told, and then begins anew
 _FLUSHES = "Flush"
@@ -24,6 +25,11 @@ def established(lines: Iterable[str]) -> tuple[str, ...]:
 def speakers(lines: Iterable[str]) -> tuple[str, ...]:
     """Return the names of all BGP sessions in `show protocols`, established or not."""
     return tuple(head["name"] for line in lines if (head := _HEAD.fullmatch(line)))
+
+
+def disabled(lines: Iterable[str]) -> frozenset[str]:
+    """Return the names of all protocols, sessions or not, that `show protocols` has as down: shut down by somebody."""
+    return frozenset(head["name"] for line in lines if (head := _DOWN.fullmatch(line)))
 
 
 def sessions(lines: Iterable[str]) -> tuple[PeerSession, ...]:

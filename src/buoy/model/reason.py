@@ -40,6 +40,7 @@ class Reason(enum.StrEnum):
     NOT_TOLD_YET = "not-told-yet"
     NO_ESTABLISHED_PEER = "no-established-peer"
     FILTERED_BY_EXPORT = "filtered-by-export"
+    PROTOCOL_DISABLED = "protocol-disabled"
     BIRD_AWAY = "bird-away"
     HELD_BY_GUARD = "held-by-guard"
     OLD_NODE_NOT_CONFIRMED = "old-node-not-confirmed"
@@ -159,6 +160,10 @@ _TEXT = {
     Reason.FILTERED_BY_EXPORT: (
         "the export filter of {node} keeps {address} from {peers}",
         "on {node}: birdc -s /run/buoy/bird.ctl show route for {address} noexport {peer}; `buoy show filters`",
+    ),
+    Reason.PROTOCOL_DISABLED: (
+        "BIRD on {node} does not learn {address}, for its protocol {protocol} was disabled",
+        "somebody did that; on {node}: birdc -s /run/buoy/bird.ctl enable {protocol}",
     ),
     Reason.BIRD_AWAY: ("BIRD on {node} does not answer on its control socket", "start BIRD on {node}"),
     Reason.HELD_BY_GUARD: (

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a route in kernel table 2053 does at the peers, with real BIRDs."""
 
+import pytest
+
+from buoy.model import ownership
 from buoy.model.address import Address, Prefix
 from buoy.model.peer import Action, Bfd, BGPSettings, Filter, FilterRule, Peer
 from buoy.model.reason import Reason, Withhold
@@ -173,6 +176,30 @@ def test_a_filtered_prefix_says_so_and_names_the_peers(cloud: Cloud) -> None:
     assert "route for 10.28.0.14/32 noexport peer_to_r__1;" in filtered.remedy
     assert [each.reason for each in told.values() if each] == [Reason.FILTERED_BY_EXPORT, Reason.NOT_VERIFIED]
     assert access.sees("2001:db8::7", "via fd00:8::3"), "the filter is that peer's, the session between nodes has none"
+
+
+@pytest.mark.parametrize("protocol", ["announce4", "announced4_to_master4"])
+def test_a_protocol_of_ours_that_somebody_disabled_is_named_with_what_enables_it(cloud: Cloud, protocol: str) -> None:
+    access, compute = cloud.add("access", 1), cloud.add("compute-1", 3)
+    v6 = Prefix("2001:db8::7/128")
+    cloud.start()
+    compute.tap("tap1")
+    compute.announce(ADDRESS, "tap1")
+    compute.announce("2001:db8::7", "tap1")
+    assert access.sees(ADDRESS, "via 192.168.8.3")
+    assert access.sees("2001:db8::7", "via fd00:8::3")
+    details = {"address": HOST, "node": "compute-1", "protocol": protocol}
+
+    compute.birdc(f"disable {protocol}")
+
+    assert access.lost(ADDRESS)
+    told = compute.speaker.exported([HOST, v6])
+    assert {HOST: Withhold(Reason.PROTOCOL_DISABLED, details), v6: None} == told
+    command = Withhold(Reason.PROTOCOL_DISABLED, details).remedy.rpartition(f"{ownership.BIRD_SOCKET} ")[2]
+    assert f"enable {protocol}" == command
+    compute.birdc(command)
+    assert access.sees(ADDRESS, "via 192.168.8.3")
+    assert compute.speaker.exported([HOST]) == {HOST: None}
 
 
 def test_without_a_session_of_its_family_an_address_has_no_peer_and_without_bird_it_has_no_bird(cloud: Cloud) -> None:

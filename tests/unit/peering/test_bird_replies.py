@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from buoy.dataplane.bird import BirdSpeaker
-from buoy.dataplane.bird_replies import established, prefixes, sessions, speakers
+from buoy.dataplane.bird_replies import disabled, established, prefixes, sessions, speakers
 from buoy.dataplane.birdc import Reply, connect
 from buoy.dataplane.driver import Speaker
 from buoy.model.address import Address, Prefix
@@ -23,6 +23,8 @@ peer_tor   BGP        ---        up     2026-11-21 10:19:53  Established
 peer_dead  BGP        ---        start  2026-11-21 10:19:54  Active        Socket: Connection refused
 peer_down  BGP        ---        down   2026-11-21 10:19:55  
 peer_short BGP        ---        up     10:19:55.123  Established   
+announce4  Kernel     announced4 down   2026-11-21 10:19:56  
+announced6_to_master6 Pipe       ---        down   10:19:56.144  announced6 <=> master6
 """.splitlines()  # noqa: W291
 
 DETAILS = """\
@@ -77,6 +79,10 @@ def test_a_session_is_read_with_its_last_error_and_what_it_exported() -> None:
         ),
     )
     assert sessions([]) == ()
+
+
+def test_protocols_that_somebody_disabled_are_named() -> None:
+    assert {"peer_down", "announce4", "announced6_to_master6"} == disabled(PROTOCOLS)
 
 
 @pytest.mark.parametrize(("listed", "state"), [("down", "Down"), ("flush", "Flush")])
