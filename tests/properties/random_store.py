@@ -9,7 +9,7 @@ from typing import TypeVar
 from buoy.dataplane.fake_attached import FakeAttached
 from buoy.dataplane.fake_proxy import FakeProxy
 from buoy.model import documents
-from buoy.model.address import Address, Mac, Prefix
+from buoy.model.address import Address, Mac, Prefix, family
 from buoy.model.documents import Document
 from buoy.model.group import Member, Rule, SecurityGroup, Side
 from buoy.model.guest import GuestConfig
@@ -18,7 +18,7 @@ from buoy.model.node import Fence
 from buoy.model.nodestate import Link
 from buoy.model.peer import BGPSettings
 from buoy.model.pool import Direction, Pool, Registry
-from buoy.model.proxied import Advertised, Backing, Eligibility, Kind, ProxyMode, ProxyPort
+from buoy.model.proxied import FAMILIES, Advertised, Backing, Eligibility, Kind, ProxyMode, ProxyPort
 from buoy.model.reason import Reason
 from buoy.model.service_ip import Attachment, Endpoint, Mode, PortMapping, ServiceIP
 from buoy.model.snapshot import Identity, Snapshot
@@ -73,7 +73,12 @@ class Store:
     def sight(self) -> Sight:
         """Return what the node sees, as live as a host's."""
         return Sight(
-            self.links, self.proxy.mode(), self.proxy.proxying(), self.relied, unrouted=self.attached.unrouted()
+            self.links,
+            self.proxy.mode(),
+            self.proxy.proxying(),
+            self.relied,
+            self.attached.unrouted(),
+            self.proxy.families(),
         )
 
     def change(self, *, relied: bool = True) -> tuple[frozenset[str], Stir]:
@@ -91,8 +96,9 @@ class Store:
         address, ports = self.chance.choice(SERVICE), self.chance.choice((PORTS, some(self.chance, PORTS)))
         act = self.chance.choice((self.proxy.forward, self.proxy.forward, self.proxy.refuse, self.proxy.forget))
         if self.chance.random() < (0.1 if self.proxy.mode() else 0.5):
-            self.proxy.become(self.chance.choice(tuple(ProxyMode)))
-        if self.proxy.mode() is not ProxyMode.NONE:
+            families = self.chance.choice((FAMILIES, FAMILIES, frozenset({4}), frozenset({6})))
+            self.proxy.become(self.chance.choice(tuple(ProxyMode)), families)
+        if family(address) in self.proxy.families():
             act(address, ports)
 
     def _change_relied(self) -> Address:

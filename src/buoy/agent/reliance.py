@@ -44,8 +44,8 @@ class Reliance:
     def sight(self) -> Sight:
         """Return what is seen now; live."""
         proxying = self._proxying() if self._lacking else self._host.proxy.proxying()
-        unrouted = self._host.attached.unrouted()
-        return Sight(self._host.links(), self._host.proxy.mode(), proxying, self._ports, unrouted)
+        unrouted, proxy = self._host.attached.unrouted(), self._host.proxy
+        return Sight(self._host.links(), proxy.mode(), proxying, self._ports, unrouted, proxy.families())
 
     def recall(self, documents: Mapping[str, Document]) -> None:
         """Find which proxied service IPs are announced, whatever was known of that; looks at the host."""

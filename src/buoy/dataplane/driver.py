@@ -14,7 +14,7 @@ import msgspec
 from buoy.model.address import Address, Prefix
 from buoy.model.node import PeerSession
 from buoy.model.nodestate import Failure, Key, Link, NodeState, Step
-from buoy.model.proxied import Proxying, ProxyMode
+from buoy.model.proxied import FAMILIES, Proxying, ProxyMode
 from buoy.model.reason import Withhold
 
 
@@ -71,12 +71,15 @@ class Afresh(Protocol):
 class ServiceProxy(Protocol):
     """What forwards packets to Services on this node, as the kernel shows it: only looked at, never changed.
 
-    Both answer from a mirror, which is read whole before the first answer and which `Host.disturbances` keeps:
+    All answer from a mirror, which is read whole before the first answer and which `Host.disturbances` keeps:
     what differs from the answer before was told there. What nobody told, `Afresh` finds.
     """
 
     def mode(self) -> ProxyMode:
         """Return how it works; NONE if it was not seen, UNCHECKED if the operator wants nobody to look."""
+
+    def families(self) -> frozenset[int]:
+        """Return for which IP versions it was seen: none if it was not seen, both if nobody is to look."""
 
     def proxying(self) -> Mapping[Address, Proxying]:
         """Return what it does with each address it knows; may be live, so do not keep it over `disturbances`."""
@@ -99,6 +102,10 @@ class NoServiceProxy:
         """Return that none was seen."""
         return ProxyMode.NONE
 
+    def families(self) -> frozenset[int]:
+        """Return none."""
+        return frozenset()
+
     def proxying(self) -> Mapping[Address, Proxying]:
         """Return nothing."""
         return {}
@@ -110,6 +117,10 @@ class UncheckedServiceProxy:
     def mode(self) -> ProxyMode:
         """Return that nobody is to look."""
         return ProxyMode.UNCHECKED
+
+    def families(self) -> frozenset[int]:
+        """Return both, for it is vouched for as a whole."""
+        return FAMILIES
 
     def proxying(self) -> Mapping[Address, Proxying]:
         """Return nothing."""

@@ -8,8 +8,8 @@ unknown to it; an address of which it knows nothing is in no answer.
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
-from buoy.model.address import Address
-from buoy.model.proxied import Proxying, ProxyMode, ProxyPort
+from buoy.model.address import Address, family
+from buoy.model.proxied import FAMILIES, Proxying, ProxyMode, ProxyPort
 
 
 class FakeProxy:
@@ -17,6 +17,7 @@ class FakeProxy:
 
     def __init__(self, mode: ProxyMode = ProxyMode.NONE) -> None:
         self._mode = mode
+        self._families = FAMILIES if mode is not ProxyMode.NONE else frozenset()
         self._proxying: dict[Address, Proxying] = {}
         self._told: set[Address] = set()
         self._news = False
@@ -24,6 +25,10 @@ class FakeProxy:
     def mode(self) -> ProxyMode:
         """Return how it works."""
         return self._mode
+
+    def families(self) -> frozenset[int]:
+        """Return for which IP versions it works."""
+        return self._families
 
     def proxying(self) -> Mapping[Address, Proxying]:
         """Return what it does with each address; live."""
@@ -33,13 +38,13 @@ class FakeProxy:
         """Tell whether it forwards a port."""
         return port in self._proxying.get(address, Proxying()).forwarded
 
-    def become(self, mode: ProxyMode) -> None:
-        """Come, go (NONE: with all it forwarded) or change mode."""
-        self._news |= mode is not self._mode
-        self._mode = mode
-        if mode is ProxyMode.NONE:
-            self._told |= self._proxying.keys()
-            self._proxying.clear()
+    def become(self, mode: ProxyMode, families: frozenset[int] = FAMILIES) -> None:
+        """Come, go (NONE: of both families) or change mode; what it forwarded of a family goes with the family."""
+        now = families if mode is not ProxyMode.NONE else frozenset()
+        self._news |= (mode, now) != (self._mode, self._families)
+        self._mode, self._families = mode, now
+        for address in [address for address in self._proxying if family(address) not in now]:
+            self._set(address, Proxying())
 
     def forward(self, address: Address, ports: Iterable[ProxyPort]) -> None:
         """Forward these ports of an address from now on, besides what it did."""

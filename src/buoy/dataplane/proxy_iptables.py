@@ -67,11 +67,12 @@ class ProxyRules:
         self._timer = Timer()
         self._poll.register(self._timer, select.EPOLLIN)
         self._reading: Reading | None = None
+        self._versions: list[int] = []
         self._content: dict[Address, Proxying] = {}
         self._dirty, self._older = True, False
         self._spent = self._next = self._look = self._half_until = 0.0
-        self.present = False
-        """Whether kube-proxy was seen to work by iptables."""
+        self.families: frozenset[int] = frozenset()
+        """The IP versions for which kube-proxy was seen to work by iptables."""
         self.changed: set[Address] = set()
         self.trouble = ""
         """Why the last reading failed, empty if it did not."""
@@ -111,7 +112,7 @@ class ProxyRules:
         if not wanted:
             self._stop()
             self._dirty = True
-            self._see(proxy_rules.Seen(present=False, content={}))
+            self._see(proxy_rules.Seen(frozenset(), {}))
             return
         try:
             self._go_on()
@@ -126,16 +127,18 @@ class ProxyRules:
     def _go_on(self) -> None:
         if self._reading is None and self._due():
             self._dirty, self._spent = False, _spent()
-            self._reading = Reading(self._commands(), self._poll)
+            commands = self._commands()
+            self._versions = [6 if command[0].startswith("ip6") else 4 for command in commands]
+            self._reading = Reading(commands, self._poll)
         texts = self._reading.go_on() if self._reading else None
         if texts is None:
             return
         self._reading, self.trouble = None, ""
-        self._see(proxy_rules.parse(texts))
+        self._see(proxy_rules.parse(zip(self._versions, texts, strict=True)))
         now = time.monotonic()
         took = _spent() - self._spent
         self._next = now + min(max(_SHORTEST, _REST * took), _LONGEST)
-        self._look = now + max(_LONGEST if self._older and self.present else _SELDOM, _LONG_REST * took)
+        self._look = now + max(_LONGEST if self._older and self.families else _SELDOM, _LONG_REST * took)
 
     def _due(self) -> bool:
         now = time.monotonic()
@@ -147,7 +150,7 @@ class ProxyRules:
         before, self._content = self._content, seen.content
         both = before.keys() | seen.content.keys()
         self.changed |= {address for address in both if before.get(address) != seen.content.get(address)}
-        self.present = seen.present
+        self.families = seen.families
 
     def _stop(self) -> None:
         if self._reading:

@@ -37,12 +37,9 @@ class ProxyMaps:
         self._maps: dict[tuple[int, Map], _Ports] = {}
         self._touched: set[tuple[int, bytes]] = set()
         self._content: dict[Address, Proxying] = {}
+        self.families: frozenset[int] = frozenset()
+        """The IP versions for which kube-proxy has set its maps up; they may be empty."""
         self.changed: set[Address] = set()
-
-    @property
-    def present(self) -> bool:
-        """Whether kube-proxy has set its maps up, in any family; they may be empty."""
-        return any(which is Map.FORWARDED for _, which in self._maps)
 
     def content(self) -> Mapping[Address, Proxying]:
         """Return what is done with each address, live; an address nothing is done with is not in it."""
@@ -94,6 +91,7 @@ class ProxyMaps:
             forwarded, refused = (self._maps.get((family, which), {}).get(raw, _NONE) for which in Map)
             self._set(unpacked(raw), _proxying(forwarded, refused) if forwarded or refused else None)
         self._touched.clear()
+        self.families = frozenset(proxy_wire.VERSION[family] for family, which in self._maps if which is Map.FORWARDED)
 
     def _set(self, address: Address, seen: Proxying | None) -> None:
         if seen == self._content.get(address):

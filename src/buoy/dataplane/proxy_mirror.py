@@ -33,7 +33,7 @@ class KubeProxy:
             select.select([self._rules], [], [])
             self._settle()
         self._forget_changes()
-        self._told = self.mode()
+        self._told = self.mode(), self.families()
 
     def filenos(self) -> tuple[int, ...]:
         """Return the descriptors that become readable when `disturbances` has something to do."""
@@ -52,20 +52,24 @@ class KubeProxy:
 
     def mode(self) -> ProxyMode:
         """Return how it works; NFTABLES as soon as its maps are there, also while they are empty."""
-        if self._maps.present:
+        if self._maps.families:
             return ProxyMode.NFTABLES
-        return ProxyMode.IPTABLES if self._rules.present else ProxyMode.NONE
+        return ProxyMode.IPTABLES if self._rules.families else ProxyMode.NONE
+
+    def families(self) -> frozenset[int]:
+        """Return for which IP versions it works so: of one its tables may be gone, or not there yet."""
+        return self._maps.families or self._rules.families
 
     def proxying(self) -> Mapping[Address, Proxying]:
         """Return what it does with each address, live."""
-        return self._maps.content() if self._maps.present else self._rules.content()
+        return self._maps.content() if self._maps.families else self._rules.content()
 
     def disturbances(self) -> tuple[frozenset[Address], bool]:
-        """Drain what the kernel told, without blocking; return whose treatment changed, and whether the mode did."""
+        """Drain, without blocking, what was told; return whose treatment changed, and whether mode or families did."""
         self._settle()
         changed = frozenset(self._maps.changed | self._rules.changed)
         self._forget_changes()
-        before, self._told = self._told, self.mode()
+        before, self._told = self._told, (self.mode(), self.families())
         return changed, self._told != before
 
     def reread(self) -> None:
@@ -87,4 +91,4 @@ class KubeProxy:
         for event in heard:
             self._maps.heard(event)
             self._rules.heard(event)
-        self._rules.turn(wanted=not self._maps.present)
+        self._rules.turn(wanted=not self._maps.families)

@@ -32,25 +32,27 @@ _NONE: frozenset[ProxyPort] = frozenset()
 
 
 class Seen(NamedTuple):
-    """What rules say: whether kube-proxy is there in iptables mode, and what it does with each address."""
+    """What rules say: for which IP versions kube-proxy is there in iptables mode, what it does with each address."""
 
-    present: bool
+    families: frozenset[int]
     content: dict[Address, Proxying]
 
 
-def parse(texts: Iterable[bytes]) -> Seen:
-    """Return what these outputs say together; lines that are no rules of kube-proxy's are passed over."""
+def parse(outputs: Iterable[tuple[int, bytes]]) -> Seen:
+    """Return what these outputs, each with its IP version, say together; others' lines are passed over."""
     forwarded: dict[bytes, frozenset[ProxyPort]] = {}
     refused: dict[bytes, frozenset[ProxyPort]] = {}
-    present = False
-    for text in (b"\n" + text for text in texts):
-        present |= bool(_CHAIN.search(text)) and not _IPVS.search(text)
+    families: set[int] = set()
+    for version, text in ((version, b"\n" + text) for version, text in outputs):
+        if _CHAIN.search(text) and not _IPVS.search(text):
+            families.add(version)
         for found in _RULE.finditer(text):
             address, protocol, port, jump = found.groups()
             ports = forwarded if jump else refused
             ports[address] = ports.get(address, _NONE) | _port(protocol, port)
     seen = forwarded.keys() | refused.keys()
-    return Seen(present, {_address(raw): _proxying(forwarded.get(raw, _NONE), refused.get(raw, _NONE)) for raw in seen})
+    content = {_address(raw): _proxying(forwarded.get(raw, _NONE), refused.get(raw, _NONE)) for raw in seen}
+    return Seen(frozenset(families), content)
 
 
 @functools.lru_cache(4096)

@@ -23,6 +23,8 @@ _PROTOCOLS = {6: "tcp", 17: "udp", 132: "sctp"}
 _ELEMENTS, _KEY, _VALUE = 3, 1, 1
 ADDRESS = {socket.AF_INET.value: 4, socket.AF_INET6.value: 16}
 """Bytes of an address in the tables `ip kube-proxy` and `ip6 kube-proxy`, by the family their messages name."""
+VERSION = {socket.AF_INET.value: 4, socket.AF_INET6.value: 6}
+"""The IP version by the same."""
 
 
 class Map(enum.Enum):

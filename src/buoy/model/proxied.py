@@ -89,6 +89,10 @@ class ProxyMode(enum.StrEnum):
     UNCHECKED = "unchecked"
 
 
+FAMILIES = frozenset({4, 6})
+"""The IP versions, for each of which kube-proxy works by tables of its own."""
+
+
 class Proxying(msgspec.Struct, frozen=True):
     """What the service proxy of a node was seen to do with an address: forward these ports, refuse or drop those.
 

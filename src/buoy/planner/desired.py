@@ -119,7 +119,7 @@ class Desired:
 
     @property
     def aggregates_withheld(self) -> Withhold | None:
-        """Why this node announces none of the prefixes of Services, None if it announces them or there are none."""
+        """Why this node does not announce the prefixes of Services that are named, None if it announces all."""
         return self.wish("settings/bgp").refused
 
     def wish(self, subject: Subject) -> Wish:

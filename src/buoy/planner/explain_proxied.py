@@ -54,7 +54,8 @@ def here(service: ServiceIP, desired: Desired) -> Iterator[Line]:
         yield _proxy(service, desired)
     elif withheld.reason is Reason.COVERED_BY_AGGREGATE:
         missing = desired.aggregates_withheld
-        yield yes("node", str(withheld)) if missing is None else no("node", missing)
+        covered = Key(Table.ANNOUNCEMENT, (withheld.details["prefix"],)) in desired.state
+        yield yes("node", str(withheld)) if covered or missing is None else no("node", missing)
     elif withheld.reason in _OTHERS_DO and Reach(desired.snapshot).announcing(service.address, besides=node):
         yield yes("node", f"{withheld}: others announce it")
     else:

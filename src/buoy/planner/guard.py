@@ -65,8 +65,10 @@ def freed(guarded: Guarded, plan: Plan, sight: Sight) -> Guarded:
 
 def _forwards(prefix: Prefix, sight: Sight) -> bool:
     """Tell whether anything of an address, or of a whole prefix, is still forwarded."""
-    if sight.proxy in {ProxyMode.NONE, ProxyMode.UNCHECKED} or not is_host(prefix):
-        return sight.proxy is not ProxyMode.NONE
+    if not sight.proxies(prefix):
+        return False
+    if sight.proxy is ProxyMode.UNCHECKED or not is_host(prefix):
+        return True
     return bool(sight.proxying.get(split(prefix)[0], Proxying()).forwarded)
 
 

@@ -88,6 +88,11 @@ class Reader:
         self.read.add(_PROXY)
         return self._facts.sight.proxy
 
+    def proxies(self, prefix: Prefix) -> bool:
+        """Tell whether this node's service proxy was seen for addresses such as these, whatever it does with each."""
+        self.read.add(_PROXY)
+        return self._facts.sight.proxies(prefix)
+
     def proxying(self, address: Address) -> Proxying:
         """Return what the service proxy does with an address."""
         self.read.add(proxied_fact(address))

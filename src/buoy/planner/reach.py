@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
-from buoy.model.address import Address
+from buoy.model.address import Address, Prefix, family
 from buoy.model.node import Node
 from buoy.model.peer import BGPSettings
 from buoy.model.proxied import Eligibility
@@ -18,7 +18,7 @@ from buoy.model.reason import Reason, Withhold
 from buoy.model.service_ip import ServiceIP
 from buoy.model.snapshot import Snapshot
 from buoy.model.status import AddressStatus
-from buoy.planner.aggregates import aggregates
+from buoy.planner.aggregates import aggregates, unforwarded
 from buoy.planner.contest import Contest
 from buoy.planner.index import Facts, Reader
 from buoy.planner.proxied import SETTINGS, attracting, listed
@@ -98,19 +98,23 @@ class Reach:
         """Return why a prefix is announced by no node either, else what was said."""
         if no.reason is not Reason.COVERED_BY_AGGREGATE:
             return no
-        kept = [self._keeps(node) for node in self._eligible.values()]
+        prefix = Prefix(no.details["prefix"])
+        kept = [self._keeps(node, prefix) for node in self._eligible.values()]
         why = [each for each in kept if each is not None]
         return why[0] if why and len(why) == len(kept) else no
 
-    def _keeps(self, node: Eligibility) -> Withhold | None:
-        """Return why a node announces no prefix of Services, by what is wanted of it or by its own word."""
+    def _keeps(self, node: Eligibility, prefix: Prefix) -> Withhold | None:
+        """Return why a node does not announce a prefix of Services, by what is wanted of it or by its own word."""
         settings = self._snapshot.documents.get(SETTINGS)
-        prefixes = listed(aggregates(settings)) if isinstance(settings, BGPSettings) else ""
-        details = {"node": node.node, "address": prefixes}
+        prefixes = aggregates(settings) if isinstance(settings, BGPSettings) else ()
         if node.excluded:
-            return Withhold(Reason.NODE_EXCLUDED, {**details, "cause": node.excluded})
-        missed = Withhold(Reason.NO_SERVICE_PROXY, details)
-        return missed if str(missed) in self._problems.get(node.node, ()) else None
+            details = {"node": node.node, "address": listed(prefixes), "cause": node.excluded}
+            return Withhold(Reason.NODE_EXCLUDED, details)
+        alike = tuple(each for each in prefixes if family(each) == family(prefix))
+        said = self._problems.get(node.node, ())
+        # a node that sees no proxy names all of them, one that sees it for one family those of the other
+        noes = (unforwarded(prefixes, node.node), unforwarded(alike, node.node))
+        return next((no for no in noes if str(no) in said), None)
 
     def _decided(self, service: ServiceIP, node: str) -> Withhold | None:
         announced: dict[Address, Sequence[str]] = {service.address: self.announcing(service.address)}

@@ -13,9 +13,9 @@ from collections.abc import Collection, Mapping
 
 import msgspec
 
-from buoy.model.address import Address
+from buoy.model.address import Address, Prefix, family
 from buoy.model.nodestate import Link
-from buoy.model.proxied import Proxying, ProxyMode, ProxyPort
+from buoy.model.proxied import FAMILIES, Proxying, ProxyMode, ProxyPort
 
 
 class Sight(msgspec.Struct, frozen=True):
@@ -31,6 +31,12 @@ class Sight(msgspec.Struct, frozen=True):
     relied: Mapping[Address, frozenset[ProxyPort]] = {}
     unrouted: Collection[Address] = ()
     """What somebody else attaches to this node, such as a pod, and the node has no route to."""
+    families: frozenset[int] = FAMILIES
+    """For which IP versions the proxy was seen, where one was."""
+
+    def proxies(self, prefix: Prefix) -> bool:
+        """Tell whether the proxy was seen for addresses such as these, whatever it does with each."""
+        return self.proxy is not ProxyMode.NONE and family(prefix) in self.families
 
 
 class Stir(msgspec.Struct, frozen=True):

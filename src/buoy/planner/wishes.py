@@ -28,7 +28,7 @@ from buoy.model.proxied import Eligibility
 from buoy.model.reason import Reason, Withhold
 from buoy.model.service_ip import Mode, ServiceIP
 from buoy.model.workload import Workload
-from buoy.planner.aggregates import aggregates, aggregates_withheld, node_prefixes
+from buoy.planner.aggregates import announced_whole, node_prefixes
 from buoy.planner.contest import Bid, Subject
 from buoy.planner.forwarding import proxied, routed, translated
 from buoy.planner.index import NOTHING, Reader, Wish, about
@@ -186,14 +186,12 @@ def settings_wish(here: Here, subject: Subject, reader: Reader) -> Wish:
         return NOTHING
     # An address of somebody's outranks an aggregate that happens to be as long.
     rank = (-1,)
-    withheld = aggregates_withheld(settings, here.node, reader)
-    told = [*settings.originate, *node_prefixes(settings, here.node, reader)]
-    told += [] if withheld else aggregates(settings)
+    whole, withheld = announced_whole(settings, here.node, reader)
+    told = [*settings.originate, *node_prefixes(settings, here.node, reader), *whole]
     entries: dict[Key, Bid[Entry]] = {
         Key(Table.INTERNAL, (prefix,)): Bid(rank, Internal()) for prefix in settings.internal_prefixes
     }
     entries |= {Key(Table.DISCARD, (prefix,)): Bid(rank, Discard()) for prefix in settings.originate}
-    if withheld is None:
-        entries |= {Key(Table.STRAY, (prefix,)): Bid(rank, Stray()) for prefix in aggregates(settings)}
+    entries |= {Key(Table.STRAY, (prefix,)): Bid(rank, Stray()) for prefix in whole}
     entries |= {Key(Table.ANNOUNCEMENT, (prefix,)): Bid(rank, Announcement(None, here.preference)) for prefix in told}
     return Wish(entries, refused=withheld)

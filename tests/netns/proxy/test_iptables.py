@@ -96,6 +96,15 @@ def test_rules_are_followed_as_they_come_change_and_go(node: Node, rules: Rules)
     assert (told(WEB, mode=True), {}) == (next_told(node, mirror), dict(mirror.proxying()))
 
 
+def test_rules_of_one_family_that_go_take_that_family_along(node: Node, rules: Rules) -> None:
+    rules.write(forwarded=(WEB,))
+    rules.write(forwarded=(WEB6,), family="ip6")
+    mirror = node.mirror()
+    assert {4, 6} == mirror.families()
+    rules.delete()
+    assert (told(WEB, mode=True), {6}, {WEB6}) == (next_told(node, mirror), mirror.families(), mirror.proxying().keys())
+
+
 def test_the_older_iptables_is_asked_for_nothing_that_it_would_have_to_make(node: Node) -> None:
     node.mirror()
     assert "" == node.place.exec("sh", "-c", "cat /proc/net/ip_tables_names /proc/net/ip6_tables_names 2>&- || true")

@@ -43,7 +43,7 @@ def test_tables_that_come_later_are_followed(node: Node) -> None:
     node.nft(IPV6)
     assert (told(mode=True), ProxyMode.NFTABLES) == (mirror.disturbances(), mirror.mode())
     node.nft(IPV4, forward(WEB))
-    assert (told(WEB), {WEB: HTTP}) == (mirror.disturbances(), dict(mirror.proxying()))
+    assert (told(WEB, mode=True), {WEB: HTTP}) == (mirror.disturbances(), dict(mirror.proxying()))
 
 
 @pytest.mark.parametrize("address", [WEB, WEB6])
@@ -120,6 +120,16 @@ def test_a_table_deleted_and_made_again_is_followed(node: Node) -> None:
     assert (told(WEB, mode=True), {}, ProxyMode.NONE) == (mirror.disturbances(), dict(mirror.proxying()), mirror.mode())
     node.nft(IPV4, forward("192.0.2.2"))
     assert (told("192.0.2.2", mode=True), ProxyMode.NFTABLES) == (mirror.disturbances(), mirror.mode())
+
+
+def test_a_table_of_one_family_that_goes_takes_that_family_along(node: Node) -> None:
+    node.nft(IPV4, IPV6, forward(WEB), forward(WEB6))
+    mirror = node.mirror()
+    assert {4, 6} == mirror.families()
+    node.nft("delete table ip kube-proxy")
+    assert (told(WEB, mode=True), {6}, {WEB6}) == (mirror.disturbances(), mirror.families(), mirror.proxying().keys())
+    node.nft(IPV4)
+    assert (told(mode=True), {4, 6}, ProxyMode.NFTABLES) == (mirror.disturbances(), mirror.families(), mirror.mode())
 
 
 def test_a_table_replaced_in_one_transaction_differs_only_where_it_differs(node: Node) -> None:

@@ -180,6 +180,15 @@ def test_prefixes_of_services_come_and_go_with_the_proxy(story: Story) -> None:
     assert story.agent.desired.aggregates_withheld is not None
 
 
+def test_prefixes_of_services_of_one_family_come_and_go_with_its_rules(story: Story) -> None:
+    prefixes = ("203.0.113.0/24", "2001:db8:f::/112")
+    story.listed(settings(*(pool(prefix, aggregate=True) for prefix in prefixes)), *EVERYWHERE)
+    for families, announced in ((frozenset({6}), [False, True]), (frozenset({4, 6}), [True, True])):
+        story.host.service_proxy.become(ProxyMode.NFTABLES, families)
+        story.look()
+        assert announced == [story.holds(Table.ANNOUNCEMENT, prefix) for prefix in prefixes]
+
+
 def test_only_services_are_relied_on(announced: Story) -> None:
     assert {PUBLIC: frozenset({WEB})} == announced.agent._reliance.sight().relied
     announced.changed(gone=[ONE])

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The service proxy in memory shows what it does, and tells each change once."""
 
-from buoy.dataplane.driver import Disturbance, NoServiceProxy, ServiceProxy
+from buoy.dataplane.driver import Disturbance, NoServiceProxy, ServiceProxy, UncheckedServiceProxy
 from buoy.dataplane.fake import Fake
 from buoy.dataplane.fake_proxy import FakeProxy
 from buoy.model.address import Address
@@ -38,6 +38,20 @@ def test_a_proxy_that_goes_takes_all_it_forwarded_along() -> None:
     assert (frozenset({ADDRESS}), True) == proxy.news()
 
 
+def test_a_family_that_goes_takes_along_what_was_forwarded_of_it_and_is_told() -> None:
+    proxy, other = FakeProxy(ProxyMode.NFTABLES), Address("2001:db8::5")
+    for address in (ADDRESS, other):
+        proxy.forward(address, [WEB])
+    proxy.news()
+    proxy.become(ProxyMode.NFTABLES, frozenset({6}))
+    assert ({6}, {other}) == (set(proxy.families()), set(proxy.proxying()))
+    assert (frozenset({ADDRESS}), True) == proxy.news()
+
+
 def test_where_nobody_looks_for_a_proxy_there_is_none() -> None:
     proxy: ServiceProxy = NoServiceProxy()
-    assert (ProxyMode.NONE, {}) == (proxy.mode(), proxy.proxying())
+    assert (ProxyMode.NONE, frozenset(), {}) == (proxy.mode(), proxy.families(), proxy.proxying())
+
+
+def test_a_proxy_that_is_vouched_for_is_so_for_both_families() -> None:
+    assert {4, 6} == UncheckedServiceProxy().families()

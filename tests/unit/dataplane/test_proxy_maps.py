@@ -59,6 +59,19 @@ def test_of_half_a_transaction_nothing_is_concluded() -> None:
     assert ({SHOP: HTTP}, {WEB}) == (dict(maps.content()), maps.changed)
 
 
+def test_a_map_that_goes_and_comes_in_one_transaction_was_never_gone() -> None:
+    maps = read((WEB,))
+    gone = heard(nft_wire.DELSET, SERVICE_IPS[16:])
+    maps.heard(gone)
+    assert {4} == maps.families
+    maps.heard(heard(nft_wire.NEWELEMENT, elements(WEB)))
+    maps.heard(NEWGEN)
+    assert (frozenset({4}), set()) == (maps.families, maps.changed)
+    for event in (gone, NEWGEN):
+        maps.heard(event)
+    assert (frozenset(), {WEB}) == (maps.families, maps.changed)
+
+
 def test_a_dump_that_repeats_itself_is_begun_again() -> None:
     assert {WEB, SHOP, MAIL} == read((WEB, SHOP, WEB), (WEB, SHOP, MAIL)).content().keys()
 

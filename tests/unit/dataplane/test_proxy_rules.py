@@ -48,32 +48,35 @@ def test_what_jumps_to_a_chain_of_kube_proxys_is_forwarded_unless_another_rule_r
         "10.96.0.11": Proxying(ports(("tcp", 80))),
         "192.0.2.3": Proxying(frozenset(), ports(("tcp", 80))),
     }
-    assert Seen(present=True, content={Address(text): seen for text, seen in expected.items()}) == proxy_rules.parse(
-        [NAT, FILTER]
-    )
+    content = {Address(text): seen for text, seen in expected.items()}
+    assert Seen(frozenset({4}), content) == proxy_rules.parse([(4, NAT), (4, FILTER)])
 
 
 def test_what_the_older_iptables_saves_is_read_too() -> None:
     expected = {Address("2001:db8::1"): Proxying(ports(("tcp", 80)))}
-    assert Seen(present=True, content=expected) == proxy_rules.parse([SAVED])
+    assert Seen(frozenset({6}), expected) == proxy_rules.parse([(6, SAVED)])
 
 
 @pytest.mark.parametrize(
     "texts", [[], [b""], [b"*nat\n:KUBE-SERVICES-OF-MINE - [0:0]\n:KUBE-KUBELET-CANARY - [0:0]\n"]]
 )
 def test_without_its_chain_there_is_no_kube_proxy(texts: list[bytes]) -> None:
-    assert Seen(present=False, content={}) == proxy_rules.parse(texts)
+    assert Seen(frozenset(), {}) == proxy_rules.parse((4, text) for text in texts)
 
 
 def test_a_chain_without_services_is_a_kube_proxy_that_does_nothing_yet() -> None:
-    assert Seen(present=True, content={}) == proxy_rules.parse([b"-N KUBE-SERVICES\n"])
+    assert Seen(frozenset({4, 6}), {}) == proxy_rules.parse((each, b"-N KUBE-SERVICES\n") for each in (4, 6))
+
+
+def test_of_which_family_it_is_nothing_but_who_was_asked_tells() -> None:
+    assert {6} == proxy_rules.parse([(4, b""), (6, b"-N KUBE-SERVICES\n"), (6, b"")]).families
 
 
 def test_rules_of_ipvs_mode_are_no_iptables_mode() -> None:
     rules = (
         b'-N KUBE-SERVICES\n-A KUBE-SERVICES -m comment --comment "x" -m set --match-set KUBE-CLUSTER-IP dst,dst -j Q\n'
     )
-    assert Seen(present=False, content={}) == proxy_rules.parse([rules])
+    assert Seen(frozenset(), {}) == proxy_rules.parse([(4, rules)])
 
 
 WEB = "-d 192.0.2.1/32 -p tcp -m comment --comment "
@@ -94,11 +97,11 @@ WEB = "-d 192.0.2.1/32 -p tcp -m comment --comment "
     ],
 )
 def test_a_rule_that_says_anything_else_counts_for_nothing(rule: str) -> None:
-    assert {} == proxy_rules.parse([f"{rule}\n".encode()]).content
+    assert {} == proxy_rules.parse([(4, f"{rule}\n".encode())]).content
 
 
 @pytest.mark.parametrize("comment", ["-m comment --comment web ", '-m comment --comment "a \\"b" ', ""])
 def test_a_rule_may_have_any_comment_or_none(comment: str) -> None:
     rule = f"-A KUBE-SERVICES -d 192.0.2.1/32 -p tcp {comment}-m tcp --dport 80 -j KUBE-EXT-WEB\n"
-    seen = proxy_rules.parse([rule.encode()]).content
+    seen = proxy_rules.parse([(4, rule.encode())]).content
     assert {Address("192.0.2.1"): Proxying(ports(("tcp", 80)))} == seen

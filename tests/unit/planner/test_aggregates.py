@@ -59,6 +59,16 @@ def test_a_node_that_may_not_or_cannot_forward_announces_none_and_says_why(
     assert ({}, {}, expected) == (told(desired), only(desired, Table.STRAY), desired.aggregates_withheld)
 
 
+@pytest.mark.parametrize(("family", "left", "missing"), [(6, SERVICES6, SERVICES), (4, SERVICES, SERVICES6)])
+def test_where_the_proxy_is_seen_for_one_family_only_that_one_is_announced_and_the_other_named(
+    family: int, left: Prefix, missing: Prefix
+) -> None:
+    desired = cluster(AGGREGATES, sight=Sight(proxy=ProxyMode.NFTABLES, families=frozenset({family})))
+    assert {left} == told(desired).keys()
+    assert {key(Table.STRAY, left)} == only(desired, Table.STRAY).keys()
+    assert Withhold(Reason.NO_SERVICE_PROXY, {"node": HERE, "address": missing}) == desired.aggregates_withheld
+
+
 def test_a_proxy_that_nobody_is_to_look_at_is_believed() -> None:
     assert {SERVICES, SERVICES6} == told(cluster(AGGREGATES, sight=Sight(proxy=ProxyMode.UNCHECKED))).keys()
 

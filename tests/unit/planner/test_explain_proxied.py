@@ -137,6 +137,15 @@ def test_what_is_wrong_is_said(documents: tuple[Document, ...], reasons: list[tu
     assert reasons == [found for found in topics(cluster(*documents)) if found[1] is not None]
 
 
+@pytest.mark.parametrize(("family", "reason"), [(4, None), (6, Reason.NO_SERVICE_PROXY)])
+def test_a_prefix_covers_an_address_only_where_the_proxy_is_seen_for_its_family(
+    family: int, reason: Reason | None
+) -> None:
+    both = settings(pool(aggregate=True), pool("2001:db8:f::/112", aggregate=True))
+    sight = Sight(proxy=ProxyMode.NFTABLES, families=frozenset({family}))
+    assert ("node", reason) in topics(cluster(balanced(), both, sight=sight))
+
+
 def test_an_announcement_that_should_be_gone_is_told() -> None:
     desired = cluster(balanced(LOCAL))
     there = cluster(balanced()).state

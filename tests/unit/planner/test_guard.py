@@ -95,6 +95,8 @@ AGGREGATE = settings(pool(aggregate=True), pool("203.0.113.4/30", aggregate=Fals
         (forwarding(), {"203.0.113.0/24"}),
         (forwarding(refused=[WEB]), {"203.0.113.0/24"}),
         (Sight(proxy=ProxyMode.UNCHECKED), {"203.0.113.0/24", "203.0.113.5/32"}),
+        (Sight(proxy=ProxyMode.NFTABLES, families=frozenset({4})), {"203.0.113.0/24"}),
+        (Sight(proxy=ProxyMode.NFTABLES, families=frozenset({6})), set()),
         (Sight(), set()),
     ],
 )

@@ -116,6 +116,16 @@ def test_a_prefix_that_no_kube_proxy_stands_behind_leaves_its_services_unannounc
     assert 1 == len(list(unannounced(store(CLUSTER, AGGREGATE, OUT, *blind[1:]))))
 
 
+@pytest.mark.parametrize(("prefix", "reasons"), [("203.0.113.0/24", [Reason.NO_SERVICE_PROXY]), ("2001:db8::/64", [])])
+def test_a_prefix_whose_family_alone_is_not_forwarded_leaves_its_services_unannounced(
+    prefix: str, reasons: list[Reason]
+) -> None:
+    both = settings(pool(aggregate=True), pool("2001:db8::/64", aggregate=True))
+    said = [str(Withhold(Reason.NO_SERVICE_PROXY, {"node": each.node, "address": prefix})) for each in EVERYWHERE]
+    blind = [Node(name=each.node, problems=(words,)) for each, words in zip(EVERYWHERE, said, strict=True)]
+    assert reasons == [withheld.reason for _, withheld in unannounced(store(CLUSTER, both, *blind))]
+
+
 def test_where_no_agent_lives_that_is_what_is_said() -> None:
     snapshot = store(LOCAL)
     dead = {at: document for at, document in snapshot.documents.items() if not isinstance(document, Node)}
