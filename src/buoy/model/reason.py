@@ -211,8 +211,8 @@ _TEXT = {
         "nothing is to be done on {node}; it is announced from {nodes}",
     ),
     Reason.NO_SERVICE_PROXY: (
-        "no kube-proxy was seen on {node}: nobody would forward {address}",
-        "on {node}: nft list tables; is kube-proxy running, in mode nftables or iptables?",
+        "no kube-proxy was seen on {node} that would forward {address}",
+        "on {node}: nft list tables (ip is IPv4, ip6 IPv6); is kube-proxy running, in mode nftables or iptables?",
     ),
     Reason.NOT_PROXIED_YET: (
         "kube-proxy on {node} does not forward {missing} of {address} ({service})",
