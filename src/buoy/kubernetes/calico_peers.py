@@ -154,11 +154,10 @@ def _reflected(peer: Peer, node: str, cluster: Cluster) -> tuple[Peer, ...]:
     if not node or not serving or peer.asn != (peer.local_asn or cluster.asn):
         return (peer,)
     client = msgspec.structs.replace(peer, nodes=serving, reflector_client=True)
+    # whoever else becomes a reflector, the sessions of this one keep their name
+    client = msgspec.structs.replace(client, name=fitting(f"{peer.name}.client"))
     rest = tuple(sorted(set(peer.nodes or cluster.nodes).difference(serving, (node,))))
-    if not rest:
-        return (client,)
-    other = msgspec.structs.replace(client, name=fitting(f"{peer.name}.client"))
-    return msgspec.structs.replace(peer, nodes=rest), other
+    return (msgspec.structs.replace(peer, nodes=rest), client) if rest else (client,)
 
 
 def _name(found: BGPPeer, node: str) -> str:
@@ -187,8 +186,7 @@ def _peer(found: BGPPeer, cluster: Cluster, between: Ends) -> Peer:
         asn=asn,
         local_asn=None if spec.local_as_number is None else read_asn(spec.local_as_number, "spec.localASNumber"),
         password_from=secret_file(spec.password) if spec.password else "",
-        # no field of theirs says the hold time, so it must not be what forbids a keepalive
-        hold_time=min(max(_HOLD_TIME, 3 * (keepalive or 0)), _LONGEST_HOLD),
+        hold_time=_hold_time(keepalive or 0),
         keepalive=keepalive,
         graceful_restart_time=read_seconds(restart, "spec.maxRestartTime") if restart else RESTART_TIME,
         multihop=hops if hops > 1 else None,
@@ -197,6 +195,11 @@ def _peer(found: BGPPeer, cluster: Cluster, between: Ends) -> Peer:
         next_hop=_next_hop(spec),
         bfd=_BFD[spec.failure_detection_mode],
     )
+
+
+def _hold_time(keepalive: int) -> int:
+    # no field of theirs says it, so it must not be what forbids a keepalive
+    return _HOLD_TIME if 2 * keepalive <= _HOLD_TIME else min(3 * keepalive, _LONGEST_HOLD)
 
 
 def _neighbour(spec: BGPPeerSpec, cluster: Cluster, between: Ends, asn: int) -> tuple[Address, int]:

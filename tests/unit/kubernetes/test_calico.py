@@ -129,7 +129,7 @@ def test_a_long_name_of_a_filter_is_cut_too(cluster: Cluster) -> None:
     assert {63} == {len(name) for name in (found.name, found.export_filter, found.import_filter)}
 
 
-@pytest.mark.parametrize(("seconds", "hold"), [(20, 90), (60, 180), (30000, 65535)])
+@pytest.mark.parametrize(("seconds", "hold"), [(20, 90), (45, 90), (60, 180), (30000, 65535)])
 def test_a_keepalive_is_never_too_long_for_a_hold_time_that_nobody_can_say(
     cluster: Cluster, seconds: int, hold: int
 ) -> None:

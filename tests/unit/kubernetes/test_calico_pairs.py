@@ -148,6 +148,17 @@ def test_nodes_that_reflect_take_those_that_do_not_for_their_clients(
     assert (clients | among_them, sessions) == (reflected.clients(), {each[:2] for each in reflected.speaks()})
 
 
+def test_the_sessions_of_a_reflector_with_its_clients_stay_while_another_becomes_one(reflected: Cluster) -> None:
+    reflected.has_peer(peerSelector="has(rr)", nodeSelector="!has(rr)")
+    reflected.has_reflectors(a="244.0.0.1", c="244.0.0.1")
+    before = {each for each in reflected.speaks() if each[0] in "ac"}
+    reflected.has_nodes(d={"rr": "true"})
+    labelled = reflected.speaks()
+    reflected.has_reflectors(d="244.0.0.1")
+    left = {each for each in before if each[1] != "192.0.2.4"}
+    assert (left, left) == (left & labelled, left & reflected.speaks())
+
+
 def test_reflectors_of_two_clusters_reflect_to_each_other(reflected: Cluster) -> None:
     reflected.has_peer(peerSelector="has(rr)", nodeSelector="all()")
     reflected.has_reflectors(a="244.0.0.1", c="244.0.0.2")
