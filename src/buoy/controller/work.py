@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from buoy.controller.answer import answer, causes
 from buoy.controller.asking import request_of, request_of_ingress
-from buoy.controller.contest import MESSAGE, REASON, Contest
+from buoy.controller.contest import MESSAGE, REASON, Contest, Entries
 from buoy.controller.decide import decide, releases
 from buoy.controller.events import Events
 from buoy.controller.floating import Outcome, decide_floating
@@ -171,13 +171,17 @@ class Work:
         identity = subject.owner.identity
         if not (len(steps) == 1 and isinstance(steps[0], Publish) and steps[0].ingress is not None):
             return False
-        until = self._contest.until(identity, steps[0].ingress, now)
+        until = self._contest.until(identity, self._ours(steps[0].ingress), now)
         if until is None:
             return False
         self._tools.metrics.contested.inc()
         self.retry.at(identity, until)
         self.did(Tell(True, REASON, MESSAGE), None, subject.owner)
         return True
+
+    def _ours(self, entries: Entries) -> Entries:
+        """Return the entries of a status that somebody has of us; what others add beside them is no news."""
+        return tuple(each for each in entries if each.get("ip") in self.world.books.claims)
 
     def _ask(self, subject: Subject, holder: Holder, now: dt.datetime) -> Answer | None:
         """Return what an object is to have, None if nothing; note what it lacks."""
@@ -279,7 +283,7 @@ class Work:
         """Hear of a step that was done, and of what the object is after it."""
         self._tools.metrics.wrote(step)
         if isinstance(step, Publish) and step.ingress is not None:
-            self._contest.published(owner.identity, step.ingress, self._tools.clock())
+            self._contest.published(owner.identity, self._ours(step.ingress), self._tools.clock())
         if isinstance(outcome, Claim):
             self.world.claim(outcome)
         elif outcome is not None:

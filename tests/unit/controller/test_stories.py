@@ -251,19 +251,22 @@ async def test_a_claim_that_cannot_be_read_takes_its_address() -> None:
     assert ["192.0.2.1"] == world.addresses("dns"), "it is free as soon as the claim is gone"
 
 
-async def test_a_status_that_somebody_else_keeps_writing_is_left_alone_for_a_while_and_told() -> None:
+@pytest.mark.parametrize("theirs", [("192.0.2.2",), ("198.51.100.1", "198.51.100.2")], ids=["one", "by turns"])
+async def test_a_status_that_somebody_else_keeps_writing_is_left_alone_for_a_while_and_told(
+    theirs: tuple[str, ...],
+) -> None:
     world = await cluster()
     world.controllers[0].telling()
     world.service("web")
     await world.settle()
-    theirs = {"status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.2"}]}}}
     before = world.server.writes
-    for _ in range(20):
-        world.server.patch(at("web", "status"), theirs)
+    for turn in range(20):
+        entry = {"ip": theirs[turn % len(theirs)]}
+        world.server.patch(at("web", "status"), {"status": {"loadBalancer": {"ingress": [entry]}}})
         await world.settle()
     # theirs, and ours a few times, and Events
     assert world.server.writes - before < 20 + 5 + 20
     assert "StatusContested" in {reason for _, reason, _ in events(world.server)}
     world.wait(60)
     await world.settle()
-    assert ["192.0.2.1"] == world.addresses("web")
+    assert "192.0.2.1" in world.addresses("web")
