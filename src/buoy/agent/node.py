@@ -178,7 +178,7 @@ class Agent:
             late.overrun or now.overrun,
             proxied=self._reliance.unhurried(late.proxied | now.proxied | self._reliance.fallen(), time.monotonic()),
             proxy=late.proxy or now.proxy,
-            attached=late.attached | now.attached,
+            attached=self._attached.unhurried(late.attached | now.attached, time.monotonic()),
         )
 
     def _update(self, snapshot: Snapshot, disturbance: Disturbance) -> Touched:
@@ -192,7 +192,7 @@ class Agent:
         before = self.desired.computed
         overheard, self._overheard = self._overheard, set()
         paths = None if changed is None else frozenset(changed | overheard)
-        touched = self.desired.update(snapshot, paths, self._reliance.sight(), stir)
+        touched = self.desired.update(snapshot, paths, self._attached.seen(self._reliance.sight()), stir)
         self.telemetry.subjects.inc(self.desired.computed - before)
         if touched.keys is None or touched.keys:
             self.parts.caution.rely()
@@ -292,7 +292,7 @@ class Agent:
         if self._late != Disturbance() or self._flows.going_on:
             return 0.0
         at = time.monotonic()
-        waits = [self.parts.announcements.due(), self.audit.wait(at), self._reliance.wait(at)]
+        waits = [self.parts.announcements.due(), self.audit.wait(at), self._reliance.wait(at), self._attached.wait(at)]
         if self._wrong:
             waits.append(self._retry)
         if (retry := self.parts.bird.retry_in()) is not None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from buoy.agent import attached
 from buoy.model.address import host_prefix
 from buoy.model.errors import DataplaneError
 from buoy.model.node import PeerSession
@@ -81,10 +82,19 @@ def test_a_tap_that_goes_down_takes_the_status_with_it(served: Story) -> None:
     assert (State.ACTIVE, None) == said(served)
 
 
-def test_a_pod_to_which_the_host_loses_its_route_takes_its_floating_ip_with_it_until_it_is_back(story: Story) -> None:
+def test_a_pod_to_which_the_host_loses_its_route_takes_its_floating_ip_with_it_until_it_is_back(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pod = endpoint(workload="shop/db-0", attached=Attachment.HOST)
     story.listed(floating(endpoints=(pod,)))
     assert (State.ACTIVE, None) == said(story)
+    story.host.guests.cut = frozenset({FIXED})
+    assert attached.PATIENCE >= (story.look() or 0) > 0
+    assert ((State.ACTIVE, None), {TOLD}) == (said(story), set(story.host.observe({TOLD})))
+    story.host.guests.cut = frozenset()
+    story.look()
+    assert (State.ACTIVE, None) == said(story)
+    monkeypatch.setattr(attached, "PATIENCE", 0.0)
     story.host.guests.cut = frozenset({FIXED})
     story.look()
     assert ((State.ERROR, Reason.NO_ROUTE), {}) == (said(story), story.host.observe({TOLD}))
