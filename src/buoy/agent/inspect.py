@@ -2,12 +2,14 @@
 """The agent's local socket: questions from the command line, one JSON line each way.
 
 Only root of this host reaches it. A question never changes anything but where
-its name says so (`release-guard`, `drain`, `undrain`).
+its name says so (`release-guard`, `drain`, `undrain`), and nothing once whoever asked has given up.
 """
 
 import asyncio
 import contextlib
 import json
+import math
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -46,6 +48,8 @@ def _reply(answers: Mapping[str, Answer], line: bytes) -> bytes:
     try:
         question = json.loads(line)
         answer = answers[question["ask"]]
+        if question.get("until", math.inf) < time.monotonic():
+            return msgspec.json.encode({"error": "whoever asked has given up"})
     except (ValueError, KeyError, TypeError):
         return msgspec.json.encode({"error": f"ask one of {', '.join(sorted(answers))}"})
     try:
@@ -61,12 +65,12 @@ async def ask(
     **arguments: object,
 ) -> Any:  # noqa: ANN401  JSON
     """Ask this host's agent; raise `InvalidInput` if none listens, it is silent, or the question is wrong."""
-    question = json.dumps({"ask": name, **arguments}).encode() + b"\n"
+    question = json.dumps({"ask": name, "until": time.monotonic() + patience, **arguments}).encode() + b"\n"
     try:
         async with asyncio.timeout(patience):
             reply = await _exchange(path, question)
     except TimeoutError as error:
-        remedy = f"the agent does not answer within {patience:g} s: journalctl -u buoy-agent"
+        remedy = f"the agent does not answer within {patience:g} s, and will do nothing: journalctl -u buoy-agent"
         raise InvalidInput("agent", name, remedy) from error
     except (OSError, json.JSONDecodeError, UnicodeDecodeError):
         # it was killed meanwhile, or has no room for one more who asks

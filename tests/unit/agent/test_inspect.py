@@ -4,6 +4,7 @@
 import asyncio
 import json
 import stat
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,15 @@ async def test_what_is_no_question_is_answered_with_those_there_are(socket: Path
         assert {"error": "ask one of break, echo, refuse"} == await raw(socket, line)
 
 
+async def test_what_is_heard_after_whoever_asked_has_given_up_is_not_done(socket: Path) -> None:
+    done: list[str] = []
+    async with await listen({"drain": lambda _: done.append("drain")}, str(socket)):
+        late = await raw(socket, json.dumps({"ask": "drain", "until": time.monotonic() - 1}).encode() + b"\n")
+        assert ({"error": "whoever asked has given up"}, []) == (late, done)
+        await ask("drain", str(socket))
+    assert ["drain"] == done
+
+
 async def test_who_only_knocks_keeps_nobody_from_asking(socket: Path) -> None:
     async with await listen(ANSWERS, str(socket)):
         assert None is await raw(socket, b"")
@@ -93,7 +103,9 @@ async def test_an_agent_that_hangs_is_named_and_not_waited_for(socket: Path) -> 
         writer.close()
 
     async with await asyncio.start_unix_server(hang, socket):
-        with pytest.raises(InvalidInput, match=r"does not answer within 0.2 s: journalctl -u buoy-agent"):
+        with pytest.raises(
+            InvalidInput, match=r"does not answer within 0.2 s, and will do nothing: journalctl -u buoy-agent"
+        ):
             await ask("echo", str(socket), patience=0.2)
         hung.set()
 
