@@ -34,9 +34,7 @@ class PeerSession(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     @property
     def trouble(self) -> str:
-        """Name and state of one that is not established, and why as far as BIRD tells; empty if it is."""
-        if self.established:
-            return ""
+        """Its name and state, and why it is not established, as far as BIRD tells."""
         why = self.error or (f"{self.address}{_ELSEWHERE}" if self.state == "Idle" else "")
         return f"{self.name} ({self.state}{why and f': {why}'})"
 
