@@ -47,7 +47,7 @@ def test_a_port_that_vanishes_from_kube_proxys_map_is_missed_and_named(cluster: 
     cluster.announced(f"{address}/32", "node-2")
     said = eventually(lambda: status(cluster), lambda seen: "not-proxied-yet on node-1" in seen)
     assert address in said
-    with every_call_answered(cluster, address):
+    with every_call_answered(cluster, address, joining=1):
         cluster.lab.service("kill", "node-1", "kube-proxy")
         cluster.lab.service("start", "node-1", "kube-proxy")
         cluster.announced(f"{address}/32", *BOTH, seconds=30)

@@ -51,7 +51,7 @@ def ready(cluster: Cluster, node: str) -> bool:
 def test_a_node_whose_kubelet_stops_is_left_and_taken_back(cluster: Cluster, address: str) -> None:
     # kube-controller-manager takes pods for not ready when their node stops being ready, so it must have been
     eventually(lambda: ready(cluster, "node-1"), seconds=20)
-    with every_call_answered(cluster, address):
+    with every_call_answered(cluster, address, joining=1):
         cluster.lab.service("stop", "node-1", "kubelet")
         cluster.announced(f"{address}/32", "node-2", seconds=30)
         cluster.lab.service("start", "node-1", "kubelet")
