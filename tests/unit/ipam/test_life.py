@@ -92,7 +92,8 @@ def test_addresses_that_their_pool_gives_no_more_are_told_and_stay() -> None:
         claim("198.51.100.4", service(), released=NOW),
         ServiceIP(address=Address("198.51.100.5"), pool="a"),
         claim("198.51.100.6", service(), pool=""),
+        claim("198.51.100.20", service("two")),
+        claim("2001:db8::1", service("two")),
     )
     excluding = pool(exclude=(Prefix("198.51.100.3/32"), Prefix("198.51.100.20/32")))
-    claims += (claim("198.51.100.20", service("two")), claim("2001:db8::1", service("two")))
     assert ("198.51.100.3", "198.51.100.20", "2001:db8::1") == outside(Ledger([excluding], claims), excluding)
