@@ -14,7 +14,7 @@ from buoy.agent.inspect import ask
 from buoy.cli.context import Output, OutputOption, show, with_store
 from buoy.cli.reading import listing
 from buoy.model import ownership
-from buoy.model.address import Address, parse_address
+from buoy.model.address import Address, is_address, parse_address
 from buoy.model.errors import InvalidInput, StoreUnavailable
 from buoy.model.reason import Reason
 from buoy.model.snapshot import Snapshot
@@ -62,7 +62,7 @@ def why(
       buoy why service/shop -n production
       buoy why production/shop
     """
-    is_object = "/" in target or _NAME.fullmatch(target) or (namespace and not _is_address(target))
+    is_object = "/" in target or _NAME.fullmatch(target) or (namespace and not is_address(target))
     lines = _of_object(target, namespace) if is_object else _of_address(target)
     if output is Output.TABLE:
         for line in lines:
@@ -73,14 +73,6 @@ def why(
         raise typer.Exit(4)
     if not all(line["ok"] for line in lines):
         raise typer.Exit(1)
-
-
-def _is_address(text: str) -> bool:
-    try:
-        parse_address(text)
-    except InvalidInput:
-        return False
-    return True
 
 
 def _of_object(target: str, namespace: str) -> list[dict[str, Any]]:

@@ -22,8 +22,7 @@ from buoy.kubernetes.allocating import leading
 from buoy.kubernetes.objects import Service
 from buoy.kubernetes.pods import PODS, Pod, owner_of
 from buoy.kubernetes.resources import SERVICES
-from buoy.model.address import Address, parse_address
-from buoy.model.errors import InvalidInput
+from buoy.model.address import Address, is_address
 from buoy.model.service_ip import ServiceIP
 from buoy.model.snapshot import Snapshot
 from buoy.planner.remote import Told
@@ -146,17 +145,8 @@ def parse(text: str, namespace: str, usual: str) -> Named | None:
             return Named("service", ObjectName(namespace or usual, name))
         case [kind, name] if name and kind.lower() in _KINDS:
             return Named(_KINDS[kind.lower()], ObjectName(namespace or usual, name))
-        case [own, name] if own and name and not _is_address(own):
+        case [own, name] if own and name and not is_address(own):  # a prefix, not an object of a namespace
             return Named("service", ObjectName(own, name))
         case [kind, own, name] if own and name and kind.lower() in _KINDS:
             return Named(_KINDS[kind.lower()], ObjectName(own, name))
     return None
-
-
-def _is_address(text: str) -> bool:
-    """Tell whether somebody gave a prefix, and not the name of a namespace."""
-    try:
-        parse_address(text)
-    except InvalidInput:
-        return False
-    return True

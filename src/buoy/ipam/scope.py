@@ -14,8 +14,7 @@ import msgspec
 
 from buoy.ipam.notation import addresses, full_name, is_nothing, listed, listed_addresses, words
 from buoy.ipam.request import Choice, Scope
-from buoy.model.address import Address, parse_address
-from buoy.model.errors import InvalidInput
+from buoy.model.address import Address, is_address
 from buoy.model.refusal import AllocationReason, Cause
 
 POOL = "buoy.dev/pool"
@@ -138,17 +137,13 @@ def _foreign_pools(annotations: Mapping[str, str], of_family: int) -> Iterator[_
 
 
 def _floating_pools(said: Said) -> Iterator[_Source[_Named]]:
-    if said.kind == "Pod" and not _is_address(said.annotations.get(FLOATING_IP, "")):
+    if said.kind == "Pod" and not _names_addresses(said.annotations.get(FLOATING_IP, "")):
         yield from _annotation(said.annotations, FLOATING_IP, _names(words))
 
 
-def _is_address(text: str) -> bool:
+def _names_addresses(text: str) -> bool:
     """Tell whether a text that may name pools or addresses names addresses."""
-    try:
-        parse_address(text.partition(",")[0].strip())
-    except InvalidInput:
-        return False
-    return True
+    return is_address(text.partition(",")[0].strip())
 
 
 def _contrail(said: str, text: str) -> _Named | Cause:
@@ -200,7 +195,7 @@ def _wanting(said: Said) -> Iterator[_Source[Mapping[int, Address]]]:
         yield from _annotation(annotations, "externalIP", addresses)
     if said.kind == "Pod":
         yield from _annotation(annotations, CALICO_FLOATING_IPS, listed_addresses)
-        if _is_address(annotations.get(FLOATING_IP, "")):
+        if _names_addresses(annotations.get(FLOATING_IP, "")):
             yield from _annotation(annotations, FLOATING_IP, addresses)
 
 

@@ -38,6 +38,15 @@ def parse_address(text: str, field: str = "address") -> Address:
     return Address(str(parsed))
 
 
+def is_address(text: str) -> bool:
+    """Tell whether a text, which may be a name as well, is an address."""
+    try:
+        parse_address(text)
+    except InvalidInput:
+        return False
+    return True
+
+
 def _is_plain(text: str) -> bool:
     """Tell whether a text is a canonical IPv4 address, as nearly all are, in a tenth of the time of `ipaddress`."""
     try:

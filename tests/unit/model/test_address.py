@@ -16,6 +16,7 @@ def test_an_address_is_canonical(text: str, canonical: str) -> None:
     parsed = address.parse_address(text)
     assert canonical == parsed
     assert canonical == address.unpacked(address.packed(parsed))
+    assert address.is_address(text)
 
 
 @pytest.mark.parametrize(
@@ -26,6 +27,7 @@ def test_what_is_no_address_is_refused_with_its_field(text: str) -> None:
     with pytest.raises(InvalidInput) as refused:
         address.parse_address(text, "target")
     assert ("target", text) == (refused.value.field, refused.value.value)
+    assert not address.is_address(text)
 
 
 @pytest.mark.parametrize(
