@@ -2,8 +2,8 @@
 """Whether this host has a route to what somebody else attaches to it, such as a pod that a network plugin connects.
 
 Promises that the kernel is asked, with its rules and tables, and asked again about whatever a notification leaves in
-doubt; about everything after a lost one, and where all is read afresh. The tricky thing is the default route, which leads everywhere: by it packets
-leave the host again, so it is none. Nor is one by a link that has no carrier.
+doubt; about everything after a lost one, and where all is read afresh. The tricky thing is the default route, which
+leads everywhere: by it packets leave the host again, so it is none. Nor is one by a link that has no carrier.
 """
 
 from collections.abc import Collection
