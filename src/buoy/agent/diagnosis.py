@@ -19,12 +19,12 @@ from buoy.agent.dhcp import unanswered
 from buoy.agent.inspect import ask
 from buoy.dataplane.bird import BirdSpeaker
 from buoy.dataplane.proxy_mirror import KubeProxy
-from buoy.kubernetes.opening import IN_CLUSTER
 from buoy.model import ownership
 from buoy.model.address import family
 from buoy.model.errors import DataplaneError, InvalidInput
 from buoy.model.proxied import ProxyMode
 from buoy.runtime.settings import ServiceProxy, Settings
+from buoy.store.settings import IN_CLUSTER
 
 _FORWARDING = {4: "net/ipv4/ip_forward", 6: "net/ipv6/conf/all/forwarding"}
 _PATIENCE = 5.0

@@ -18,10 +18,10 @@ from typing import Annotated, Any, NoReturn, TypeVar
 import msgspec
 import typer
 
-from buoy.kubernetes.opening import IN_CLUSTER, open_any
+from buoy.kubernetes.opening import open_any
 from buoy.model.errors import BuoyError, Conflict, InvalidInput, StoreUnavailable, UnsafePlan
 from buoy.runtime.settings import Settings, load
-from buoy.store.settings import StoreSettings
+from buoy.store.settings import IN_CLUSTER, StoreSettings
 from buoy.store.store import Store
 
 ENDPOINTS_VARIABLE = "BUOY_ETCD"

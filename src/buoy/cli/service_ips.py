@@ -20,7 +20,6 @@ from buoy.ipam.claim import claimed, without
 from buoy.ipam.ledger import Ledger, put_aside
 from buoy.ipam.request import Choice, Given, Request, Scope
 from buoy.kubernetes.objects import Namespace
-from buoy.kubernetes.opening import IN_CLUSTER
 from buoy.kubernetes.pods import PODS, Pod, addresses, owner_of, parse_mappings
 from buoy.kubernetes.resources import NAMESPACES
 from buoy.model import documents
@@ -33,6 +32,7 @@ from buoy.model.snapshot import Snapshot
 from buoy.store.api_client import ApiServer
 from buoy.store.api_config import find
 from buoy.store.api_names import ObjectName
+from buoy.store.settings import IN_CLUSTER
 from buoy.store.store import Store, Write
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)

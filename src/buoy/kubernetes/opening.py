@@ -7,8 +7,6 @@ from buoy.store.opening import open_store
 from buoy.store.settings import StoreSettings
 from buoy.store.store import Reporter, Store
 
-IN_CLUSTER = "in-cluster"
-"""In place of a kubeconfig file: the account of the pod we run in."""
 CLUSTER_IPS = "CALICO_ADVERTISE_CLUSTER_IPS"
 """The environment variable that Calico takes before a BGPConfiguration's serviceClusterIPs; we too."""
 

@@ -17,7 +17,6 @@ import msgspec
 
 from buoy.kubernetes import own
 from buoy.kubernetes.leases import KubernetesLeases
-from buoy.kubernetes.opening import IN_CLUSTER
 from buoy.kubernetes.resources import kind_at, object_name
 from buoy.kubernetes.translate import TranslationSettings
 from buoy.kubernetes.watching import Watching
@@ -27,6 +26,7 @@ from buoy.model.snapshot import Batch
 from buoy.store.api_client import ApiServer
 from buoy.store.api_config import find
 from buoy.store.api_objects import number
+from buoy.store.settings import IN_CLUSTER
 from buoy.store.store import Leases, Reporter, Stored, Write, check_writes
 
 

@@ -12,6 +12,8 @@ import msgspec
 from buoy.model.errors import InvalidInput
 from buoy.model.ownership import STORE_PREFIX
 
+IN_CLUSTER = "in-cluster"
+"""In place of a kubeconfig file: the account of the pod we run in."""
 _ENDPOINT = re.compile(r"https?://(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})/?")
 _LAST_PORT = 65535
 
