@@ -15,7 +15,7 @@ from buoy.model.address import Prefix, split
 from buoy.model.errors import DataplaneError
 from buoy.model.node import PeerSession
 from buoy.model.reason import Reason, Withhold
-from buoy.planner.peering import outward
+from buoy.planner.peering_names import outward
 
 GRACE = 5.0
 """Seconds a session that fell is waited for before its addresses are not announced: a restarted BIRD takes two."""

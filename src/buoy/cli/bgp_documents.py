@@ -18,7 +18,7 @@ from buoy.model.errors import Conflict, InvalidInput
 from buoy.model.node import Node
 from buoy.model.peer import Bfd, BGPSettings, Filter, Peer
 from buoy.model.snapshot import Snapshot
-from buoy.planner.peering import symbol
+from buoy.planner.peering_names import symbol
 from buoy.planner.peering_rules import HIDDEN, check_filter, check_peer, check_settings, check_together
 from buoy.store.store import Store, Write
 

@@ -3,7 +3,7 @@
 
 Only routes this node's announcing protocols learned are counted: a route
 reflector also passes on what other nodes announce, even for the same prefix. Where
-peers were given, they alone count (`planner/peering.py`, `outward`).
+peers were given, they alone count (`planner/peering_names.py`, `outward`).
 """
 
 from collections.abc import Collection, Mapping
@@ -13,7 +13,7 @@ from buoy.dataplane.birdc import Birdc
 from buoy.model.address import Prefix, family
 from buoy.model.ownership import ANNOUNCE_TABLE
 from buoy.model.reason import Reason, Withhold
-from buoy.planner.peering import outward
+from buoy.planner.peering_names import outward
 
 ONE_BY_ONE = 300
 """Up to so many prefixes are asked for singly (30 µs each); above, one listing per session is cheaper."""

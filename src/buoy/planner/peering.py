@@ -8,8 +8,6 @@ but its BGP session must not, or a dead agent would cut off a living host; so no
 once known stay known (`remembered`) until an operator fences them.
 """
 
-import hashlib
-import re
 from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
@@ -20,6 +18,7 @@ from buoy.model.node import Fence, Node
 from buoy.model.peer import RESTART_TIME, Bfd, BGPSettings, Filter, NextHop, Peer, Tagged
 from buoy.model.snapshot import Snapshot
 from buoy.planner.peering_addresses import facing, pairs, router_id
+from buoy.planner.peering_names import symbol
 from buoy.planner.peering_rules import (
     HIDDEN,
     check_filter,
@@ -32,8 +31,6 @@ from buoy.planner.peering_rules import (
 PATHS = ("peers/", "filters/", "settings/bgp", "nodes/", "fences/")
 """Where the documents stand of which a node's sessions are made."""
 
-_PLAIN = re.compile(r"[A-Za-z0-9]+([-.][A-Za-z0-9]+)*")
-_SYMBOL = 40
 _CONNECT_RETRY = 5
 
 
@@ -163,23 +160,6 @@ def _known(local: LocalNode, wanted: PeeringWish) -> dict[str, tuple[Address, ..
     if not (wanted.settings.mesh or wanted.settings.reflectors):
         return {}
     return {name: wanted.nodes[name] for name in sorted(wanted.nodes) if name != local.name}
-
-
-def symbol(kind: str, name: str) -> str:
-    """Return the name BIRD knows a peer, node or filter by: distinct for distinct names, and needing no quotes."""
-    if _PLAIN.fullmatch(name) and len(name) <= _SYMBOL:
-        return f"{kind}_{name.replace('.', '__').replace('-', '_')}"
-    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
-    return f"{kind}_{re.sub('[^A-Za-z0-9]', '_', name)[: _SYMBOL // 2]}___{digest}"
-
-
-def outward(sessions: Iterable[str]) -> frozenset[str]:
-    """Return the sessions by which a node's addresses become known outside: those with peers, else those with nodes.
-
-    Where routers were given, an address that only other nodes of the cluster know is not announced.
-    """
-    names = frozenset(sessions)
-    return frozenset(name for name in names if name.startswith("peer_")) or names
 
 
 def _usable_filters(filters: Iterable[Filter]) -> tuple[dict[str, Filter], list[InvalidInput]]:

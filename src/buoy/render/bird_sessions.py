@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator
 
 from buoy.model.address import family
 from buoy.model.peer import Action, Filter, FilterRule, NextHop
-from buoy.planner.peering import Session, Speaking, symbol
+from buoy.planner.peering import Session, Speaking
+from buoy.planner.peering_names import symbol
 from buoy.planner.peering_rules import length_bounds
 
 
