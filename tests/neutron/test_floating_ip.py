@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Floating IPs under plain ML2, as in the document: from the API to the store, and from a node's report back."""
 
+import sqlite3
 from typing import Any
 
 import pytest
@@ -231,6 +232,20 @@ def test_forwarded_ports_and_a_direction_that_lets_nobody_in_contradict_each_oth
     cloud.call("DELETE", f"floatingips/{fip['id']}/port_forwardings/{forwarding}")
     cloud.call("DELETE", own)
     assert Direction.EGRESS == eventually(Direction.EGRESS, lambda: direction(cloud, fip))
+
+
+def test_a_direction_older_than_the_rule_it_breaks_hinders_no_other_tag(cloud: Cloud) -> None:
+    tenant = Tenant(cloud, 69)
+    port, fip = tenant.port(), tenant.floating_ip()
+    forward(cloud, fip, port, external_port=22, internal_port=22)
+    egress, pool = "buoy:direction=egress", tenant.pool["id"]
+    tag = "INSERT INTO tags (standard_attr_id, tag) SELECT standard_attr_id, ? FROM subnets WHERE id = ?"
+    with sqlite3.connect(cloud.directory / "neutron.sqlite", timeout=30) as database:
+        database.execute(tag, (egress, pool))
+    cloud.call("PUT", f"subnets/{pool}/tags", {"tags": [egress, "mine"]})
+    assert {egress, "mine"} == set(cloud.show("subnet", pool)["tags"])
+    with pytest.raises(Refusal, match="contradicts forwarded ports"):
+        cloud.call("PUT", f"networks/{tenant.public['id']}/tags", {"tags": [egress]})
 
 
 def test_of_two_floating_ips_of_one_fixed_ip_the_default_routers_goes_out(cloud: Cloud, tenant: Tenant) -> None:

@@ -35,6 +35,7 @@ from sqlalchemy import orm
 
 from buoy.neutron import affected, veto
 from buoy.neutron.models import Dirty
+from buoy.neutron.translate import DIRECTION_TAG
 
 WATCHED: dict[type, tuple[str, str]] = {
     Port: ("port", "id"),
@@ -79,6 +80,8 @@ class _Notes:
     def __init__(self) -> None:
         self.subjects: dict[str, set[str]] = defaultdict(set)
         self.paths: set[str] = set()
+        self.directed: set[str] = set()
+        """Standard attributes that got or lost a tag with a direction: other tags contradict nothing."""
         self.written = False
         self.awaited: set[str] = set()
         """Ports that Neutron is about to bind: the same request commits once more."""
@@ -164,6 +167,8 @@ def _touch_row(session: orm.Session, row: Any) -> None:
     if subject is None:
         return
     _touch(session, kind, [subject])
+    if isinstance(row, Tag) and row.tag.startswith(DIRECTION_TAG):
+        session.info[_NOTES].directed.add(subject)
     if isinstance(row, Network) and "admin_state_up" in sa.inspect(row).committed_state:
         _touch(session, "network-ports", [subject])
 
@@ -200,7 +205,10 @@ def _before_bulk(state: orm.ORMExecuteState) -> None:
     query = sa.select(state.bind_mapper.local_table.c[column])
     if statement.whereclause is not None:
         query = query.where(statement.whereclause)
-    _touch(state.session, kind, state.session.connection().execute(query).scalars().all())
+    subjects = state.session.connection().execute(query).scalars().all()
+    _touch(state.session, kind, subjects)
+    if kind == "tag":
+        state.session.info[_NOTES].directed.update(subjects)
 
 
 def _before_commit(session: orm.Session) -> None:
@@ -211,7 +219,7 @@ def _before_commit(session: orm.Session) -> None:
     if notes is None or not notes.subjects:
         return
     connection = session.connection()
-    veto.check_tags(connection, notes.subjects.get("tag", ()))
+    veto.check_tags(connection, notes.directed)
     insert(connection, notes.paths | affected.names(notes.subjects))
     notes.written = True
 

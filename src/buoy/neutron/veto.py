@@ -69,7 +69,7 @@ def check(session: orm.Session) -> None:
 
 
 def check_tags(connection: sa.Connection, ids: Collection[str]) -> None:
-    """Look at all tags of resources whose tags changed; `ids` are standard attributes."""
+    """Look at the directions of resources that got or lost a tag with one; `ids` are standard attributes."""
     found: dict[int, list[str]] = defaultdict(list)
     for chunk in affected.chunks(ids):
         where = (_tag.c.standard_attr_id.in_(chunk), _tag.c.tag.startswith(DIRECTION_TAG, autoescape=True))
