@@ -140,11 +140,14 @@ class Process:
         self._said: Node | None = None
         self._beaten = 0.0
         self._started = datetime.now(tz=UTC).isoformat(timespec="seconds")
+        self._failure = ""
+        """Why passes fail, in words for people; empty: the last one did not."""
 
     def run_pass(self) -> float | None:
         """Run the agent's pass, and note that the loop beats."""
         delay = self._agent.run_pass()
         self._pulse.beat()
+        self._failure = ""
         if self._agent.last is not None and not self._pulse.ready:
             self._pulse.ready = True
             # what the first pass made stays: later collections need not walk it (9 ms at 10,000 service IPs)
@@ -154,9 +157,10 @@ class Process:
         return delay
 
     def failed(self, error: Exception) -> None:
-        """Pass a failure on to the agent."""
+        """Pass a failure on to the agent, and have it told: until a pass succeeds, statuses are what they were."""
         self._agent.failed(error)
 
+        self._failure = f"what has changed: the agent's passes fail: {str(error) or type(error).__name__}"
     async def run(self, host: LinuxHost) -> None:
         """Run every task until a signal or the first that fails."""
         stopped = asyncio.Event()
@@ -227,7 +231,7 @@ class Process:
             service_ips=len(agent.service_ips),
             held=agent.parts.caution.cause,
             draining=agent.desired.here.preference is Class.DRAIN,
-            problems=(*map(str, agent.parts.bird.problems), *filter(None, problems)),
+            problems=(*map(str, agent.parts.bird.problems), *filter(None, (self._failure, *problems))),
         )
 
 

@@ -61,7 +61,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     draining: bool = False
     """Whether its addresses are announced as the last resort (RFC 8326)."""
     problems: tuple[str, ...] = ()
-    """What of peers, filters and settings is not in force there, and why; and a responder that does not run."""
+    """What of peers, filters and settings is not in force there, and why; no DHCP responder; failing passes."""
 
 
 class Fence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -8,7 +8,7 @@ import pytest
 from buoy.agent.run import Process, run_agent
 from buoy.model import documents
 from buoy.model.address import Address
-from buoy.model.errors import InvalidInput
+from buoy.model.errors import DataplaneError, InvalidInput
 from buoy.model.snapshot import Batch, Identity, Snapshot
 from buoy.runtime.health import Pulse
 from buoy.runtime.settings import Settings
@@ -46,6 +46,15 @@ async def test_a_session_that_is_lost_is_news_and_one_more_workload_can_wait(tmp
     story.bird.up = ()
     story.look(2)
     assert process._is_news()
+
+
+async def test_why_passes_fail_is_news_until_one_does_not(tmp_path: Path) -> None:
+    process = await beating(Story(tmp_path))
+    process.failed(DataplaneError("nft", "Operation not permitted"))
+    words = "what has changed: the agent's passes fail: nft: Operation not permitted"
+    assert ((words,), True) == (process._node().problems, process._is_news())
+    process.run_pass()
+    assert ((), False) == (process._node().problems, process._is_news())
 
 
 async def test_counts_are_told_once_a_lease_is_old(tmp_path: Path) -> None:
