@@ -2,7 +2,8 @@
 """BIRD's configuration: written when peers, filters, settings or nodes changed, never for a service IP.
 
 The tricky thing: a session that ends withdraws every address of this node at once,
-so while the store is doubted (`caution.py`) a configuration that ends one waits.
+so while the store is doubted (`caution.py`) a configuration that ends one, or tells nothing over it
+any more, waits.
 """
 
 import time
@@ -14,7 +15,7 @@ from buoy.model.errors import BuoyError, DataplaneError, InvalidInput
 from buoy.model.node import Node
 from buoy.model.snapshot import Snapshot
 from buoy.planner.peering import PATHS, LocalNode, speaking, wish
-from buoy.render.bird import bird_conf, remembered, sessions
+from buoy.render.bird import bird_conf, remembered, telling
 
 _RETRY = 1.0
 
@@ -83,7 +84,7 @@ class BirdConfiguration:
             before = self._speaker.text()
             wanted = speaking(self._local, wish(snapshot, remembered(before), self._password))
             text = bird_conf(wanted, self._local)
-            self.held = self._hold(set(sessions(before)) - set(sessions(text))) if doubted else ()
+            self.held = self._hold(set(telling(before)) - set(telling(text))) if doubted else ()
             if self.held:
                 return False
             self._speaker.configure(text)

@@ -82,25 +82,29 @@ def translate_filter(found: BGPFilter) -> Made:
 
 
 def combined_filter(peer: str, wanted: Sequence[str], filters: Mapping[str, BGPFilter]) -> Combined:
-    """Return the filters of a peer that names these."""
-    notices = [f"spec.filters: there is no BGPFilter {name}" for name in wanted if name not in filters]
-    present = [name for name in wanted if name in filters]
-    if len(present) <= 1:
-        names = ("", "") if not present else (filter_name(present[0], "export"), filter_name(present[0], "import"))
-        return Combined({}, names, tuple(notices))
+    """Return the filters of a peer that names these; of one that is missing it has the name, so nothing passes."""
+    if missing := [name for name in wanted if name not in filters]:
+        nothing = "nothing is told to the peer, nor taken from it, until there is"
+        notices = [f"spec.filters: there is no BGPFilter {name}: {nothing}" for name in missing]
+        return Combined({}, _names(missing[0]), tuple(notices))
+    if len(wanted) <= 1:
+        return Combined({}, _names(wanted[0]) if wanted else ("", ""))
+    notices = []
     made: dict[str, Document] = {}
     for direction in ("export", "import"):
         rules: list[FilterRule] = []
-        for name in present:
+        for name in wanted:
             # what one filter says nothing of is for the next, so only the last may speak of all that is left
-            found, told = _rules(filters[name], direction, last=name == present[-1])
+            found, told = _rules(filters[name], direction, last=name == wanted[-1])
             rules += found
             notices += [f"{each} of BGPFilter {name}" for each in told]
         document = Filter(name=filter_name(f"peer.{peer}", direction), rules=tuple(rules))
         made[documents.path(document)] = document
-    return Combined(
-        made, (filter_name(f"peer.{peer}", "export"), filter_name(f"peer.{peer}", "import")), tuple(notices)
-    )
+    return Combined(made, _names(f"peer.{peer}"), tuple(notices))
+
+
+def _names(name: str) -> tuple[str, str]:
+    return filter_name(name, "export"), filter_name(name, "import")
 
 
 def _rules(found: BGPFilter, direction: str, *, last: bool = True) -> tuple[list[FilterRule], list[str]]:

@@ -13,8 +13,10 @@ import msgspec
 from buoy.model.address import Address
 from buoy.model.node import Node
 from buoy.model.nodestate import Key, NodeState, Table
+from buoy.model.peer import Peer
 from buoy.model.reason import Reason, Withhold
 from buoy.model.service_ip import Mode, ServiceIP
+from buoy.model.snapshot import Snapshot
 from buoy.model.status import AddressStatus
 from buoy.model.workload import Workload
 from buoy.planner import explain_proxied
@@ -139,7 +141,24 @@ def _planes(wanted: Wanted, scene: Scene) -> Iterator[Line]:
     if announcement(Address(wanted.name)) in {mismatch.key for mismatch in wrong}:
         return
     untold = scene.seen.untold
-    yield yes("peers", "told to an established peer") if untold is None else no("peers", untold)
+    if untold is None:
+        yield yes("peers", "told to an established peer")
+        return
+    yield no("peers", untold)
+    yield from _unfiltered(scene.desired.here.node, scene.desired.snapshot)
+
+
+def _unfiltered(node: str, snapshot: Snapshot) -> Iterator[Line]:
+    """Yield the peers of a node to which nothing is told, for they name a filter that is missing."""
+    for path, peer in sorted(snapshot.documents.items()):
+        if not isinstance(peer, Peer) or (peer.nodes and node not in peer.nodes):
+            continue
+        name = peer.export_filter
+        if name and f"filters/{name}" not in snapshot.documents:
+            text = (
+                f"{path} names the filter {name}, and there is no such filter: add it, or nothing is told to this peer"
+            )
+            yield Line("peers", text, ok=False, reason=Reason.FILTERED_BY_EXPORT)
 
 
 def _listed(keys: frozenset[Key]) -> str:

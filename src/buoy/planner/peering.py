@@ -3,9 +3,10 @@
 
 Promises: a session's name depends on the peer's or node's name alone, so a change
 of one peer leaves the text of every other as it was. A peer that cannot work here is
-refused alone. The one tricky thing: a node's document goes with its agent's lease,
-but its BGP session must not, or a dead agent would cut off a living host; so nodes
-once known stay known (`remembered`) until an operator fences them.
+refused alone, and over a session whose filter is missing nothing passes. The one
+tricky thing: a node's document goes with its agent's lease, but its BGP session must
+not, or a dead agent would cut off a living host; so nodes once known stay known
+(`remembered`) until an operator fences them.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -21,11 +22,12 @@ from buoy.planner.peering_addresses import facing, pairs, router_id
 from buoy.planner.peering_names import symbol
 from buoy.planner.peering_rules import (
     HIDDEN,
+    check_client,
     check_filter,
     check_password,
     check_peer,
     check_settings,
-    check_together,
+    missing_filters,
 )
 
 PATHS = ("peers/", "filters/", "settings/bgp", "nodes/", "fences/")
@@ -57,7 +59,8 @@ class PeeringWish(msgspec.Struct, frozen=True, kw_only=True):
 class Session(msgspec.Struct, frozen=True, kw_only=True):
     """One BGP session, nothing left to decide; `name` is its name in BIRD. Times in seconds.
 
-    `other` is our next hop in the other family, if the session carries that too (RFC 4760).
+    `other` is our next hop in the other family, if the session carries that too (RFC 4760). A filter that
+    is missing narrows: without the one for export it `tells` nothing, without the one for import it `hears` nothing.
     """
 
     name: str
@@ -83,6 +86,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     other: Address | None = None
     export_filter: str = ""
     import_filter: str = ""
+    tells: bool = True
+    hears: bool = True
 
     @property
     def internal(self) -> bool:
@@ -137,6 +142,7 @@ def speaking(local: LocalNode, wanted: PeeringWish) -> Speaking:
         try:
             session = _peer_session(local, wanted, peer, filters)
             _claim(sessions, session, peer)
+            refused += missing_filters(peer, filters)
         except InvalidInput as error:
             refused.append(error)
     between, missing = _node_sessions(local, wanted)
@@ -178,7 +184,7 @@ def _peer_session(local: LocalNode, wanted: PeeringWish, peer: Peer, filters: Ma
     settings = wanted.settings
     check_peer(peer)
     local_asn = peer.local_asn or settings.asn
-    check_together(settings, (peer,), filters.values())
+    check_client(settings, peer)
     return Session(
         name=symbol("peer", peer.name),
         remote=peer.address,
@@ -203,6 +209,8 @@ def _peer_session(local: LocalNode, wanted: PeeringWish, peer: Peer, filters: Ma
         other=next((address for address in local.addresses if family(address) != family(peer.address)), None),
         export_filter=peer.export_filter,
         import_filter=peer.import_filter,
+        tells=not peer.export_filter or peer.export_filter in filters,
+        hears=not peer.import_filter or peer.import_filter in filters,
     )
 
 

@@ -8,7 +8,7 @@ cannot be written at all.
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Container, Iterator
 
 from buoy.model.address import Address, Prefix, family, parse_address, parse_prefix, split
 from buoy.model.community import parse_community
@@ -80,14 +80,26 @@ def check_together(settings: BGPSettings, peers: Collection[Peer], filters: Coll
     """Raise `InvalidInput` for a reference to a filter that is missing, and for what the cluster's AS forbids."""
     names = {each.name for each in filters}
     for peer in peers:
-        at = f"peers/{peer.name}"
-        local_asn = peer.local_asn or settings.asn
-        if peer.reflector_client and local_asn != peer.asn:
-            raise InvalidInput(f"{at}.reflector_client", f"AS {peer.asn}", f"a client must be inside AS {local_asn}")
-        for field in ("export_filter", "import_filter"):
-            name = getattr(peer, field)
-            if name and name not in names:
-                raise InvalidInput(f"{at}.{field}", name, f"add it first: buoy filter add {name} RULE")
+        check_client(settings, peer)
+        for missing in missing_filters(peer, names):
+            raise missing
+
+
+def check_client(settings: BGPSettings, peer: Peer) -> None:
+    """Raise `InvalidInput` for a reflector's client of another AS."""
+    local_asn = peer.local_asn or settings.asn
+    if peer.reflector_client and local_asn != peer.asn:
+        field = f"peers/{peer.name}.reflector_client"
+        raise InvalidInput(field, f"AS {peer.asn}", f"a client must be inside AS {local_asn}")
+
+
+def missing_filters(peer: Peer, names: Container[str]) -> Iterator[InvalidInput]:
+    """Yield what is wrong with each filter that a peer names and that is none of these."""
+    for field in ("export_filter", "import_filter"):
+        name = getattr(peer, field)
+        if name and name not in names:
+            remedy = f"nothing passes until there is such a filter: buoy filter add {name} RULE"
+            yield InvalidInput(f"peers/{peer.name}.{field}", name, remedy)
 
 
 def length_bounds(rule: FilterRule) -> tuple[int, int]:

@@ -147,7 +147,7 @@ class _Audience:
 
     def of(self, prefix: Prefix) -> tuple[str, ...]:
         """Return the sessions that tell of a prefix, sorted."""
-        heard = self._of[family(prefix)]
+        heard = (each for each in self._of[family(prefix)] if each.tells)
         return tuple(each.name for each in heard if accepts(self._filters.get(each.export_filter), prefix))
 
 

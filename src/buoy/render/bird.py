@@ -18,7 +18,7 @@ from buoy.model.errors import InvalidInput
 from buoy.model.nodestate import Class
 from buoy.model.ownership import ANNOUNCE_TABLE, ROUTE_PROTOCOL
 from buoy.planner.peering import LocalNode, Speaking
-from buoy.render.bird_sessions import filter_function, session_block
+from buoy.render.bird_sessions import EXPORT_NONE, filter_function, session_block
 
 OWN_PROTOCOLS = ("announce4", "announce6")
 """BIRD's names for the protocols that learn our announcements, by which a route is known as this node's own."""
@@ -32,7 +32,7 @@ ours and another BIRD of the same host would each remove what the other made.
 
 _NODES = "# nodes "
 _PATTERN = re.compile(r"-?[A-Za-z0-9_.@:*?-]+")
-_SESSION = re.compile(r"^protocol bgp (\w+) \{$", re.MULTILINE)
+_SESSION = re.compile(r"^protocol bgp (\w+) \{$(.*?)^\}$", re.MULTILINE | re.DOTALL)
 _RX_BUFFER = 33554432
 
 
@@ -57,9 +57,9 @@ def remembered(text: str) -> dict[str, tuple[Address, ...]]:
     return {}
 
 
-def sessions(text: str) -> tuple[str, ...]:
-    """Return the names of the sessions in a configuration, in its order."""
-    return tuple(_SESSION.findall(text))
+def telling(text: str) -> tuple[str, ...]:
+    """Return the names of the sessions in a configuration over which something may be told, in its order."""
+    return tuple(name for name, block in _SESSION.findall(text) if f"\t{EXPORT_NONE};" not in block)
 
 
 def _head(speaking: Speaking, node: LocalNode) -> str:

@@ -14,6 +14,9 @@ from buoy.planner.peering import Session, Speaking
 from buoy.planner.peering_names import symbol
 from buoy.planner.peering_rules import length_bounds
 
+EXPORT_NONE = "export none"
+"""What stands in a session over which nothing is told."""
+
 
 def filter_function(document: Filter) -> str:
     """Return a function that tells whether a route passes; the first rule that matches decides."""
@@ -87,10 +90,14 @@ def _steps(session: Session, speaking: Speaking) -> Iterator[str]:
         yield "add paths on"
     if session.next_hop is not NextHop.AUTO:
         yield f"next hop {session.next_hop.value}"
-    yield f"import filter {{ {' '.join(_import_steps(session, speaking))} }}"
+    yield f"import filter {{ {' '.join(_import_steps(session, speaking))} }}" if session.hears else "import none"
+    yield _export(session) if session.tells else EXPORT_NONE
+
+
+def _export(session: Session) -> str:
     own = "buoy_export_internal()" if session.internal else f"buoy_export_external({session.local_asn})"
     filtered = f"{symbol('filter', session.export_filter)}() && " if session.export_filter else ""
-    yield f"export filter {{ if {filtered}{own} then accept; reject; }}"
+    return f"export filter {{ if {filtered}{own} then accept; reject; }}"
 
 
 def _import_steps(session: Session, speaking: Speaking) -> Iterator[str]:

@@ -83,6 +83,7 @@ CASES = {
         PeeringWish(peers=PEERS[:1], filters=(POOL_ONLY,), settings=BGPSettings(mesh=False, communities=TAGGED)),
     ),
     "strict": (LOCAL, PeeringWish(peers=STRICT, settings=BGPSettings(mesh=False))),
+    "unfiltered": (LOCAL, PeeringWish(peers=PEERS[:2], settings=BGPSettings(mesh=False))),
     "client": (LOCAL, PeeringWish(nodes=NODES, settings=BGPSettings(reflectors=("rr-1.example.com",)))),
     "reflector": (
         LocalNode(name="rr-1.example.com", addresses=(Address("192.0.2.5"),)),

@@ -149,6 +149,26 @@ def test_one_session_with_a_router_carries_both_families_if_the_router_takes_bot
     assert compute.speaker.exported([HOST, v6]) == {HOST: None, v6: away}
 
 
+def test_a_filter_that_goes_takes_everything_back_and_ends_no_session(cloud: Cloud) -> None:
+    access, compute = cloud.add("access", 1), cloud.add("compute-1", 3)
+    peer = Peer(name="to-r", address=access.addresses[0], asn=64512, nodes=("compute-1",), export_filter="few")
+    cloud.start(peer, filters=(Filter(name="few"),))
+    assert cloud.established()
+    compute.tap("tap1")
+    compute.announce(ADDRESS, "tap1")
+    assert access.sees(ADDRESS, "via 192.168.8.3")
+    since = compute.birdc("show protocols peer_to_r").split()
+
+    compute.want(filters=())
+    compute.speaker.configure(compute.conf())
+
+    assert access.lost(ADDRESS)
+    assert since == compute.birdc("show protocols peer_to_r").split()
+    told = compute.speaker.exported([HOST])[HOST]
+    assert told is not None
+    assert told.reason is Reason.FILTERED_BY_EXPORT
+
+
 def test_a_filtered_prefix_says_so_and_names_the_peers(cloud: Cloud) -> None:
     access, compute = cloud.add("access", 1), cloud.add("compute-1", 3)
     rules = (

@@ -10,7 +10,7 @@ from buoy.agent.speaking import BirdConfiguration
 from buoy.model.address import Address
 from buoy.model.documents import Document, path
 from buoy.model.errors import DataplaneError
-from buoy.model.peer import Peer
+from buoy.model.peer import Filter, Peer
 from buoy.model.snapshot import Identity, Snapshot
 from buoy.planner.peering import LocalNode
 
@@ -63,6 +63,27 @@ def test_a_session_that_a_doubted_store_has_known_ends_when_it_says_so() -> None
     configuration.distrust()
     configuration.configure(_snapshot(), doubted=True)
     assert ("peer_tor",) == configuration.held
+
+
+def test_a_filter_that_a_doubted_store_does_not_know_takes_nothing_back_until_it_is_believed() -> None:
+    speaker, configuration = _speaking()
+    few = Filter(name="few")
+    peer = msgspec.structs.replace(TOR, export_filter="few")
+    configuration.changed(None, _snapshot(peer, few))
+    configuration.configure(_snapshot(peer, few))
+    configuration.changed(None, _snapshot(peer))
+    configuration.configure(_snapshot(peer), doubted=True)
+    assert (("peer_tor",), False) == (configuration.held, "export none" in _peer_tor(speaker))
+    configuration.configure(_snapshot(peer))
+    assert ((), True) == (configuration.held, "export none" in _peer_tor(speaker))
+    # what told nothing before takes nothing back
+    configuration.changed(None, _snapshot(peer))
+    configuration.configure(_snapshot(peer), doubted=True)
+    assert () == configuration.held
+
+
+def _peer_tor(speaker: Speaker) -> str:
+    return speaker.loaded.partition("protocol bgp peer_tor {")[2]
 
 
 def test_a_doubted_store_may_add_a_session() -> None:

@@ -67,6 +67,17 @@ class Cluster:
             told |= {(name, each.remote, each.name) for each in done.sessions}
         return told
 
+    def passing(self) -> dict[str, tuple[bool, bool]]:
+        """By peer of any node: whether something may be told to it, and taken from it."""
+        peers, filters = self.beneath("peers/").values(), self.beneath("filters/").values()
+        wanted = PeeringWish(
+            settings=BGPSettings(mesh=False),
+            peers=tuple(each for each in peers if isinstance(each, Peer)),
+            filters=tuple(each for each in filters if isinstance(each, Filter)),
+        )
+        done = speaking(LocalNode(name="any", addresses=(Address("192.0.2.99"),)), wanted)
+        return {each.name: (each.tells, each.hears) for each in done.sessions}
+
     def has_filter(self, name: str, **spec: Any) -> None:  # noqa: ANN401
         self.translation.take(BGP_FILTERS, {ObjectName("", name): bgp_filter(name, **spec)})
 

@@ -143,12 +143,27 @@ def passes(rules: tuple[FilterRule, ...], route: str) -> bool:
 
 def test_a_peer_with_a_filter_uses_its_two_documents(cluster: Cluster) -> None:
     cluster.has_peer(peerIP="192.0.2.254", asNumber=1, filters=["guard"])
-    assert ("spec.filters: there is no BGPFilter guard",) == cluster.notices
+    nothing = "nothing is told to the peer, nor taken from it, until there is"
+    assert (f"spec.filters: there is no BGPFilter guard: {nothing}",) == cluster.notices
+    assert {"peer_tor": (False, False)} == cluster.passing()
     cluster.has_filter("guard", exportV4=[{"action": "Reject"}])
     found = cluster.peers["peers/tor"]
     assert isinstance(found, Peer)
     assert ("guard.export", "guard.import") == (found.export_filter, found.import_filter)
+    assert {"peer_tor": (True, True)} == cluster.passing()
     assert NOTED not in cluster.translation.notices
+
+
+def test_of_several_filters_one_that_is_missing_lets_nothing_pass(cluster: Cluster) -> None:
+    cluster.has_filter("one", exportV4=[{"action": "Accept"}])
+    cluster.has_peer(peerIP="192.0.2.254", asNumber=1, filters=["one", "two", "three"])
+    assert {"peer_tor": (False, False)} == cluster.passing()
+    assert ["BGPFilter two", "BGPFilter three"] == [
+        notice.split(": ")[1].removeprefix("there is no ") for notice in cluster.notices
+    ]
+    cluster.has_filter("two")
+    cluster.has_filter("three")
+    assert ({"peer_tor": (True, True)}, ()) == (cluster.passing(), cluster.notices)
 
 
 def test_a_peer_with_several_filters_has_their_rules_in_turn(cluster: Cluster) -> None:

@@ -182,7 +182,6 @@ def test_the_own_address_nearest_to_the_peers_is_the_one_that_speaks() -> None:
 def test_a_peer_that_cannot_work_here_is_refused_alone() -> None:
     wrong = (
         Peer(name="six", address=Address("2001:db8::1"), asn=64999),
-        Peer(name="unfiltered", address=Address("192.0.2.5"), asn=64999, export_filter="none"),
         Peer(name="outside", address=Address("192.0.2.6"), asn=64999, reflector_client=True),
         Peer(name="tor-again", address=TOR.address, asn=64998),
         Peer(name="timers", address=Address("192.0.2.8"), asn=64999, hold_time=2),
@@ -198,8 +197,15 @@ def test_a_peer_that_cannot_work_here_is_refused_alone() -> None:
         "peers/six.address",
         "peers/timers.hold_time",
         "peers/tor-again.address",
-        "peers/unfiltered.export_filter",
     ]
+
+
+@pytest.mark.parametrize(("given", "passes"), [("export_filter", (False, True)), ("import_filter", (True, False))])
+def test_over_a_session_whose_filter_is_missing_nothing_passes(given: str, passes: tuple[bool, bool]) -> None:
+    peer = msgspec.structs.replace(TOR, **{given: "none"})
+    found = _speaking(peer, filters=(FEW,))
+    assert [passes] == [(each.tells, each.hears) for each in found.sessions]
+    assert [f"peers/tor.{given}"] == [error.field for error in found.refused]
 
 
 def test_a_peer_that_is_a_node_takes_the_place_of_the_mesh_session() -> None:

@@ -8,6 +8,7 @@ from buoy.model.address import Address, Mac, Prefix
 from buoy.model.documents import Document
 from buoy.model.node import Node
 from buoy.model.nodestate import Change, Dnat, Failure, Phase, Step, Table
+from buoy.model.peer import Filter, Peer
 from buoy.model.pool import Pool, Range
 from buoy.model.reason import Reason, Withhold
 from buoy.model.status import AddressStatus, State
@@ -129,6 +130,20 @@ def test_a_no_has_its_sentence_and_its_remedy() -> None:
 )
 def test_a_no_of_the_host_or_of_others(changes: dict[str, object], expected: list[tuple[str, Reason]]) -> None:
     assert expected == reasons(SERVICE, scene(node(port(), floating()), **changes))
+
+
+def test_a_filter_that_is_missing_is_named_where_nobody_is_told() -> None:
+    tor = Peer(name="tor", address=Address("192.0.2.254"), asn=65000, export_filter="few")
+    elsewhere = msgspec.structs.replace(tor, name="elsewhere", nodes=(THERE,))
+    plain = msgspec.structs.replace(tor, name="plain", export_filter="")
+    filtered = Seen(untold=Withhold(Reason.FILTERED_BY_EXPORT, {"address": SERVICE, "node": HERE, "peers": "peer_tor"}))
+    told = [
+        line.text for line in explain(SERVICE, scene(node(port(), floating(), tor, elsewhere, plain), seen=filtered))
+    ]
+    remedy = "and there is no such filter: add it, or nothing is told to this peer"
+    assert f"peers/tor names the filter few, {remedy}" == told[-1]
+    there = node(port(), floating(), tor, Filter(name="few"))
+    assert [("peers", Reason.FILTERED_BY_EXPORT)] == reasons(SERVICE, scene(there, seen=filtered))
 
 
 @pytest.mark.parametrize(

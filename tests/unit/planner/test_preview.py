@@ -135,9 +135,15 @@ def test_the_first_rule_that_matches_decides(
 
 
 def test_a_peer_that_cannot_work_is_refused_by_name_on_the_node() -> None:
+    found = seen(balanced(), msgspec.structs.replace(TOR, hold_time=2))
+    assert "peers/tor.hold_time" in found.refused[HERE][0]
+    assert {(HERE, "node_compute_2_v4"), (THERE, "node_compute_1_v4")} == found.sessions.keys()
+
+
+def test_a_peer_whose_filter_is_missing_hears_of_nothing() -> None:
     found = seen(balanced(), msgspec.structs.replace(TOR, export_filter="missing"))
     assert "missing" in found.refused[HERE][0]
-    assert {(HERE, "node_compute_2_v4"), (THERE, "node_compute_1_v4")} == found.sessions.keys()
+    assert ({}, True) == (found.routes, (HERE, "peer_tor") in found.sessions)
 
 
 def test_what_differs_is_told_and_which_part_of_the_routes_goes() -> None:
