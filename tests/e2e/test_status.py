@@ -166,6 +166,7 @@ HANDS: dict[str, Callable[[Scene], tuple[str, ...]]] = {
     "a chain's rules": lambda _: ("nft", "flush", "chain", "inet", "buoy", "prerouting_nat"),
     "the neighbour": lambda one: ("ip", "neigh", "delete", one.fixed, "dev", one.red["interface"]),
     "forwarding": lambda _: ("sysctl", "-qw", "net.ipv4.ip_forward=0"),
+    "forwarding by the uplink": lambda _: ("sysctl", "-qw", "net.ipv4.conf.eth0.forwarding=0"),
     "the rule for ARP": lambda _: ("ip", "rule", "delete", "fwmark", "0x205"),
     "the proxy ARP": lambda one: ("sysctl", "-qw", f"net.ipv4.conf.{one.red['interface']}.proxy_arp=0"),
 }

@@ -107,9 +107,11 @@ def test_doctor_names_what_stops_buoy_and_how_to_mend_it(cloud: Cloud) -> None:
     ("setting", "right"), [("net.ipv4.conf.all.rp_filter", 0), ("net.ipv4.conf.eth0.forwarding", 1)]
 )
 def test_doctor_names_a_setting_of_the_node_that_drops_packets(cloud: Cloud, setting: str, right: int) -> None:
-    cloud.on(NODE, "sysctl", "-qw", f"{setting}={1 - right}")
-    code, text = asked(cloud, "doctor")
-    cloud.on(NODE, "sysctl", "-qw", f"{setting}={right}")
+    # an agent that lives puts some of them back at once
+    with killed(cloud, NODE, "agent"):
+        cloud.on(NODE, "sysctl", "-qw", f"{setting}={1 - right}")
+        code, text = asked(cloud, "doctor")
+        cloud.on(NODE, "sysctl", "-qw", f"{setting}={right}")
     assert (1, True) == (code, f"sysctl -w {setting}={right}" in text)
 
 

@@ -127,17 +127,25 @@ def _bird(settings: Settings) -> Finding:
 
 
 def _uplinks(settings: Settings) -> Iterator[Finding]:
-    """Look at the interfaces towards the peers: one may be turned off by itself, and forwards nothing then."""
+    """Look at the interfaces towards the peers: IPv4 may be turned off by itself on one, and is not forwarded then."""
     try:
         peers = [session.address for session in BirdSpeaker(node=settings.node).sessions()]
     except DataplaneError:
         return
+    if 4 not in _families(settings):
+        return
     for name in sorted({name for peer in peers if (name := _way(peer))}):
-        for version in _families(settings):
-            value = _read(f"/proc/sys/net/ipv{version}/conf/{name}/forwarding")
-            dotted = f"net.ipv{version}.conf.{name.replace('.', '/')}.forwarding"
-            remedy = f"sysctl -w {dotted}=1: what comes from the peers is not forwarded"
-            yield Finding(dotted, value, "" if value == "1" else remedy)
+        value = _read(f"/proc/sys/net/ipv4/conf/{name}/forwarding")
+        yield Finding(_forwarding_of(name), value, "" if value == "1" else closed(name))
+
+
+def closed(uplink: str) -> str:
+    """Return what is to be done about an interface that does not forward what comes from the peers."""
+    return f"sysctl -w {_forwarding_of(uplink)}=1: what comes from the peers is not forwarded"
+
+
+def _forwarding_of(interface: str) -> str:
+    return f"net.ipv4.conf.{interface.replace('.', '/')}.forwarding"
 
 
 def _way(peer: str) -> str:

@@ -256,6 +256,7 @@ class Agent:
         """Return the addresses of which the peers' knowledge has changed."""
         announcements = self.parts.announcements
         retold = announcements.look()
+        self.parts.host.uplinks.follow([session.address for session in announcements.sessions])
         self._measures.told({prefix for prefix in retold if announcements.answer(prefix) is None}, time.monotonic())
         self._measures.sessions(announcements.sessions)
         return frozenset(split(prefix)[0] for prefix in retold if is_host(prefix))
@@ -293,8 +294,7 @@ class Agent:
             return 0.0
         at = time.monotonic()
         waits = [self.parts.announcements.due(), self.audit.wait(at), self._reliance.wait(at), self._attached.wait(at)]
-        if self._wrong:
-            waits.append(self._retry)
+        waits += [self._retry] if self._wrong else []
         if (retry := self.parts.bird.retry_in()) is not None:
             waits.append(retry)
         return max(0.0, min(waits))

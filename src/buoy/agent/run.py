@@ -20,6 +20,7 @@ from buoy.agent.announcements import Announcements
 from buoy.agent.answers import Answers
 from buoy.agent.caution import Caution
 from buoy.agent.dhcp import unanswered
+from buoy.agent.diagnosis import closed
 from buoy.agent.host import open_host
 from buoy.agent.inspect import listen
 from buoy.agent.kept import Draining, Kept
@@ -220,7 +221,8 @@ class Process:
         ranges = agent.desired.aggregates_withheld
         # an excluded node announces none as somebody wanted it
         missed = str(ranges) if ranges is not None and ranges.reason is Reason.NO_SERVICE_PROXY else ""
-        problems = (agent.parts.caution.problem, guests, missed)
+        unforwarded = (f"IPv4 by {name}: {closed(name)}" for name in agent.parts.host.uplinks.closed())
+        problems = (agent.parts.caution.problem, guests, missed, *unforwarded)
         return Node(
             name=self._settings.node,
             addresses=self._settings.addresses,

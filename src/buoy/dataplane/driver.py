@@ -95,6 +95,16 @@ class Attached(Protocol):
         """Return to which of them no route leads but the default one; it changes with `Host.disturbances` alone."""
 
 
+class Uplinks(Protocol):
+    """The interfaces towards the BGP peers: by them packets come for guests, and go on."""
+
+    def follow(self, peers: Collection[Address]) -> None:
+        """Take the interfaces by which packets to these leave for the uplinks from now on."""
+
+    def closed(self) -> tuple[str, ...]:
+        """Return the names of those that forward no IPv4, though the node does: what nobody may write stays so."""
+
+
 class NoServiceProxy:
     """A node on which no service proxy is looked for: a `ServiceProxy`."""
 
@@ -134,6 +144,7 @@ class Host(Protocol):
     afresh: Afresh
     proxy: ServiceProxy
     attached: Attached
+    uplinks: Uplinks
 
     def links(self) -> Mapping[str, Link]:
         """Return every interface by name, from the mirror that notifications keep."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import msgspec
 
-from buoy.dataplane.driver import Afresh, Attached, Disturbance, Flows, ServiceProxy
+from buoy.dataplane.driver import Afresh, Attached, Disturbance, Flows, ServiceProxy, Uplinks
 from buoy.dataplane.fake_attached import FakeAttached
 from buoy.dataplane.fake_packet import (
     PROXIED,
@@ -27,6 +27,7 @@ from buoy.dataplane.fake_packet import (
     translate,
 )
 from buoy.dataplane.fake_proxy import FakeProxy
+from buoy.dataplane.fake_uplinks import FakeUplinks
 from buoy.model.address import Address
 from buoy.model.group import Side
 from buoy.model.nodestate import (
@@ -77,6 +78,7 @@ class Fake:
         self.proxy: ServiceProxy = self.service_proxy
         self.guests = FakeAttached()
         self.attached: Attached = self.guests
+        self.uplinks: Uplinks = FakeUplinks()
         self.judged: list[frozenset[Address]] = []
         """The service IPs whose flows were to be judged, each time."""
 

@@ -23,6 +23,7 @@ from buoy.dataplane.driver import (
     NoServiceProxy,
     ServiceProxy,
     UncheckedServiceProxy,
+    Uplinks,
 )
 from buoy.dataplane.kernel import Kernel
 from buoy.dataplane.nft import TABLES as NFT_TABLES
@@ -65,6 +66,7 @@ class LinuxHost:
         self._kube_proxy = KubeProxy() if service_proxy not in _BLIND else None
         self.proxy: ServiceProxy = self._kube_proxy or _BLIND[service_proxy]
         self.attached: Attached = self._kernel.attached
+        self.uplinks: Uplinks = self._kernel.links
         self.afresh: Afresh = ReadAfresh(self._kernel, self._nft, dhcp, self._kube_proxy)
         if prepared:
             self._kernel.links.foundation.lay()

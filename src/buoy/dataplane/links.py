@@ -13,6 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from buoy.dataplane import netlink, rtnl, sysctls
 from buoy.dataplane.foundation import Foundation
 from buoy.dataplane.rtnl import LinkSeen
+from buoy.model.address import Address
 from buoy.model.errors import DataplaneError
 from buoy.model.nodestate import Change, Failure, Key, Link, LinkSettings, NodeState, Step, Table
 from buoy.model.ownership import TAP_PREFIX
@@ -23,7 +24,7 @@ class Links:
 
     def __init__(self, channel: netlink.Channel, foreign: Collection[str] = ()) -> None:
         self._channel = channel
-        self.foundation = Foundation(channel)
+        self.foundation = Foundation(channel, self.name)
         self._foreign = foreign
         self._by_index: dict[int, LinkSeen] = {}
         self._by_name: dict[str, Link] = {}
@@ -87,9 +88,19 @@ class Links:
             return self.foundation_heard()
         seen = self._by_index.get(index)
         if seen is None or seen.name not in self._right:
-            return set()
+            # it may be an uplink
+            return self.foundation_heard() if rtnl.is_closed(event.payload) else set()
         self._refresh(seen.name)
         return set() if seen.name in self._right else {Key(Table.LINK, (seen.name,))}
+
+    def follow(self, peers: Collection[Address]) -> None:
+        """Implement `Uplinks.follow`."""
+        if self.foundation.follow(peers):
+            self._damaged |= self.foundation_heard()
+
+    def closed(self) -> tuple[str, ...]:
+        """Implement `Uplinks.closed`."""
+        return self.foundation.closed
 
     def foundation_heard(self) -> set[Key]:
         """Look at the node's own settings; return the keys of all our interfaces if these are no longer right."""

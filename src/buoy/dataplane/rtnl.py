@@ -33,12 +33,14 @@ _ROUTE = struct.Struct("=BBBBBBBBI")
 _USUAL = struct.Struct("=BBBBBBBBI I I I 4s I I I I")
 _NEIGHBOUR = struct.Struct("=BxxxiHBB")
 _LINK = struct.Struct("=BxHiII")
+_HOP = struct.Struct("=HBBI")
 _U32 = struct.Struct("=I")
 _SCOPE_LINK, _SCOPE_UNIVERSE, _SCOPE_NOWHERE = 253, 0, 255
 _DST, _OIF, _GATEWAY, _PRIORITY, _MULTIPATH, _VIA, _TABLE, _NEXTHOP = 1, 4, 5, 6, 9, 18, 15, 30
 _USUAL_KINDS = [8 | kind << 16 for kind in (_TABLE, _DST, _PRIORITY, _OIF)]
 """Length and kind of each attribute of such a route, as one number; read so on little-endian machines only."""
 _FIB_MATCH = 0x2000
+_FORWARDING = 2
 _DEAD, _LINK_DOWN = 0x1, 0x10
 _PERMANENT = 0x80
 _IFNAME, _AF_SPEC = 3, 26
@@ -122,6 +124,23 @@ def parse_route(payload: bytes) -> RouteSeen | None:
 def is_down(payload: bytes) -> bool:
     """Tell whether the link of a route that the kernel told is down or has no carrier."""
     return bool(_ROUTE.unpack_from(payload)[-1] & (_DEAD | _LINK_DOWN))
+
+
+def ways(payload: bytes) -> frozenset[int]:
+    """Return the interfaces of a route that the kernel told, of all its next hops."""
+    found = netlink.attributes(payload, 12)
+    hops = found.get(_MULTIPATH, b"")
+    indexes = {_U32.unpack(found[_OIF])[0]} if _OIF in found else set()
+    while hops:
+        length, _, _, index = _HOP.unpack_from(hops)
+        indexes.add(index)
+        hops = hops[(length + 3) & ~3 :]
+    return frozenset(indexes)
+
+
+def is_closed(payload: bytes) -> bool:
+    """Tell whether a netconf notification says that an interface forwards no IPv4 now."""
+    return payload[0] == socket.AF_INET and netlink.attributes(payload, 4).get(_FORWARDING) == bytes(4)
 
 
 def _usual_route(payload: bytes) -> RouteSeen | None:

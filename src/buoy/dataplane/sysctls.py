@@ -15,7 +15,7 @@ Sources: ip-sysctl (kernel), net/ipv4/arp.c `arp_process`.
 
 import os
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from buoy.dataplane import netlink, rtnl
@@ -79,17 +79,28 @@ def forwards() -> bool:
     return not any(_off())
 
 
+def closed(uplinks: Iterable[str]) -> tuple[str, ...]:
+    """Return those of the uplinks that do not forward IPv4 while the node does; IPv6 has no such switch."""
+    if _is_off("ipv4/ip_forward"):
+        return ()
+    return tuple(name for name in uplinks if _is_off(f"ipv4/conf/{name}/forwarding"))
+
+
 def _off() -> Iterator[str]:
-    for path in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
-        if (_ROOT / path).exists() and (_ROOT / path).read_text().strip() == "0":
-            yield path
+    return filter(_is_off, ("ipv4/ip_forward", "ipv6/conf/all/forwarding"))
 
 
-def prepare(channel: netlink.Channel) -> None:
+def _is_off(path: str) -> bool:
+    return (_ROOT / path).exists() and (_ROOT / path).read_text().strip() == "0"
+
+
+def prepare(channel: netlink.Channel, uplinks: Iterable[str]) -> None:
     """Turn on what the node as a whole needs, only where it is off and can be turned on at all."""
-    for path in _off():
-        if not _is_sealed():
+    if not _is_sealed():
+        for path in _off():
             _put(path, 1)
+        for name in closed(uplinks):
+            _put(f"ipv4/conf/{name}/forwarding", 1)
     answer_all = rtnl.route_message(rtnl.NEWROUTE, netlink.CREATE, ARP_TABLE, *_ALL_BY_LOOPBACK)
     _insist(channel, [answer_all, rtnl.arp_rule_message(rtnl.NEWRULE)], _EEXIST)
 

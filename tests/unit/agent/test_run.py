@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from buoy.agent.run import Process, run_agent
+from buoy.dataplane.fake_uplinks import FakeUplinks
 from buoy.model import documents
 from buoy.model.address import Address
 from buoy.model.errors import DataplaneError, InvalidInput
@@ -55,6 +56,18 @@ async def test_why_passes_fail_is_news_until_one_does_not(tmp_path: Path) -> Non
     assert ((words,), True) == (process._node().problems, process._is_news())
     process.run_pass()
     assert ((), False) == (process._node().problems, process._is_news())
+
+
+async def test_an_uplink_that_forwards_nothing_is_named_with_its_remedy(tmp_path: Path) -> None:
+    story = Story(tmp_path)
+    story.listed(port())
+    process = await beating(story)
+    uplinks = story.host.uplinks
+    assert isinstance(uplinks, FakeUplinks)
+    assert frozenset(session.address for session in story.bird.sessions()) == uplinks.peers != frozenset()
+    uplinks.off = ("eth0.7",)
+    [problem] = [each for each in process._node().problems if "eth0.7" in each]
+    assert (True, True) == ("sysctl -w net.ipv4.conf.eth0/7.forwarding=1" in problem, process._is_news())
 
 
 async def test_counts_are_told_once_a_lease_is_old(tmp_path: Path) -> None:
