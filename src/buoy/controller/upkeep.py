@@ -39,4 +39,4 @@ async def _forget(claim: Claim, world: World, writes: Writes) -> None:
     if claim.version:
         # one that the store has lost already stands nowhere: what is there now by its name is another's
         await writes.forget(claim)
-    world.forgot(claim.document.address)
+    world.forgot(claim)

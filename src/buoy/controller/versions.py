@@ -2,8 +2,9 @@
 """Which of two tellings of an object is the newer: what our own write was answered, or what the watch says.
 
 Promises that what we wrote is never forgotten for an older telling that arrives after
-it. The tricky thing is a server that was set back to a backup: there the older is the
-truth, and what we wrote before counts no more.
+it, and is no news where the watch was faster than the answer. The tricky thing is a
+server that was set back to a backup: there the older is the truth, and what we wrote
+before counts no more.
 """
 
 from collections.abc import Callable
@@ -23,9 +24,13 @@ class Versions(Generic[T]):
         self._written: dict[ObjectName, int] = {}
         self._reached = 0
 
-    def wrote(self, name: ObjectName, version: str) -> None:
-        """Hear the version that a write of ours was answered with."""
+    def wrote(self, name: ObjectName, version: str) -> bool:
+        """Hear the version that a write of ours was answered with; tell whether the watch has not come as far."""
+        if 0 < number(version) <= self._reached:
+            # it has told what was written, and what became of it since: a change, a deletion
+            return False
         self._written[name] = number(version)
+        return True
 
     def news(self, news: News[T]) -> dict[ObjectName, T | None]:
         """Return what of the news is not older than what we wrote."""

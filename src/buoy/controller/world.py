@@ -28,7 +28,7 @@ from buoy.model.address import Address
 from buoy.model.pool import Pool
 from buoy.model.service_ip import Identity, Mode, ServiceIP
 from buoy.store.api_names import ObjectName
-from buoy.store.api_objects import News, number
+from buoy.store.api_objects import News
 
 SERVICE, INGRESS = "Service", "Ingress"
 MEMORY = "released claim"
@@ -164,31 +164,28 @@ class World:
 
     def holder(self, holder: Holder) -> None:
         """Hear of an object that we have just written; the watch may have come further than the answer to that."""
-        name = ObjectName(holder.metadata.namespace, holder.metadata.name)
-        is_service = isinstance(holder, Service)
-        known = self.found(self.identity(name, SERVICE if is_service else INGRESS))
-        if known is None or number(known.metadata.resource_version) > number(holder.metadata.resource_version):
-            # to take the last finalizer off an object ends it, which the watch may tell first
-            return
+        name, version = ObjectName(holder.metadata.namespace, holder.metadata.name), holder.metadata.resource_version
         if isinstance(holder, Service):
-            self._service_versions.wrote(name, holder.metadata.resource_version)
-            self._put_service(name, holder)
-        else:
-            self._ingress_versions.wrote(name, holder.metadata.resource_version)
+            if self._service_versions.wrote(name, version):
+                self._put_service(name, holder)
+        elif self._ingress_versions.wrote(name, version):
             self.fronts.put(name, holder)
 
     def claim(self, claim: Claim) -> None:
-        """Hear of a claim that we have just written."""
+        """Hear of a claim that we have just written; the watch may have come further than the answer to that."""
         at = claim.document.address
-        self.losses.settle(at)
-        self._claim_versions.wrote(name_of(at), claim.version)
         self.books.settle(at)
-        self._put_claim(at, claim)
-        self.touch(one for one in self._owners(claim.document) if one.kind == SERVICE and one not in claim.named)
+        if self._claim_versions.wrote(name_of(at), claim.version):
+            self.losses.settle(at)
+            self._put_claim(at, claim)
+            self.touch(one for one in self._owners(claim.document) if one.kind == SERVICE and one not in claim.named)
+        elif self.books.claims.get(at) != claim:
+            self.touch(self._owners(claim.document))
 
-    def forgot(self, at: Address) -> None:
-        """Hear that we have just deleted a claim."""
-        self._put_claim(at, None)
+    def forgot(self, claim: Claim) -> None:
+        """Hear that we have just deleted a claim; the watch may have told of another in its place already."""
+        if claim == self.books.claims.get(claim.document.address):
+            self._put_claim(claim.document.address, None)
 
     def give_up(self, at: Address) -> None:
         """Hear that a claim that was taken for written may not have been."""

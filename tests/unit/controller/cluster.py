@@ -6,7 +6,7 @@ import contextlib
 import copy
 import datetime as dt
 import json
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import msgspec
@@ -125,7 +125,7 @@ class Controller:
         self.broken: list[str] = []
         self._observer = Observer(self.world, lambda *said: self.broken.append(" ".join(map(str, said))))
         self._server = server
-        self._take({key: found for key, found in server.objects.items() if key[0] in STRUCT_OF}, listed=True)
+        self._list(server.objects)
         self.heard = len(server.history)
         self.world.everything()
 
@@ -133,19 +133,25 @@ class Controller:
         """Hear at most so many lines of the history, and let the work look."""
         lines = self._server.history[self.heard : self.heard + most]
         self.heard += len(lines)
-        self._take(
-            {(line.resource, line.name): line.found for line in lines if line.resource in STRUCT_OF}, listed=False
-        )
+        told = {(line.resource, line.name): line.found for line in lines if line.resource in STRUCT_OF}
+        if told:
+            self._take(told, lines[-1].version)
         self.work.run_pass()
 
     def list_again(self, gone: Iterable[tuple[Resource, ObjectName]]) -> None:
         """Hear of everything as it now is, as after a watch that was lost; `gone` may be there no more."""
         found = {**dict.fromkeys(gone), **self._server.objects}
-        self._take({key: each for key, each in found.items() if key[0] in STRUCT_OF}, listed=True)
+        self._list(found)
         self.heard = len(self._server.history)
         self.work.run_pass()
 
-    def _take(self, found: dict[tuple[Resource, ObjectName], Json | None], *, listed: bool) -> None:
+    def _list(self, found: Mapping[tuple[Resource, ObjectName], Json | None]) -> None:
+        told = {key: each for key, each in found.items() if key[0] in STRUCT_OF}
+        self._take(told, self._server.version, listed=True)
+
+    def _take(
+        self, found: Mapping[tuple[Resource, ObjectName], Json | None], version: int, *, listed: bool = False
+    ) -> None:
         changed: dict[Resource, dict[ObjectName, Any]] = {}
         broken: dict[Resource, dict[ObjectName, str]] = {}
         for (resource, name), each in found.items():
@@ -155,7 +161,6 @@ class Controller:
                 changed[resource][name] = each and msgspec.json.decode(raw, type=STRUCT_OF[resource])
             except msgspec.ValidationError as error:
                 broken.setdefault(resource, {})[name] = str(error)
-        version = self._server.version
         self._observer.take(
             {key: News(listed, told, broken.get(key, {}), version, listed) for key, told in changed.items()}
         )

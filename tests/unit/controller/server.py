@@ -18,6 +18,7 @@ Json = dict[str, Any]
 class Change(NamedTuple):
     """One line of the server's history; `found` None: deleted."""
 
+    version: int
     resource: Resource
     name: ObjectName
     found: Json | None
@@ -80,13 +81,13 @@ class Server:
         self.writes += 1
         found["metadata"]["resourceVersion"] = str(self.version)
         self.objects[resource, name] = found
-        self.history.append(Change(resource, name, copy.deepcopy(found)))
+        self.history.append(Change(self.version, resource, name, copy.deepcopy(found)))
         return copy.deepcopy(found)
 
     def _drop(self, resource: Resource, name: ObjectName) -> None:
         self.version += 1
         del self.objects[resource, name]
-        self.history.append(Change(resource, name, None))
+        self.history.append(Change(self.version, resource, name, None))
 
 
 def _service(before: Json, after: Json, *, status: bool) -> Json:

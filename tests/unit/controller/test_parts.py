@@ -109,6 +109,13 @@ def test_a_server_that_was_set_back_is_believed() -> None:
     assert {NAME: Thing("4")} == found.news(news(Thing("4"), 4, listed=True))
 
 
+@pytest.mark.parametrize(("reached", "is_news"), [(7, True), (8, False), (9, False)])
+def test_an_answer_is_no_news_once_the_watch_has_come_as_far(reached: int, *, is_news: bool) -> None:
+    found: Versions[Thing] = Versions(lambda thing: thing.version)
+    found.news(news(None, reached))
+    assert is_news == found.wrote(NAME, "8")
+
+
 def cause(**details: str) -> Cause:
     return Cause(AllocationReason.POOL_FULL, details)
 

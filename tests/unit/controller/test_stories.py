@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 
+from buoy.controller.claims import CLAIMS
 from buoy.kubernetes.resources import SERVICES
-from buoy.store.api_names import ObjectName
+from buoy.store.api_names import ObjectName, Resource
 from tests.unit.controller.cluster import Cluster, at, events
+from tests.unit.controller.server import Json
 
 FINALIZER = "service.kubernetes.io/load-balancer-cleanup"
 VIP = {"ip": "192.0.2.1", "ipMode": "VIP"}
@@ -65,6 +67,23 @@ async def test_an_address_that_a_service_named_itself_is_free_again_whatever_is_
     world.wait(6)
     await world.settle()
     assert ["192.0.2.5"] == world.addresses("wants")
+
+
+async def test_a_claim_that_a_hand_deleted_before_its_write_was_answered_is_written_again() -> None:
+    world = await cluster()
+    create = world.server.create
+
+    def deleted_at_once(resource: Resource, namespace: str, body: Json) -> Json:
+        made = create(resource, namespace, body)
+        if resource == CLAIMS:
+            world.server.create = create  # type: ignore[method-assign]
+            world.server.delete(CLAIMS.at(ObjectName("", made["metadata"]["name"])))
+        return made
+
+    world.server.create = deleted_at_once  # type: ignore[method-assign]
+    world.service("web")
+    await world.settle(watch_first=True)
+    assert ["web"] == [owner["name"] for owner in world.claim("192.0.2.1")["owners"]]
 
 
 async def test_a_service_made_anew_gets_its_address_back() -> None:
