@@ -13,6 +13,7 @@ import typer
 from buoy.agent.inspect import ask
 from buoy.cli.context import Output, OutputOption, show, with_store
 from buoy.cli.reading import listing
+from buoy.cli.strangers import stranger_lines
 from buoy.model import ownership
 from buoy.model.address import Address, is_address, parse_address
 from buoy.model.errors import InvalidInput, StoreUnavailable
@@ -149,8 +150,9 @@ def _explained(
         if lines:
             return lines
         raise InvalidInput(error.field, error.value, f"{error.remedy}; and {silence}") from error
+    others = [dict(line) for line in stranger_lines(address, snapshot)]
     # an agent sees only its own node: what is served elsewhere, or was left there, is better told from the store
     if lines and not any(line.get("reason") in _ELSEWHERE for line in lines):
-        return [*lines, *(dict(line) for line in old_nodes(address, snapshot))]
+        return [*lines, *(dict(line) for line in old_nodes(address, snapshot)), *others]
     remains = [line for line in lines if line.get("topic") == "announcement"]
-    return [*(dict(line) for line in remote_lines(address, snapshot)), *remains]
+    return [*(dict(line) for line in remote_lines(address, snapshot)), *remains, *others]

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`buoy why` where the store cannot be asked: an agent's own words, or that there is no agent."""
+"""`buoy why` of an address: who is asked, and what is told where store or agent are silent."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -8,9 +9,13 @@ from typer.testing import CliRunner
 
 from buoy.cli import context, why
 from buoy.cli.main import app
-from buoy.model import ownership
+from buoy.model import documents, ownership
+from buoy.model.address import Address
 from buoy.model.errors import BuoyError, InvalidInput, StoreUnavailable
+from buoy.model.proxied import Backing, Kind
+from buoy.model.service_ip import Mode, Owner, ServiceIP
 from buoy.store.memory import MemoryStore
+from buoy.store.store import Write
 from tests.unit.planner.cloud import SERVICE
 
 
@@ -24,6 +29,11 @@ def ask() -> tuple[int, str]:
 async def silent(name: str, **_: object) -> object:
     """Answer as an agent that has just started."""
     raise InvalidInput("agent", name, "this agent has not heard from its store")
+
+
+async def content(_: str, **__: object) -> object:
+    """Answer as an agent that finds all well."""
+    return [{"topic": "node", "text": "served here", "ok": True, "reason": ""}]
 
 
 def test_an_agents_own_words_are_told_where_the_store_is_away(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -50,6 +60,23 @@ def test_the_store_answers_for_an_agent_that_is_silent(monkeypatch: pytest.Monke
     expected = "buoy: this host's agent: this agent has not heard from its store; asked without it\n"
     assert (4, expected) == (done.exit_code, done.stderr)
     assert done.stdout.startswith("✗ ")
+
+
+@pytest.mark.parametrize("agent", [silent, content])
+def test_services_that_get_the_traffic_of_an_address_of_others_are_told_whoever_answers(
+    monkeypatch: pytest.MonkeyPatch, agent: object
+) -> None:
+    backings = (Backing(service="shop/web", kind=Kind.EXTERNAL),)
+    owners = (Owner(kind="Service", namespace="shop", name="own"),)
+    claim = ServiceIP(address=Address(SERVICE), mode=Mode.PROXIED, owners=owners, backings=backings)
+    store = MemoryStore()
+    asyncio.run(store.write([Write(documents.path(claim), claim)]))
+    monkeypatch.setenv(context.ENDPOINTS_VARIABLE, "http://192.0.2.100:2379")
+    monkeypatch.setattr(context, "open_any", lambda _: store)
+    monkeypatch.setattr(why, "ask", agent)
+    done = CliRunner().invoke(app, ("why", SERVICE))
+    last = "✗ strangers     its traffic goes to shop/web, too, which it was not given to"
+    assert (1, f"{last}: take it out of its spec.externalIPs") == (done.exit_code, done.stdout.splitlines()[-1])
 
 
 def test_an_agent_that_is_missing_is_named_with_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
