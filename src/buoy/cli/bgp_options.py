@@ -52,6 +52,9 @@ Source = Annotated[str | None, typer.Option(help="Our address; default: the one 
 Reflector = Annotated[
     bool | None, typer.Option("--reflector-client/--no-reflector-client", help="Reflect routes to it (RFC 4456).")
 ]
+Inside = Annotated[
+    bool | None, typer.Option("--inside/--outside", help="It is a node of the cluster: telling it tells no router.")
+]
 
 _CLEARABLE = frozenset({"local_asn", "keepalive", "multihop", "source", "cluster_id"})
 _ADDRESSES = frozenset({"address", "source", "cluster_id"})

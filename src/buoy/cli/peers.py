@@ -73,6 +73,7 @@ def _write(
     next_hop: bgp_options.NextHopRule = None,
     source: bgp_options.Source = None,
     reflector_client: bgp_options.Reflector = None,
+    inside: bgp_options.Inside = None,
     passive: Annotated[bool | None, typer.Option("--passive/--active", help="Wait for the neighbour.")] = None,
     export_filter: Annotated[str | None, typer.Option(help="Filter of what it is told.")] = None,
     import_filter: Annotated[str | None, typer.Option(help="Filter of what is taken from it.")] = None,

@@ -3,7 +3,7 @@
 
 Only routes this node's announcing protocols learned are counted: a route
 reflector also passes on what other nodes announce, even for the same prefix. Where
-peers were given, they alone count (`planner/peering_names.py`, `outward`).
+routers were given, they alone count (`planner/peering_names.py`, `outward`).
 """
 
 from collections.abc import Collection, Mapping

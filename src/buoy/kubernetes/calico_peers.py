@@ -177,7 +177,8 @@ def _peer(found: BGPPeer, cluster: Cluster, between: Ends) -> Peer:
     spec = found.spec
     restart, alive, hops = spec.max_restart_time, spec.keepalive_time, spec.ttl_security or 0
     asn = cluster.asn if spec.as_number is None else read_asn(spec.as_number, "spec.asNumber")
-    address, port = _neighbour(spec, cluster, between, asn)
+    is_node = bool(spec.peer_selector) or (bool(between.neighbours) and asn == cluster.asn)
+    address, port = _neighbour(spec, between, cluster.port if is_node else _BGP_PORT)
     keepalive = read_seconds(alive, "spec.keepaliveTime") if alive else None
     return Peer(
         name=fitting(found.metadata.name),
@@ -194,6 +195,7 @@ def _peer(found: BGPPeer, cluster: Cluster, between: Ends) -> Peer:
         allow_local_as=spec.num_allowed_local_as_numbers or 0,
         next_hop=_next_hop(spec),
         bfd=_BFD[spec.failure_detection_mode],
+        inside=is_node,
     )
 
 
@@ -202,11 +204,10 @@ def _hold_time(keepalive: int) -> int:
     return _HOLD_TIME if 2 * keepalive <= _HOLD_TIME else min(3 * keepalive, _LONGEST_HOLD)
 
 
-def _neighbour(spec: BGPPeerSpec, cluster: Cluster, between: Ends, asn: int) -> tuple[Address, int]:
+def _neighbour(spec: BGPPeerSpec, between: Ends, port: int) -> tuple[Address, int]:
     if spec.peer_selector:
-        return next(iter(between.neighbours.values())), cluster.port
-    usual = cluster.port if between.neighbours and asn == cluster.asn else _BGP_PORT
-    return read_endpoint(spec.peer_ip, "spec.peerIP", usual)
+        return next(iter(between.neighbours.values())), port
+    return read_endpoint(spec.peer_ip, "spec.peerIP", port)
 
 
 def _next_hop(spec: BGPPeerSpec) -> NextHop:

@@ -111,6 +111,8 @@ class Peer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The node's address in the session; none: the one towards the neighbour."""
     reflector_client: bool = False
     """Whether the neighbour is told what others of our AS tell (RFC 4456)."""
+    inside: bool = False
+    """Whether the neighbour is a node of the cluster: what only such are told is known to no router."""
     passive: bool = False
     """Whether the neighbour is waited for, and not called."""
     export_filter: str = ""

@@ -19,7 +19,7 @@ from buoy.model.node import Fence, Node
 from buoy.model.peer import RESTART_TIME, Bfd, BGPSettings, Filter, NextHop, Peer, Tagged
 from buoy.model.snapshot import Snapshot
 from buoy.planner.peering_addresses import facing, pairs, router_id
-from buoy.planner.peering_names import symbol
+from buoy.planner.peering_names import session_name, symbol
 from buoy.planner.peering_rules import (
     HIDDEN,
     check_client,
@@ -186,7 +186,7 @@ def _peer_session(local: LocalNode, wanted: PeeringWish, peer: Peer, filters: Ma
     local_asn = peer.local_asn or settings.asn
     check_client(settings, peer)
     return Session(
-        name=symbol("peer", peer.name),
+        name=session_name(peer),
         remote=peer.address,
         remote_asn=peer.asn,
         local=peer.source or facing(local.name, local.addresses, peer),

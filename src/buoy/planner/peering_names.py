@@ -9,8 +9,11 @@ import hashlib
 import re
 from collections.abc import Iterable
 
+from buoy.model.peer import Peer
+
 _PLAIN = re.compile(r"[A-Za-z0-9]+([-.][A-Za-z0-9]+)*")
 _SYMBOL = 40
+_OUTER = "peer"
 
 
 def symbol(kind: str, name: str) -> str:
@@ -21,10 +24,15 @@ def symbol(kind: str, name: str) -> str:
     return f"{kind}_{re.sub('[^A-Za-z0-9]', '_', name)[: _SYMBOL // 2]}___{digest}"
 
 
+def session_name(peer: Peer) -> str:
+    """Return the name BIRD knows the session with a peer by."""
+    return symbol("inner" if peer.inside else _OUTER, peer.name)
+
+
 def outward(sessions: Iterable[str]) -> frozenset[str]:
-    """Return the sessions by which a node's addresses become known outside: those with peers, else those with nodes.
+    """Return the sessions by which a node's addresses become known outside: those with routers, else those with nodes.
 
     Where routers were given, an address that only other nodes of the cluster know is not announced.
     """
     names = frozenset(sessions)
-    return frozenset(name for name in names if name.startswith("peer_")) or names
+    return frozenset(name for name in names if name.startswith(f"{_OUTER}_")) or names

@@ -7,6 +7,7 @@ from msgspec import structs
 from buoy.kubernetes.resources import NODES
 from buoy.model.address import Address
 from buoy.model.peer import Peer
+from buoy.planner.peering_names import outward
 from buoy.store.api_names import ObjectName
 from tests.unit.kubernetes.calico_cluster import Cluster
 
@@ -34,7 +35,7 @@ def test_a_peer_selector_is_a_session_with_each_node_it_matches_and_each_of_thos
 ) -> None:
     reflected.has_peer(peerSelector="has(rr)", nodeSelector="!has(rr)")
     expected = {
-        f"peers/tor.{name}": Peer(name=f"tor.{name}", address=Address(address), asn=64512, nodes=nodes)
+        f"peers/tor.{name}": Peer(name=f"tor.{name}", address=Address(address), asn=64512, nodes=nodes, inside=True)
         for name, address, nodes in (
             ("a", "192.0.2.1", ("b", "d")),
             ("b", "192.0.2.2", ("a", "c")),
@@ -66,7 +67,7 @@ def test_what_an_object_says_itself_comes_before_the_reverse_of_another(reflecte
     reflected.has_peer_called("back", peerSelector="!has(rr)", nodeSelector="has(rr)", keepaliveTime="7s")
     assert BOTH == {each[:2] for each in reflected.speaks()}
     assert {("back", name) for name in "ac"} | {("a_first", name) for name in "bd"} == {
-        (session.removeprefix("peer_").rpartition("__")[0], name) for name, _, session in reflected.speaks()
+        (session.removeprefix("inner_").rpartition("__")[0], name) for name, _, session in reflected.speaks()
     }
 
 
@@ -81,8 +82,8 @@ def test_of_two_objects_whose_reverses_are_one_session_it_is_that_of_the_first(r
 def test_a_neighbour_that_is_a_node_speaks_back_if_it_is_in_the_clusters_as_and_at_its_port(cluster: Cluster) -> None:
     cluster.has_nodes(a={}, b={})
     cluster.is_configured(listenPort=1790)
-    back = {"peers/tor.b": Peer(name="tor.b", address=Address("192.0.2.2"), asn=64512, port=1790, nodes=("a",))}
-    there = Peer(name="tor", address=Address("192.0.2.1"), asn=64512, port=1790)
+    there = Peer(name="tor", address=Address("192.0.2.1"), asn=64512, port=1790, inside=True)
+    back = {"peers/tor.b": structs.replace(there, name="tor.b", address=Address("192.0.2.2"), nodes=("a",))}
     cluster.has_peer(peerIP="192.0.2.1", asNumber=64512)
     assert {"peers/tor": there, **back} == cluster.peers
     cluster.has_peer(peerIP="192.0.2.1:1790", asNumber=64512, node="b")
@@ -90,6 +91,20 @@ def test_a_neighbour_that_is_a_node_speaks_back_if_it_is_in_the_clusters_as_and_
     for spec in ({"peerIP": "192.0.2.1", "asNumber": 1}, {"peerIP": "192.0.2.1:179", "asNumber": 64512}):
         cluster.has_peer(**spec)
         assert ["peers/tor"] == list(cluster.peers)
+
+
+def test_what_only_nodes_were_told_is_known_to_no_router(reflected: Cluster) -> None:
+    def outward_of(name: str) -> frozenset[str]:
+        return outward(session for node, _, session in reflected.speaks() if node == name)
+
+    reflected.is_configured(listenPort=1790)
+    reflected.has_peer_called("rr", peerSelector="has(rr)", nodeSelector="all()")
+    assert {"inner_rr__b", "inner_rr__c", "inner_rr__d"} == outward_of("a")
+    reflected.has_peer(peerIP="192.0.2.254", asNumber=65000)
+    assert {"a": {"peer_tor"}, "b": {"peer_tor"}} == {name: outward_of(name) for name in "ab"}
+    # another speaker at a node's address, in an AS of its own, is a router
+    reflected.has_peer(peerIP="192.0.2.1", asNumber=65000, node="b")
+    assert {"peer_tor"} == outward_of("b")
 
 
 def test_the_as_and_the_port_of_neighbours_that_are_nodes_are_the_clusters(cluster: Cluster) -> None:
