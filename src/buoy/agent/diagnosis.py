@@ -6,6 +6,7 @@ Reads only, and needs neither the store nor an agent.
 
 import asyncio
 import contextlib
+import os
 import shutil
 import socket
 import subprocess
@@ -101,6 +102,15 @@ def _revive(settings: Settings, program: str, how: str = "start") -> str:
 
 
 def _reverse_path() -> Finding:
+def _is_root() -> bool:
+    return os.geteuid() == 0
+
+
+def _as_root(remedy: str) -> str:
+    """Return what is to be done; who may not look at what is wrong must not be sent to mend it."""
+    return remedy if _is_root() else "run as root: only root sees whose it is, and whether it runs"
+
+
     strict = _read("/proc/sys/net/ipv4/conf/all/rp_filter")
     remedy = "sysctl -w net.ipv4.conf.all.rp_filter=0: it overrides our taps and drops allowed address pairs"
     return Finding("net.ipv4.conf.all.rp_filter", strict, remedy if strict != "0" else "")
@@ -117,7 +127,7 @@ def _bird(settings: Settings) -> Finding:
     try:
         sessions = BirdSpeaker(node=settings.node).sessions()
     except DataplaneError as error:
-        return Finding("BIRD", str(error), _revive(settings, "bird"))
+        return Finding("BIRD", str(error), _as_root(_revive(settings, "bird")))
     down = [session.trouble for session in sessions if not session.established]
     found = f"{len(sessions) - len(down)} of {len(sessions)} sessions established"
     if not sessions:
@@ -162,6 +172,8 @@ def _bgp_port() -> Finding:
     if bgp_port.PORT in ports:
         return Finding(check, "our BIRD listens")
     if ports:
+    if not _is_root():
+        return Finding(check, "taken", _as_root(""))
         return Finding(check, f"another's; our BIRD listens on {', '.join(map(str, sorted(ports)))}")
     remedy = "stop the other speaker (bird, frr, calico-node, gobgp), or set another port: buoy bgp set --help"
     return Finding(check, "taken, and not by our BIRD", remedy)
@@ -231,7 +243,7 @@ def _agent(settings: Settings) -> Finding:
         try:
             probe.connect(ownership.AGENT_SOCKET)
         except OSError as error:
-            return Finding("agent", f"does not listen ({error.strerror})", _revive(settings, "agent"))
+            return Finding("agent", f"does not listen ({error.strerror})", _as_root(_revive(settings, "agent")))
     try:
         asyncio.run(ask("sessions", patience=_PATIENCE))
     except InvalidInput as error:

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -43,6 +43,8 @@ protocol bgp tor {{
 """
 LISTEN = "import socket; s = socket.create_server(('', 179)); print('up', flush=True); s.accept()[0].recv(1)"
 FORWARDING = ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding")
+ANYBODY = ("setpriv", "--reuid=65534", "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
+"""Who is not root, and reads what this test's directories hold."""
 _MEMORY = Path("/dev/shm")  # noqa: S108  the directory made in it has a random name
 _HOST = """
 ip link add eth0 type veth peer name wire
@@ -81,15 +83,15 @@ class BareHost:
         """Run a command there and return what it printed."""
         return subprocess.run(self.command(*words), capture_output=True, text=True, check=True).stdout
 
-    def buoy(self, *words: str) -> tuple[int, str, str]:
+    def buoy(self, *words: str, user: Sequence[str] = ()) -> tuple[int, str, str]:
         """Run `buoy` there and return its exit code, output and complaints."""
-        command = self.command(sys.executable, "-m", "buoy.cli.main", *words)
+        command = self.command(*user, sys.executable, "-m", "buoy.cli.main", *words)
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
         return done.returncode, done.stdout, done.stderr
 
-    def doctor(self) -> dict[str, dict[str, str]]:
+    def doctor(self, user: Sequence[str] = ()) -> dict[str, dict[str, str]]:
         """Return what doctor found that is wrong, by what it looked at."""
-        code, said, _ = self.buoy("doctor", "-o", "json")
+        code, said, _ = self.buoy("doctor", "-o", "json", user=user)
         found = {row["check"]: row for row in json.loads(said) if not row["ok"]}
         assert bool(found) == bool(code)
         return found
@@ -190,6 +192,8 @@ def test_doctor_names_another_speaker_on_bgps_port_also_where_a_bird_of_ours_run
     with host.another_speaker():
         found = host.doctor()["TCP 179"]
         assert other == (found["found"], found["remedy"][:22])
+        unseen = host.doctor(ANYBODY)
+        assert {"run as root"} == {unseen[at]["remedy"][:11] for at in ("BIRD", "TCP 179", "agent")}
         with host.bird(179):
             assert other[0] == host.doctor()["TCP 179"]["found"]
         with host.bird(1790):
