@@ -2,7 +2,7 @@
 """`buoy status`: the cloud in one screen, for a person and for a script."""
 
 import datetime as dt
-from typing import Annotated, Any, TypeGuard
+from typing import Annotated, Any
 
 import typer
 
@@ -10,7 +10,6 @@ from buoy.cli import status_addresses, status_losses, status_services, status_wr
 from buoy.cli.context import Output, OutputOption, show, with_store
 from buoy.cli.reading import listing
 from buoy.cli.status_line import Line, Note
-from buoy.model.documents import Document
 from buoy.model.node import Node
 from buoy.model.peer import Peer
 from buoy.model.proxied import Eligibility
@@ -25,6 +24,7 @@ MetricsOption = Annotated[
 _UNIT = "on {0}: systemctl status buoy-agent"
 _POD = "kubectl get pods -n buoy-system -o wide --field-selector spec.nodeName={0}"
 _BIRD = "no BGP session is known, and there are peers: is BIRD running there?"
+_LEFT = "no node of the cluster, so it attracts no traffic for Services: restart its kubelet, or remove its agent"
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -61,7 +61,8 @@ def _row(what: str, value: object, note: str = "") -> dict[str, Any]:
 def _nodes(snapshot: Snapshot) -> list[dict[str, Any]]:
     alive = {node.name: node for node in snapshot.documents.values() if isinstance(node, Node)}
     used = {document.node for document in snapshot.documents.values() if isinstance(document, Workload)}
-    members = {document.node for document in snapshot.documents.values() if _attracts(document)}
+    cluster = {document.node: document for document in snapshot.documents.values() if isinstance(document, Eligibility)}
+    members = {name for name, said in cluster.items() if not said.excluded}
     rows = [
         _row(f"node {name}", "no agent", _POD.format(name) if name in members else _UNIT.format(name))
         for name in sorted((used | members) - set(alive))
@@ -70,6 +71,7 @@ def _nodes(snapshot: Snapshot) -> list[dict[str, Any]]:
         up = sum(session.established for session in node.sessions)
         silent = [session.trouble for session in node.sessions if not session.established]
         notes = [f"removals held: {node.held}"] if node.held else []
+        notes += [_LEFT] if cluster and name not in cluster else []
         notes += [_BIRD] if not node.sessions and _has_peers(name, snapshot) else []
         notes += [f"not established: {', '.join(silent)}"] if silent else []
         notes += [f"not in force: {problem}" for problem in node.problems]
@@ -82,11 +84,6 @@ def _has_peers(node: str, snapshot: Snapshot) -> bool:
     """Tell whether a node is to speak with a peer."""
     peers = (document for document in snapshot.documents.values() if isinstance(document, Peer))
     return any(not peer.nodes or node in peer.nodes for peer in peers)
-
-
-def _attracts(document: Document) -> TypeGuard[Eligibility]:
-    """Tell whether this says that a node of Kubernetes is to attract traffic, for which it needs an agent."""
-    return isinstance(document, Eligibility) and not document.excluded
 
 
 def _broken(snapshot: Snapshot) -> list[dict[str, Any]]:
