@@ -15,6 +15,7 @@ from tests.e2e.truth import (
     floating,
     killed,
     led_elsewhere,
+    led_past,
     link_down,
     metric,
     port_status,
@@ -87,6 +88,7 @@ BREAKS: dict[str, tuple[Callable[[Scene], AbstractContextManager[None]], str, st
     "another's route comes first": (
         lambda one: led_elsewhere(one.cloud, NODE, one.fixed), "ERROR", "foreign-route",
     ),
+    "another's rule comes first": (lambda one: led_past(one.cloud, NODE, one.fixed), "ERROR", "foreign-rule"),
     "the port lost the fixed IP": (
         lambda one: rewritten(
             one.cloud, f"/buoy/v1/workloads/{NODE}/{one.red['port']}", _without_fixed_ip

@@ -105,6 +105,17 @@ def led_elsewhere(cloud: Cloud, node: str, address: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def led_past(cloud: Cloud, node: str, address: str) -> Iterator[None]:
+    """Put a rule that comes before table main, as a VPN may."""
+    rule = ("prio", "5270", "to", address, "unreachable")
+    cloud.on(node, "ip", "rule", "add", *rule)
+    try:
+        yield
+    finally:
+        cloud.on(node, "ip", "rule", "delete", *rule)
+
+
+@contextlib.contextmanager
 def filtered(cloud: Cloud, prefix: str) -> Iterator[None]:
     """Keep a prefix from the router by an export filter."""
     cloud.buoy("filter", "add", "hide", f"reject {prefix}")

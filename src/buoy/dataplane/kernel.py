@@ -26,6 +26,7 @@ _GROUPS = (
     rtnl.GROUP_RULE4,
     rtnl.GROUP_RULE6,
 )
+_RULES = (rtnl.NEWRULE, rtnl.DELRULE)
 
 
 class Kernel:
@@ -56,6 +57,9 @@ class Kernel:
         down: set[int] = set()
         for event in heard:
             self._take(event, down)
+        if any(event.kind in _RULES for event in heard):
+            self._keys |= self.links.foundation_heard() | self.routes.rules_heard()
+            self.attached.doubt()
         if down:
             self._keys |= self.routes.link_lost(down)
 
@@ -94,10 +98,7 @@ class Kernel:
             self.attached.doubt()
         elif event.kind == rtnl.NEWNETCONF:
             self._keys |= self.links.settings_heard(event)
-        elif event.kind in (rtnl.NEWRULE, rtnl.DELRULE):
-            self._keys |= self.links.foundation_heard()
-            self.attached.doubt()
-        else:
+        elif event.kind not in _RULES:
             changed = self.routes.heard(event)
             self.attached.heard(event)
             if event.port != self.channel.port:

@@ -17,6 +17,7 @@ from buoy.model.ownership import MAIN_TABLE, ROUTE_METRIC, ROUTE_PROTOCOL
 
 _BY_HAND = (3, 4)
 """RTPROT_BOOT, which `ip route add` writes, and RTPROT_STATIC."""
+_WORDS = {rtnl.BLACKHOLE: "blackhole ", rtnl.UNREACHABLE: "unreachable "}
 
 
 class Rivals:
@@ -69,6 +70,13 @@ class Rivals:
                     if seen is not None and seen.protocol == protocol and _prevails(seen):
                         routes.setdefault(seen.prefix, set()).add(seen)
         return {prefix for prefix in before.keys() | routes.keys() if before.get(prefix) != routes.get(prefix)}
+
+
+def text(rival: RouteSeen, interface: str) -> str:
+    """Return how `ip route` names a rival by an interface, if it is by any."""
+    kind, metric, index, _ = rival.variant
+    way = f" dev {interface}" if index else ""
+    return f"{_WORDS.get(kind, '')}{rival.prefix}{way} metric {metric} proto {rival.protocol}"
 
 
 def _metric(seen: RouteSeen) -> int:

@@ -6,7 +6,7 @@ added before the old one goes, so that peers see no withdraw; observation comes
 from notifications, not from what we meant to do. The tricky thing: one prefix
 may hold several routes of ours after a crash; such an entry is observed as one
 that equals no wish, and its repair removes what is too much. A route of ours
-that another's comes before is none, and is refused, for only its owner may remove it.
+that another's comes before, or a rule leads past, is none, and is refused, for only its owner may remove that.
 """
 
 import itertools
@@ -14,12 +14,12 @@ import socket
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import partial
 
-from buoy.dataplane import netlink, rtnl
+from buoy.dataplane import netlink, rivals, rtnl
+from buoy.dataplane.detours import Detours
 from buoy.dataplane.links import Links
-from buoy.dataplane.rivals import Rivals
 from buoy.dataplane.route_mirror import FAMILIES, TABLES, Place, RouteMirror
 from buoy.dataplane.rtnl import RouteSeen, Variant
-from buoy.model.address import Address, Mac, Prefix
+from buoy.model.address import Address, Mac, Prefix, contains, family, is_host, split
 from buoy.model.errors import Bug, DataplaneError
 from buoy.model.nodestate import (
     Announcement,
@@ -41,7 +41,6 @@ _EEXIST, _ENOENT, _ESRCH, _ENODEV = 17, 2, 3, 19
 _GONE = (_ENOENT, _ESRCH, _ENODEV)
 _BULK = 4096
 """Requests between two looks at the monitor, whose buffer would not hold the echo of everything at once."""
-_WORDS = {rtnl.BLACKHOLE: "blackhole ", rtnl.UNREACHABLE: "unreachable "}
 _CLASSES = {int(value) for value in Class}
 
 
@@ -53,7 +52,8 @@ class Routes:
         self._links = links
         self._settle = settle
         self._routes = RouteMirror(channel)
-        self._rivals = Rivals(channel)
+        self._rivals = rivals.Rivals(channel)
+        self._detours = Detours(channel)
         self._neighbours: dict[tuple[int, Address], Mac | None] = {}
         self._noticed: set[Key] = set()
         self._read = False
@@ -65,22 +65,23 @@ class Routes:
 
     def parts(self) -> Iterator[Callable[[], set[Key]]]:
         """Yield what reads a part afresh and returns the keys that changed, for who has no time for all at once."""
-        for table, family in itertools.product(TABLES, FAMILIES):
-            yield partial(self._reload_routes, table, family)
-        for family in FAMILIES:
-            yield partial(self._reload_neighbours, family)
+        for table, version in itertools.product(TABLES, FAMILIES):
+            yield partial(self._reload_routes, table, version)
+        for version in FAMILIES:
+            yield partial(self._reload_neighbours, version)
         yield self._reload_rivals
+        yield self.rules_heard
 
-    def _reload_routes(self, table: int, family: int) -> set[Key]:
-        return {key for place in self._routes.reload(table, family) for key in _keys(place)}
+    def _reload_routes(self, table: int, version: int) -> set[Key]:
+        return {key for place in self._routes.reload(table, version) for key in _keys(place)}
 
-    def _reload_neighbours(self, family: int) -> set[Key]:
+    def _reload_neighbours(self, version: int) -> set[Key]:
         fresh = {}
-        for _, payload in self._channel.dump(rtnl.neighbour_dump(family)):
+        for _, payload in self._channel.dump(rtnl.neighbour_dump(version)):
             seen = rtnl.parse_neighbour(payload)
             if seen is not None and seen.ours:
                 fresh[(seen.ifindex, seen.address)] = seen.mac
-        known = {at for at in self._neighbours if (":" in at[1]) == (family == socket.AF_INET6)}
+        known = {at for at in self._neighbours if (":" in at[1]) == (version == socket.AF_INET6)}
         differ = {at for at in known | fresh.keys() if self._neighbours.get(at, "") != fresh.get(at, "")}
         for at in known - fresh.keys():
             del self._neighbours[at]
@@ -97,6 +98,15 @@ class Routes:
         return {
             Key(Table.ROUTE, (prefix,)) for prefix in self._rivals.reload() if self._routes.at((MAIN_TABLE, prefix))
         }
+
+    def rules_heard(self) -> set[Key]:
+        """Read the rules again; return the keys of our routes that those which came or went may lead past."""
+        return {key for to in self._detours.reload() for key in self._inside(to)}
+
+    def _inside(self, prefix: Prefix) -> set[Key]:
+        """Return the keys of our routes to addresses in a prefix."""
+        ours = (place[1] for place in self._routes.places() if place[0] == MAIN_TABLE and is_host(place[1]))
+        return {Key(Table.ROUTE, (each,)) for each in ours if contains(prefix, split(each)[0])}
 
     def heard(self, event: netlink.Heard) -> set[Key]:
         """Take one route or neighbour notification; return the keys it changed."""
@@ -122,7 +132,7 @@ class Routes:
         keys = _keys(place) if place else set()
         if rival:
             keys.add(Key(Table.ROUTE, (route.prefix,)))
-        return keys
+        return keys | self._inside(route.prefix) if self._detours.leads_to(route.table) else keys
 
     def noticed(self) -> set[Key]:
         """Return, once, the keys whose change we came upon while looking: the notification will find it no news."""
@@ -189,18 +199,23 @@ class Routes:
     def _hidden(self, act: object) -> str:
         """Return why a route of ours is of no use; empty if it is."""
         assert isinstance(act, Change)
-        rival = self._rival(act.key) if act.after is not None else ""
-        show = f"ip route show {act.key.name[0]}"
-        return f"{show}: somebody's route comes before ours; remove it: ip route del {rival}" if rival else ""
+        if act.key.table is not Table.ROUTE or act.after is None:
+            return ""
+        prefix = Prefix(act.key.name[0])
+        if rival := self._rival(act.key):
+            return f"ip route show {prefix}: somebody's route comes before ours; remove it: ip route del {rival}"
+        rule, detour = f"ip -{family(prefix)} rule", self._detour(act.key)
+        return f"{rule}: somebody's rule leads past our route; remove it: {rule} del {detour}" if detour else ""
 
     def _rival(self, key: Key) -> str:
         """Return the route that hides one of ours, as `ip route` names it; empty if none does."""
-        rival = self._rivals.at(Prefix(key.name[0])) if key.table is Table.ROUTE else None
-        if rival is None:
-            return ""
-        kind, metric, index, _ = rival.variant
-        way = f" dev {self._links.name(index)}" if index else ""
-        return f"{_WORDS.get(kind, '')}{rival.prefix}{way} metric {metric} proto {rival.protocol}"
+        rival = self._rivals.at(Prefix(key.name[0]))
+        return rivals.text(rival, self._links.name(rival.variant.ifindex)) if rival else ""
+
+    def _detour(self, key: Key) -> str:
+        """Return the rule that leads past one of ours, as `ip rule` names it; empty if none does."""
+        place = _place(key)
+        return self._detours.at(place[1], {variant.ifindex for variant in self._routes.at(place)})
 
     def _removals(self, act: object) -> list[bytes]:
         assert isinstance(act, Change)
@@ -243,8 +258,7 @@ class Routes:
         if not variants:
             return None
         if len(variants) == 1 and self._lawful(variants[0], key.table):
-            rival = self._rival(key)
-            return Route(self._links.name(variants[0].ifindex), rival) if rival else self._plain(variants[0], key.table)
+            return self._plain(variants[0], key)
         odd = "+".join(sorted(f"{self._links.name(v.ifindex)}/{v.kind}/{v.metric}" for v in variants))
         return Announcement(odd) if key.table is Table.ANNOUNCEMENT else Route(odd)
 
@@ -253,12 +267,12 @@ class Routes:
         kinds = (rtnl.UNICAST, rtnl.UNREACHABLE) if table is Table.ANNOUNCEMENT else (rtnl.UNICAST, rtnl.BLACKHOLE)
         return variant.plain and variant.metric in metrics and variant.kind in kinds
 
-    def _plain(self, variant: Variant, table: Table) -> Entry:
-        if table is Table.DISCARD:
+    def _plain(self, variant: Variant, key: Key) -> Entry:
+        if key.table is Table.DISCARD:
             return Discard()
         interface = self._links.name(variant.ifindex)
-        if table is Table.ROUTE:
-            return Route(interface)
+        if key.table is Table.ROUTE:
+            return Route(interface, self._rival(key), self._detour(key))
         return Announcement(interface if variant.kind == rtnl.UNICAST else None, Class(variant.metric))
 
     def _neighbour_entry(self, key: Key) -> Entry | None:

@@ -39,7 +39,7 @@ _SCOPE_LINK, _SCOPE_UNIVERSE, _SCOPE_NOWHERE = 253, 0, 255
 _DST, _OIF, _GATEWAY, _PRIORITY, _MULTIPATH, _VIA, _TABLE, _NEXTHOP = 1, 4, 5, 6, 9, 18, 15, 30
 _USUAL_KINDS = [8 | kind << 16 for kind in (_TABLE, _DST, _PRIORITY, _OIF)]
 """Length and kind of each attribute of such a route, as one number; read so on little-endian machines only."""
-_FIB_MATCH = 0x2000
+_FIB_MATCH, _LOOKUP_TABLE = 0x2000, 0x1000
 _FORWARDING = 2
 _DEAD, _LINK_DOWN = 0x1, 0x10
 _PERMANENT = 0x80
@@ -99,9 +99,11 @@ def route_dump(family: int, table: int, index: int = 0, protocol: int = ROUTE_PR
 
 
 def route_request(address: Address) -> bytes:
-    """Return the question which route the kernel takes to an address."""
-    raw = packed(address)
-    header = _ROUTE.pack(_family(address), len(raw) * 8, 0, 0, 0, 0, 0, 0, _FIB_MATCH)
+    """Return the question which route the kernel takes to an address, and in which table it is."""
+    raw, family = packed(address), _family(address)
+    # for IPv6 the table is always told, and refused to be asked for
+    flags = _FIB_MATCH | (_LOOKUP_TABLE if family == socket.AF_INET else 0)
+    header = _ROUTE.pack(family, len(raw) * 8, 0, 0, 0, 0, 0, 0, flags)
     return netlink.message(GETROUTE, 0, header + netlink.attribute(_DST, raw))
 
 
@@ -216,9 +218,9 @@ def arp_rule_message(kind: int) -> bytes:
     return netlink.message(kind, flags, header + b"".join(parts))
 
 
-def rule_dump() -> bytes:
-    """Return a dump of all IPv4 rules."""
-    return netlink.message(GETRULE, netlink.DUMP, struct.pack("=B11x", socket.AF_INET))
+def rule_dump(family: int = socket.AF_INET) -> bytes:
+    """Return a dump of all rules of a family."""
+    return netlink.message(GETRULE, netlink.DUMP, struct.pack("=B11x", family))
 
 
 def parse_link(payload: bytes) -> LinkSeen | None:

@@ -107,10 +107,15 @@ class Neighbour(msgspec.Struct, frozen=True):
 
 
 class Route(msgspec.Struct, frozen=True):
-    """A device route in table main; `hidden_by` is only ever seen: another's route, which the kernel takes instead."""
+    """A device route in table main.
+
+    Only ever seen: `hidden_by` is another's route, which the kernel takes instead, `bypassed_by` another's rule, by
+    which it does not come to table main.
+    """
 
     interface: str
     hidden_by: str = ""
+    bypassed_by: str = ""
 
 
 class Internal(msgspec.Struct, frozen=True):

@@ -35,6 +35,7 @@ class Reason(enum.StrEnum):
     CLAIMED_TWICE = "claimed-twice"
     REFUSED_BY_KERNEL = "refused-by-kernel"
     FOREIGN_ROUTE = "foreign-route"
+    FOREIGN_RULE = "foreign-rule"
     NO_ROUTE = "no-route"
     NOT_VERIFIED = "not-verified"
     NOT_TOLD_YET = "not-told-yet"
@@ -140,6 +141,10 @@ _TEXT = {
     Reason.FOREIGN_ROUTE: (
         "the kernel of {node} takes somebody else's route to {address}: {route}",
         "find out who made it, and on {node}: ip route del {route}",
+    ),
+    Reason.FOREIGN_RULE: (
+        "a rule of somebody else on {node} leads packets to {address} past table main: {rule}",
+        "find out who made it, and on {node}: ip -{version} rule del {rule}",
     ),
     Reason.NO_ROUTE: (
         "{node} has no route to {workload} at {target} that leads there",

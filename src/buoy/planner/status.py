@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 
 import msgspec
 
-from buoy.model.address import Address
+from buoy.model.address import Address, Prefix, family
 from buoy.model.nodestate import Change, Failure, Flush, Key, Route
 from buoy.model.reason import Reason, Withhold
 from buoy.model.status import AddressStatus, State, WorkloadStatus
@@ -125,8 +125,12 @@ def lacking(wanted: Wanted, seen: Seen, keys: frozenset[Key]) -> Withhold | None
         return None
     details = {"node": wanted.node, "address": wanted.name}
     for wrong in seen.wrong:
-        if wrong.key in keys and isinstance(wrong.seen, Route) and wrong.seen.hidden_by:
-            return Withhold(Reason.FOREIGN_ROUTE, {**details, "route": wrong.seen.hidden_by})
+        if wrong.key in keys and isinstance(wrong.seen, Route):
+            if wrong.seen.hidden_by:
+                return Withhold(Reason.FOREIGN_ROUTE, {**details, "route": wrong.seen.hidden_by})
+            if wrong.seen.bypassed_by:
+                version = str(family(Prefix(wrong.key.name[0])))
+                return Withhold(Reason.FOREIGN_RULE, {**details, "rule": wrong.seen.bypassed_by, "version": version})
     for failure in seen.failures:
         if isinstance(failure.step.act, Change) and failure.step.act.key in keys:
             entry = entry_name(failure.step.act.key)

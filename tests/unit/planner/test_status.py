@@ -9,7 +9,7 @@ from buoy.model.nodestate import Announcement, Change, Dnat, Failure, Flush, Lin
 from buoy.model.reason import Reason, Withhold
 from buoy.model.service_ip import Owner
 from buoy.model.status import AddressStatus, State, WorkloadStatus
-from buoy.planner.status import Seen, act_name, address_status, workload_status
+from buoy.planner.status import Seen, act_name, address_status, lacking, workload_status
 from buoy.planner.verify import Mismatch
 from tests.unit.planner.cloud import DOWN, FIXED, HERE, SERVICE, THERE, UP, endpoint, floating, key, node, port
 
@@ -71,6 +71,24 @@ def test_somebody_elses_route_is_the_reason_and_named_so_that_it_can_be_removed(
     assert found is not None
     assert (State.ERROR, Reason.FOREIGN_ROUTE, False) == (found.state, found.reason, found.programmed)
     assert f"ip route del {other}" in Withhold(Reason.FOREIGN_ROUTE, found.details).remedy
+
+
+@pytest.mark.parametrize(("prefix", "version"), [("192.0.2.1/32", 4), ("2001:db8::1/128", 6)])
+def test_somebody_elses_rule_is_the_reason_and_named_so_that_it_can_be_removed(prefix: str, version: int) -> None:
+    at, rule = key(Table.ROUTE, prefix), "prio 5270 lookup 52"
+    mismatch = Mismatch(at, Route("tap1"), Route("tap1", bypassed_by=rule))
+    found = lacking(node(port()).wanted(FIXED), Seen(wrong=[mismatch]), frozenset({at}))
+    assert found is not None
+    assert (Reason.FOREIGN_RULE, True) == (found.reason, f"ip -{version} rule del {rule}" in found.remedy)
+
+
+def test_a_route_by_another_interface_is_not_verified() -> None:
+    at = key(Table.ROUTE, "192.0.2.1/32")
+    found = lacking(
+        node(port()).wanted(FIXED), Seen(wrong=[Mismatch(at, Route("tap1"), Route("tap2"))]), frozenset({at})
+    )
+    assert found is not None
+    assert Reason.NOT_VERIFIED is found.reason
 
 
 @pytest.mark.parametrize(

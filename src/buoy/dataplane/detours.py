@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rules of others that lead packets for our addresses past table main, where our routes are.
+
+Promises: they are never touched, only known; a rule is named only if it takes every packet to an address away,
+whatever else the packet carries. So rules about marks, sources, interfaces or ports name nothing. The tricky thing:
+what a table says is not for us to work out, so where a rule may matter the kernel is asked for its route; and it may
+answer us by a rule that no packet of a guest meets, such as one about a user. Of what comes after such a rule nothing
+is said. Without rules of others the kernel is asked nothing.
+Sources: linux/fib_rules.h, net/core/fib_rules.c `fib_rule_match`.
+"""
+
+import socket
+from collections.abc import Collection, Iterator
+
+from buoy.dataplane import netlink, rtnl, rules
+from buoy.dataplane.rules import Asks, RuleSeen
+from buoy.model.address import Prefix, contains, family, split
+from buoy.model.ownership import ROUTE_PROTOCOL
+
+
+class Detours:
+    """Others' rules that come before the one of table main, in their order."""
+
+    def __init__(self, channel: netlink.Channel) -> None:
+        self._channel = channel
+        self._rules: dict[int, tuple[RuleSeen, ...]] = {}
+
+    def reload(self) -> frozenset[Prefix]:
+        """Read afresh; return the destinations of the rules that came or went."""
+        before = {rule for each in self._rules.values() for rule in each}
+        self._rules = {4: tuple(self._read(socket.AF_INET)), 6: tuple(self._read(socket.AF_INET6))}
+        after = {rule for each in self._rules.values() for rule in each}
+        return frozenset(rule.to for rule in before ^ after)
+
+    def leads_to(self, table: int) -> bool:
+        """Tell whether a route of this table may be taken instead of one of ours."""
+        return any(rule.table == table for each in self._rules.values() for rule in each)
+
+    def at(self, prefix: Prefix, indexes: Collection[int]) -> str:
+        """Return the rule by which packets leave otherwise than by these interfaces, empty if none does."""
+        passed = list(self._passed(prefix))
+        if not passed:
+            return ""
+        try:
+            told = [seen for seen in map(rtnl.parse_route, self._channel.ask(_question(prefix))) if seen]
+        except netlink.Refusal:
+            # it leads nowhere: by what a rule itself says, else by what is in a table
+            return min(passed, key=lambda rule: rule.action not in rules.REFUSALS).text
+        if any(seen.protocol == ROUTE_PROTOCOL or seen.variant.ifindex in indexes for seen in told):
+            return ""
+        tables = {seen.table for seen in told}
+        return next((rule.text for rule in passed if rule.action == rules.LOOKUP and rule.table in tables), "")
+
+    def _passed(self, prefix: Prefix) -> Iterator[RuleSeen]:
+        """Yield the rules that every packet to an address meets, up to the first that we may meet alone."""
+        address = split(prefix)[0]
+        for rule in self._rules.get(family(prefix), ()):
+            if rule.asks is Asks.PERHAPS_US:
+                return
+            if contains(rule.to, address):
+                yield rule
+
+    def _read(self, version: int) -> Iterator[RuleSeen]:
+        """Yield what comes before table main and may answer us; nothing if no rule leads to that table."""
+        found: list[RuleSeen] = []
+        for _, payload in self._channel.dump(rtnl.rule_dump(version)):
+            seen = rules.parse_rule(payload)
+            if seen.is_main:
+                yield from found
+                return
+            if not seen.is_local and seen.asks is not Asks.MORE:
+                found.append(seen)
+
+
+def _question(prefix: Prefix) -> bytes:
+    return rtnl.route_request(split(prefix)[0])
