@@ -2,6 +2,7 @@
 """What people ask: `buoy why`, `plan`, `audit`, `doctor`, `status`, `show`, and what a drained node looks like."""
 
 import contextlib
+import itertools
 import json
 import subprocess
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.cloud import Cloud, eventually
-from tests.e2e.truth import Guest, becomes, floating, keys, killed, link_down, says, serves, why
+from tests.e2e.truth import Guest, becomes, floating, keys, killed, link_down, reasons, says, serves, why
 
 NODE, OTHER = "compute-1", "compute-2"
 
@@ -49,6 +50,28 @@ def test_why_of_a_fixed_ip_names_its_tap(cloud: Cloud, red: Guest) -> None:
         for node in (NODE, OTHER, "controller"):
             code, text = asked(cloud, "why", fixed, node=node)
             assert (0, True) == (code, red["interface"] in text)
+
+
+def test_a_fixed_ip_that_is_a_pair_elsewhere_is_announced_by_its_owner_alone_while_it_has_one(cloud: Cloud) -> None:
+    asking, owner = cloud.boot("asking", OTHER, network="calico"), cloud.boot("owner", NODE, network="calico")
+    fixed = next(each for each in owner["addresses"] if "." in each)
+    its = next(each for each in asking["addresses"] if "." in each)
+    cloud.openstack("port", "set", "--allowed-address", f"ip-address={fixed}", asking["port"])
+    eventually(lambda: f"pair of port {asking['port']} on {OTHER}" in asked(cloud, "status", node="controller")[1])
+    for node in (NODE, OTHER, "controller"):
+        code, text = asked(cloud, "why", fixed, node=node)
+        assert (0, True, True) == (code, asking["port"] in text, owner["port"] in text)
+    assert (1, "owner") == (len(_via(cloud, fixed)), cloud.http("access", fixed))
+    assert _via(cloud, its) != _via(cloud, fixed)
+    cloud.openstack("port", "delete", owner["port"])
+    eventually(lambda: _via(cloud, fixed) == _via(cloud, its))
+    eventually(lambda: reasons(cloud, fixed), lambda seen: not seen)
+
+
+def _via(cloud: Cloud, address: str) -> list[str]:
+    """Return every next hop of the router to an address."""
+    words = cloud.on("access", "ip", "route", "show", address).split()
+    return [after for word, after in itertools.pairwise(words) if word == "via"]
 
 
 def test_an_address_nobody_knows_is_told_so_with_a_code_of_its_own(cloud: Cloud) -> None:

@@ -67,6 +67,7 @@ class Chaos:
             {"fixed_ips": port["fixed_ips"][1:]},
             {"security_groups": self.random.sample(self.groups, self.random.randint(0, 2))},
             {"allowed_address_pairs": [{"ip_address": f"10.9.{self.random.randint(0, 2)}.0/24"}]},
+            {"allowed_address_pairs": [{"ip_address": f["ip_address"]} for f in self.one("ports")["fixed_ips"]]},
             {"allowed_address_pairs": []},
             {"binding:host_id": self.random.choice(["compute-1", "compute-2", ""])},
             {"admin_state_up": self.random.random() < 0.5},

@@ -119,6 +119,28 @@ def test_pairs_options_and_port_security(cloud: Cloud, tenant: Tenant) -> None:
     assert False is eventually(False, lambda: getattr(workload(cloud, port), "port_security", None))
 
 
+def test_a_pair_names_the_bound_port_whose_fixed_ip_it_is_as_long_as_it_is(cloud: Cloud, tenant: Tenant) -> None:
+    def owner() -> list[str]:
+        found = workload(cloud, asking)
+        return [] if found is None else [pair.owner for pair in found.pairs]
+
+    vip, asking = tenant.port(""), tenant.port()
+    fixed = [{"subnet_id": tenant.subnet["id"], "ip_address": vip["fixed_ips"][0]["ip_address"]}]
+    # netaddr's spelling of one address, which no SQL would find
+    pair = {"ip_address": f"{fixed[0]['ip_address']}/32"}
+    cloud.update("port", asking["id"], allowed_address_pairs=[pair])
+    assert [""] == eventually([""], owner)
+    cloud.update("port", vip["id"], **{"binding:host_id": "compute-2", "device_owner": "compute:nova"})
+    assert [vip["id"]] == eventually([vip["id"]], owner)
+    cloud.update("port", vip["id"], fixed_ips=[{**fixed[0], "ip_address": "10.65.0.253"}])
+    assert [""] == eventually([""], owner)
+    heir = tenant.port("compute-2", fixed_ips=fixed)
+    assert [heir["id"]] == eventually([heir["id"]], owner)
+    assert 0 == cloud.compare()[0]
+    cloud.delete("port", heir["id"])
+    assert [""] == eventually([""], owner)
+
+
 def test_administratively_down_ports_and_networks(cloud: Cloud, tenant: Tenant) -> None:
     port = tenant.port()
     cloud.update("port", port["id"], admin_state_up=False)

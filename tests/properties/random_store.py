@@ -155,7 +155,10 @@ def _workload(chance: random.Random) -> Document:
         ),
         groups=some(chance, GROUPS),
         port_security=chance.random() < 0.8,
-        pairs=tuple(AddressPair(prefix=prefix, mac=Mac("fa:16:3e:00:00:0a")) for prefix in some(chance, MEMBERS)),
+        pairs=tuple(
+            AddressPair(prefix=prefix, mac=Mac("fa:16:3e:00:00:0a"), owner=chance.choice(("", "", "port9")))
+            for prefix in some(chance, MEMBERS)
+        ),
         admin_up=chance.random() < 0.8,
     )
 

@@ -14,7 +14,7 @@ from buoy.cli.strangers import ADVICE, strangers
 from buoy.model.peer import Peer
 from buoy.model.pool import Pool
 from buoy.model.proxied import Eligibility
-from buoy.model.reason import Reason
+from buoy.model.reason import Reason, Withhold
 from buoy.model.service_ip import ServiceIP
 from buoy.model.snapshot import Snapshot
 from buoy.model.status import AddressStatus, State
@@ -34,6 +34,9 @@ def lines(snapshot: Snapshot) -> Iterator[Line]:
     for wrong in found:
         if wrong.address not in nowhere and (wrong.state is State.ERROR or wrong.reason is Reason.NOT_PROXIED_YET):
             yield f"address {wrong.address}", wrong.state, f"{wrong.reason} on {wrong.node}: buoy why {wrong.address}"
+        elif wrong.reason is Reason.PAIR_OWNED:
+            why = Withhold(wrong.reason, wrong.details)
+            yield Note(f"address {wrong.address}", "asked for by a pair, too", f"{why}; buoy why {wrong.address}")
     yield from _missing_pools(snapshot)
     for claim in snapshot.documents.values():
         if isinstance(claim, ServiceIP) and (others := strangers(claim)):

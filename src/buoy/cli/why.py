@@ -31,7 +31,7 @@ _GIVE = "give one IPv4 or IPv6 address, such as 192.0.2.7, or in a cluster servi
 _NAME = re.compile("[a-z]([-a-z0-9]*[a-z0-9])?")
 """What a Service may be called (RFC 1035), which no address can be."""
 _UNKNOWN = frozenset({Reason.UNKNOWN_ADDRESS, Reason.UNKNOWN_IN_CLUSTER, "not-found"})
-_ELSEWHERE = frozenset({Reason.OTHER_NODE, Reason.UNKNOWN_ADDRESS})
+_ELSEWHERE = frozenset({Reason.OTHER_NODE, Reason.PAIR_OWNED, Reason.UNKNOWN_ADDRESS})
 """Reasons of an agent that does not serve an address; fixed IPs of other nodes it has never heard of."""
 
 

@@ -32,6 +32,7 @@ class Reason(enum.StrEnum):
     TAP_DOWN = "tap-down"
     FIXED_IP_LEFT = "fixed-ip-left"
     PAIR_OUTSIDE = "pair-outside"
+    PAIR_OWNED = "pair-owned"
     CLAIMED_TWICE = "claimed-twice"
     REFUSED_BY_KERNEL = "refused-by-kernel"
     FOREIGN_ROUTE = "foreign-route"
@@ -110,6 +111,10 @@ _TEXT = {
     Reason.PAIR_OUTSIDE: (
         "{address} is an allowed address pair of port {workload}, but in none of its subnets",
         "take an address of its subnets; the guest may send from {address}, but nothing is routed to it",
+    ),
+    Reason.PAIR_OWNED: (
+        "{address}, an allowed address pair of port {workload} on {node}, goes to port {owner}, whose fixed IP it is",
+        "take the pair from {workload}; or, if guests are to share {address}, give it to a port that is on no node",
     ),
     Reason.NODE_WITHOUT_AGENT: (
         "{node} has no living buoy agent",

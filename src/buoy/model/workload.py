@@ -13,11 +13,13 @@ class FixedIP(msgspec.Struct, frozen=True, kw_only=True):
     subnet: str
 
 
-class AddressPair(msgspec.Struct, frozen=True, kw_only=True):
+class AddressPair(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What else the guest may send from: a prefix with a MAC; single addresses are routed to the tap as well."""
 
     prefix: Prefix
     mac: Mac
+    owner: str = ""
+    """Another bound port whose fixed IP this single address is: it is routed to that one alone."""
 
 
 class DhcpOption(msgspec.Struct, frozen=True, kw_only=True):

@@ -79,6 +79,7 @@ def chunks(ids: Iterable[T]) -> Iterable[list[T]]:
 
 def _of_ports(connection: sa.Connection, ids: Ids) -> Iterable[str]:
     yield from _workloads(connection, _binding.c.port_id.in_(ids))
+    yield from _of_rivals(connection, ids)
     groups = sa.select(_group_port.c.security_group_id, _group_port.c.port_id).where(_group_port.c.port_id.in_(ids))
     member_of = connection.execute(groups).all()
     if member_of:
@@ -93,6 +94,21 @@ def _of_ports(connection: sa.Connection, ids: Ids) -> Iterable[str]:
     yield from _claims(connection, where)
     routers = sa.select(_router_port.c.router_id).where(_router_port.c.port_id.in_(ids))
     yield from _of_routers(connection, [row.router_id for row in connection.execute(routers)])
+
+
+def _of_rivals(connection: sa.Connection, ids: Ids) -> Iterable[str]:
+    """Yield the workloads with an allowed address pair that is a fixed IP of these ports: their documents name it."""
+    fixed = sa.select(_allocation.c.network_id, _allocation.c.ip_address).where(_allocation.c.port_id.in_(ids))
+    owned = {(row.network_id, as_prefix(row.ip_address)) for row in connection.execute(fixed)}
+    # pairs keep what the user typed, so text cannot be compared in SQL
+    pairs = (
+        sa.select(_port.c.network_id, _pair.c.port_id, _pair.c.ip_address)
+        .join(_port, _port.c.id == _pair.c.port_id)
+        .where(_port.c.network_id.in_({network for network, _ in owned}))
+    )
+    rivals = {row.port_id for row in connection.execute(pairs) if (row.network_id, as_prefix(row.ip_address)) in owned}
+    for chunk in chunks(rivals):
+        yield from _workloads(connection, _binding.c.port_id.in_(chunk))
 
 
 def _of_network_ports(connection: sa.Connection, ids: Ids) -> Iterable[str]:

@@ -6,7 +6,7 @@ the caller's connection, so that one transaction sees one state.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, TypeAlias
 
 import sqlalchemy as sa
@@ -22,7 +22,9 @@ from neutron.db.port_security.models import PortSecurityBinding
 from neutron.plugins.ml2.models import PortBinding, PortBindingLevel
 from neutron_lib.db.standard_attr import StandardAttribute
 
+from buoy.model.address import Prefix, is_host, split
 from buoy.neutron.affected import chunks
+from buoy.neutron.translate import as_prefix
 
 Ids: TypeAlias = Collection[str]
 Rows: TypeAlias = dict[str, dict[str, Any]]
@@ -33,6 +35,7 @@ _binding = PortBinding.__table__
 _level = PortBindingLevel.__table__
 _security = PortSecurityBinding.__table__
 _port_dns = PortDNS.__table__
+_allocation = IPAllocation.__table__
 _network = Network.__table__
 _external = ExternalNetwork.__table__
 _segment = NetworkSegment.__table__
@@ -67,16 +70,34 @@ def read_ports(connection: sa.Connection, ids: Ids) -> Rows:
     for row in connection.execute(_port_query(ids)):
         ports[row.id] |= row._mapping  # noqa: SLF001
         ports[row.id]["port_security_enabled"] = row.port_security_enabled is not False
-    fixed = _by_port(connection, IPAllocation.__table__, ids)
+    fixed = _by_port(connection, _allocation, ids)
     pairs = _by_port(connection, AllowedAddressPair.__table__, ids)
     options = _by_port(connection, ExtraDhcpOpt.__table__, ids)
     groups = _by_port(connection, SecurityGroupPortBinding.__table__, ids)
+    _attach_owners(connection, ports, pairs)
     for one, port in ports.items():
         port["fixed_ips"] = fixed[one]
         port["allowed_address_pairs"] = pairs[one]
         port["extra_dhcp_opts"] = options[one]
         port["security_groups"] = [row["security_group_id"] for row in groups[one]]
     return ports
+
+
+def _attach_owners(connection: sa.Connection, ports: Rows, pairs: Mapping[str, list[dict[str, Any]]]) -> None:
+    """Give each pair, as `owner`, the binding of the port of the same network whose fixed IP it is, or None."""
+    prefixes = {as_prefix(row["ip_address"]) for rows in pairs.values() for row in rows}
+    networks = {ports[one]["network_id"] for one in pairs}
+    owners: dict[tuple[str, Prefix], str] = {}
+    for chunk in chunks(split(prefix)[0] for prefix in prefixes if is_host(prefix)):
+        where = (_allocation.c.network_id.in_(networks), _allocation.c.ip_address.in_(chunk))
+        for row in connection.execute(sa.select(_allocation).where(*where, _allocation.c.port_id.is_not(None))):
+            owners[row.network_id, as_prefix(row.ip_address)] = row.port_id
+    bindings = {
+        one: row for chunk in chunks(set(owners.values())) for one, row in read_bindings(connection, chunk).items()
+    }
+    for one, asked in pairs.items():
+        for pair in asked:
+            pair["owner"] = bindings.get(owners.get((ports[one]["network_id"], as_prefix(pair["ip_address"])), ""))
 
 
 def _port_query(ids: Ids) -> sa.Select[Any]:

@@ -206,7 +206,16 @@ def _fixed_ip(row: Row) -> FixedIP:
 
 
 def _pair(row: Row, port: Row) -> AddressPair:
-    return AddressPair(prefix=as_prefix(row["ip_address"]), mac=parse_mac(row["mac_address"] or port["mac_address"]))
+    return AddressPair(
+        prefix=as_prefix(row["ip_address"]),
+        mac=parse_mac(row["mac_address"] or port["mac_address"]),
+        owner=_owner(row.get("owner"), port),
+    )
+
+
+def _owner(owner: Row | None, port: Row) -> str:
+    """Return the other port that a pair's address is routed to; a VIP's own port, bound nowhere, leaves it to pairs."""
+    return owner["id"] if owner is not None and owner["id"] != port["id"] and is_ours(owner) else ""
 
 
 def _pair_order(pair: AddressPair) -> tuple[int, str, str]:

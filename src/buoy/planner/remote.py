@@ -106,9 +106,17 @@ def old_nodes(address: Address, snapshot: Snapshot) -> list[Told]:
         if may_announce(status):
             details = {"node": status.node, "address": address}
             lines.append(_no("old node", Withhold(Reason.OLD_NODE_NOT_CONFIRMED, details)))
-        if status.reason is not None:
+        if status.reason is Reason.PAIR_OWNED:
+            lines.append(_rival(status))
+        elif status.reason is not None:
             lines.append(_said(status))
     return lines
+
+
+def _rival(status: AddressStatus) -> Told:
+    """Return that a port asks for somebody else's address: nothing is wrong with the address, or with its owner."""
+    why = Withhold(status.reason or Reason.PAIR_OWNED, status.details)
+    return _yes("pair", f"{why}; {why.remedy}")
 
 
 def _rightful(address: Address, speaking: Collection[str], snapshot: Snapshot, reach: Reach) -> Collection[str]:

@@ -26,8 +26,8 @@ _SILENT = frozenset(
 """Answers that are not this node's to give: the writer of the document knows as much."""
 
 _DOWN = frozenset(
-    {Reason.ADMIN_DOWN, Reason.TAP_MISSING, Reason.TAP_DOWN, Reason.PAIR_OUTSIDE, Reason.NOT_TOLD_YET}
-    | {Reason.NOT_PROXIED_YET}
+    {Reason.ADMIN_DOWN, Reason.TAP_MISSING, Reason.TAP_DOWN, Reason.PAIR_OUTSIDE, Reason.PAIR_OWNED}
+    | {Reason.NOT_TOLD_YET, Reason.NOT_PROXIED_YET}
 )
 """What is down as somebody wanted it, or until a VM starts or a proxy is ready; every other reason needs a person."""
 

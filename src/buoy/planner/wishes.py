@@ -4,12 +4,12 @@
 Promises that one subject costs the same whatever else the node holds.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import TypeAlias
 
 import msgspec
 
-from buoy.model.address import Address, Mac, contains, host_prefix, is_host, split
+from buoy.model.address import Address, Mac, Prefix, contains, host_prefix, is_host, split
 from buoy.model.guest import GuestConfig
 from buoy.model.network import Network, Subnet
 from buoy.model.nodestate import (
@@ -27,7 +27,7 @@ from buoy.model.peer import BGPSettings
 from buoy.model.proxied import Eligibility
 from buoy.model.reason import Reason, Withhold
 from buoy.model.service_ip import Mode, ServiceIP
-from buoy.model.workload import Workload
+from buoy.model.workload import AddressPair, Workload
 from buoy.planner.aggregates import announced_whole, node_prefixes
 from buoy.planner.contest import Bid, Subject
 from buoy.planner.forwarding import proxied, routed, translated
@@ -135,17 +135,20 @@ def _addresses(workload: Workload, subject: Subject, reader: Reader) -> dict[Add
         address = split(pair.prefix)[0]
         if not is_host(pair.prefix) or reader.holder(address) != subject:
             continue
-        # Anybody may ask for any pair; outside their own subnets it would be somebody else's address.
-        inside = any(contains(prefix, address) for prefix in prefixes)
-        found[address] = (
-            pair.mac,
-            None if inside else Withhold(Reason.PAIR_OUTSIDE, {**details, "address": address}),
-        )
+        found[address] = (pair.mac, _not_routed(pair, prefixes, {**details, "address": address}))
     for fixed in workload.fixed_ips:
         holder = reader.holder(fixed.address)
         twice = Withhold(Reason.CLAIMED_TWICE, {**details, "address": fixed.address, "other": str(holder)})
         found[fixed.address] = (workload.mac, None if holder == subject else twice)
     return found
+
+
+def _not_routed(pair: AddressPair, prefixes: Collection[Prefix], details: Mapping[str, str]) -> Withhold | None:
+    """Return why the address of an allowed pair is somebody else's: anybody may ask for any, and may send from it."""
+    if pair.owner:
+        return Withhold(Reason.PAIR_OWNED, {**details, "owner": pair.owner})
+    inside = any(contains(prefix, split(pair.prefix)[0]) for prefix in prefixes)
+    return None if inside else Withhold(Reason.PAIR_OUTSIDE, details)
 
 
 def _all_withheld(workload: Workload, withheld: Withhold) -> dict[Address, Bid[Withhold | None]]:

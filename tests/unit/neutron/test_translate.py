@@ -123,6 +123,22 @@ def test_a_pair_without_mac_has_the_ports_and_host_bits_are_dropped() -> None:
     assert expected == getattr(found, "pairs", None)
 
 
+@pytest.mark.parametrize(
+    ("owner", "named"),
+    [
+        (port(id="other", host="compute-2"), "other"),
+        (port(id="vip", host="", vif_type="unbound", driver=""), ""),
+        (port(id="theirs", vif_type="ovs", driver="openvswitch"), ""),
+        (port(), ""),
+        (None, ""),
+    ],
+    ids=["of a bound port", "of a port that is on no node", "of another driver's", "its own", "nobody's"],
+)
+def test_a_pair_names_the_port_whose_fixed_ip_it_is(owner: dict[str, Any] | None, named: str) -> None:
+    pairs = [{"ip_address": "10.65.0.14", "mac_address": None, "owner": owner}]
+    assert [named] == [pair.owner for pair in getattr(translate_port(port(allowed_address_pairs=pairs)), "pairs", ())]
+
+
 def test_members_are_fixed_ips_and_pairs() -> None:
     pairs = [{"ip_address": "10.9.0.0/16", "mac_address": None}]
     assert {"10.65.0.13/32", "10.9.0.0/16"} == member_prefixes(port(allowed_address_pairs=pairs))

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """An address explained by the store alone: what is wanted, and what the nodes said."""
 
+import msgspec
 import pytest
 
 from buoy.model.address import Address, Mac, Prefix, host_prefix
@@ -95,6 +96,23 @@ def test_an_allowed_address_pair_is_explained_by_its_port(
     assert said == [(line["topic"], line["reason"]) for line in lines]
     assert "allowed address pair of port port1" in lines[0]["text"]
     assert [] == old_nodes(SERVICE, held)
+
+
+def test_of_a_pair_that_is_anothers_fixed_ip_both_ports_are_named_and_nothing_is_wrong_with_the_address() -> None:
+    asking = port(pairs=(AddressPair(prefix=host_prefix(FIXED), mac=Mac("02:00:00:00:00:99"), owner="port1"),))
+    rival = msgspec.structs.replace(asking, id="port2", node=THERE, fixed_ips=())
+    served = AddressStatus(node=HERE, address=FIXED, state=State.ACTIVE, programmed=True, announced=True)
+    withheld = AddressStatus(
+        node=THERE,
+        address=FIXED,
+        state=State.DOWN,
+        reason=Reason.PAIR_OWNED,
+        details={"workload": "port2", "node": THERE, "address": FIXED, "owner": "port1"},
+    )
+    lines = remote_lines(FIXED, store(port(), rival, ALIVE, ALIVE_THERE, served, withheld))
+    assert [("document", True), ("status", True), ("pair", True)] == [(line["topic"], line["ok"]) for line in lines]
+    said = f"{FIXED}, an allowed address pair of port port2 on {THERE}, goes to port port1, whose fixed IP it is"
+    assert lines[-1]["text"].startswith(f"{said}; take the pair from port2; or,")
 
 
 def test_a_no_has_its_sentence_and_its_remedy() -> None:
