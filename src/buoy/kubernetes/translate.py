@@ -222,6 +222,7 @@ class Translation:
             self._cluster.own = document if isinstance(document, BGPSettings) else None
             return (_SETTINGS,)
         if kind.struct in _LAYERED:
+            self._calico.take_own(at, document)
             return self._put(source, document)
         self._put_sole(at, document)
         return (at,)

@@ -10,7 +10,7 @@ import pytest
 
 from buoy.controller.notices import CONDITION, RESOURCES, Notices
 from buoy.kubernetes.objects import Metadata
-from buoy.kubernetes.resources import BGP_CONFIGURATIONS, BGP_PEERS, NODES
+from buoy.kubernetes.resources import BGP_CONFIGURATIONS, BGP_PEERS, NODES, kind_at
 from buoy.kubernetes.structs import STRUCTS
 from buoy.model.errors import StoreUnavailable
 from buoy.store.api_names import ObjectName, Resource, Target
@@ -18,6 +18,8 @@ from buoy.store.api_objects import News
 
 NOW = dt.datetime(2026, 11, 21, 12, 0, 0, tzinfo=dt.UTC)
 DEFAULT = ObjectName("", "default")
+TOR = ObjectName("", "tor")
+OWN_PEERS = kind_at("peers/tor").resource
 Thing: TypeAlias = Any
 """Structs made at run time, and JSON."""
 
@@ -201,6 +203,16 @@ async def test_of_two_peers_with_one_neighbour_the_one_that_is_not_in_force_says
     assert ("True", "") == said(server, "abc")
     await tell(server, {BGP_PEERS: both}, gone)
     assert ("True", "") == said(server, "tor")
+
+
+async def test_a_peer_that_makes_way_for_buoys_own_says_for_which(server: Server) -> None:
+    node = msgspec.convert({"metadata": {"name": "node-1"}}, STRUCTS[NODES])
+    own = found(OWN_PEERS, "zzz", address="192.0.2.1", asn=64511)
+    tor = found(BGP_PEERS, "tor", peerIP="192.0.2.1", asNumber=64511)
+    told: dict[Resource, News[Any]] = {NODES: news({ObjectName("", "node-1"): node}), BGP_PEERS: news({TOR: tor})}
+    await tell(server, told, {OWN_PEERS: news({ObjectName("", "zzz"): own})})
+    message = "Peer zzz speaks with 192.0.2.1 already, and Buoy's own kinds come first: delete one of the two"
+    assert (("False", message), "NotInForce") == (said(server, "tor"), reason(server, "tor"))
 
 
 async def test_a_peer_that_stands_for_nodes_says_of_which_it_is_not_in_force(server: Server) -> None:

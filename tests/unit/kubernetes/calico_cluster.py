@@ -5,14 +5,15 @@ from typing import Any
 
 from msgspec import structs
 
-from buoy.kubernetes.resources import BGP_CONFIGURATIONS, BGP_FILTERS, BGP_PEERS, NODES
+from buoy.kubernetes.resources import BGP_CONFIGURATIONS, BGP_FILTERS, BGP_PEERS, NODES, kind_at, object_name
 from buoy.kubernetes.translate import Translation
+from buoy.model import documents
 from buoy.model.address import Address
 from buoy.model.documents import Document
 from buoy.model.peer import BGPSettings, Filter, FilterRule, Peer
 from buoy.planner.peering import LocalNode, PeeringWish, speaking
 from buoy.store.api_names import ObjectName
-from tests.unit.kubernetes.making import bgp_filter, configuration, node, peer
+from tests.unit.kubernetes.making import bgp_filter, configuration, node, peer, stored
 
 TOR = ObjectName("", "tor")
 NOTED = "bgppeers.projectcalico.org/tor"
@@ -43,6 +44,10 @@ class Cluster:
 
     def has_peer_called(self, name: str, **spec: Any) -> None:  # noqa: ANN401
         self.translation.take(BGP_PEERS, {ObjectName("", name): peer(name, **spec)})
+
+    def has_own(self, document: Document) -> None:
+        kind = kind_at(documents.path(document))
+        self.translation.take(kind.resource, {object_name(documents.path(document)): stored(document)})
 
     def is_configured(self, **spec: Any) -> None:  # noqa: ANN401
         self.translation.take(BGP_CONFIGURATIONS, {ObjectName("", "default"): configuration(**spec)})

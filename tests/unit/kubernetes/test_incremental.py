@@ -128,6 +128,12 @@ OTHERS: tuple[tuple[Resource, ObjectName, Any], ...] = (
     (OWN[Pool], ObjectName("", "public"), making.stored(Pool(name="public", prefixes=(Prefix("198.51.100.0/24"),)), 3)),
     (OWN[BGPSettings], ObjectName("", "default"), making.stored(BGPSettings(asn=64999, mesh=False), 4)),
     (OWN[Peer], ObjectName("", "tor"), making.stored(Peer(name="tor", address=Address("192.0.2.9"), asn=3), 5)),
+    (
+        OWN[Peer],
+        ObjectName("", "z"),
+        making.stored(Peer(name="z", address=Address("192.0.2.254"), asn=3, nodes=("a",))),
+    ),
+    (OWN[BGPSettings], ObjectName("", "default"), making.stored(BGPSettings(asn=64999, reflectors=("a",)), 8)),
     (OWN[NodeDocument], ObjectName("", "a"), making.stored(NodeDocument(name="a"), 6)),
     *(
         (OWN[ServiceIP], ObjectName("", "192.0.2.1"), making.stored(claim, 7))
