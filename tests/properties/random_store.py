@@ -79,6 +79,7 @@ class Store:
             self.relied,
             self.attached.unrouted(),
             self.proxy.families(),
+            self.proxy.stuck(),
         )
 
     def change(self, *, relied: bool = True) -> tuple[frozenset[str], Stir]:
@@ -98,6 +99,8 @@ class Store:
         if self.chance.random() < (0.1 if self.proxy.mode() else 0.5):
             families = self.chance.choice((FAMILIES, FAMILIES, frozenset({4}), frozenset({6})))
             self.proxy.become(self.chance.choice(tuple(ProxyMode)), families)
+        if self.chance.random() < (0.5 if self.proxy.stuck() else 0.1):
+            self.proxy.freeze("" if self.proxy.stuck() else "does not answer")
         if family(address) in self.proxy.families():
             act(address, ports)
 

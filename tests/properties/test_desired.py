@@ -131,7 +131,7 @@ def _served(store: Store, claim: ServiceIP) -> bool:
     does = store.proxy.proxying().get(claim.address, Proxying()).forwarded
     if claim.address in store.relied:
         return any(does & set(each.ports) for each in ends)
-    return any(does >= set(each.ports) for each in ends)
+    return not store.proxy.stuck() and any(does >= set(each.ports) for each in ends)
 
 
 @settings(max_examples=EXAMPLES)

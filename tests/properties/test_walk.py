@@ -126,9 +126,9 @@ def is_proxied(walk: Walk, prefix: Prefix) -> bool:
 
 
 def forwarded(walk: Walk, prefix: Prefix) -> bool:
-    """Tell whether the service proxy forwards every port of a Service behind an address."""
+    """Tell whether the service proxy, which is not stuck, forwards every port of a Service behind an address."""
     claim = walk.store.documents[f"service-ips/{split(prefix)[0]}"]
     assert isinstance(claim, ServiceIP)
     does = walk.store.proxy.proxying().get(claim.address, Proxying()).forwarded
     unchecked = walk.store.proxy.mode() is ProxyMode.UNCHECKED
-    return unchecked or any(does >= set(each.ports) for each in claim.backings)
+    return unchecked or (not walk.store.proxy.stuck() and any(does >= set(each.ports) for each in claim.backings))

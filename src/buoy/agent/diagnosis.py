@@ -18,6 +18,7 @@ import msgspec
 from buoy.agent import bgp_port
 from buoy.agent.dhcp import unanswered
 from buoy.agent.inspect import ask
+from buoy.dataplane import proxy_health
 from buoy.dataplane.bird import BirdSpeaker
 from buoy.dataplane.proxy_mirror import KubeProxy
 from buoy.model import ownership
@@ -101,7 +102,6 @@ def _revive(settings: Settings, program: str, how: str = "start") -> str:
     return f"kubectl logs -n buoy-system -c {program} POD; kubectl get pods -n buoy-system -o wide {node} names it"
 
 
-def _reverse_path() -> Finding:
 def _is_root() -> bool:
     return os.geteuid() == 0
 
@@ -111,6 +111,7 @@ def _as_root(remedy: str) -> str:
     return remedy if _is_root() else "run as root: only root sees whose it is, and whether it runs"
 
 
+def _reverse_path() -> Finding:
     strict = _read("/proc/sys/net/ipv4/conf/all/rp_filter")
     remedy = "sysctl -w net.ipv4.conf.all.rp_filter=0: it overrides our taps and drops allowed address pairs"
     return Finding("net.ipv4.conf.all.rp_filter", strict, remedy if strict != "0" else "")
@@ -171,9 +172,9 @@ def _bgp_port() -> Finding:
     ports = bgp_port.ours()
     if bgp_port.PORT in ports:
         return Finding(check, "our BIRD listens")
-    if ports:
     if not _is_root():
         return Finding(check, "taken", _as_root(""))
+    if ports:
         return Finding(check, f"another's; our BIRD listens on {', '.join(map(str, sorted(ports)))}")
     remedy = "stop the other speaker (bird, frr, calico-node, gobgp), or set another port: buoy bgp set --help"
     return Finding(check, "taken, and not by our BIRD", remedy)
@@ -235,6 +236,9 @@ def _service_proxy(settings: Settings) -> Finding:
     if mode is ProxyMode.NONE:
         remedy = "start kube-proxy in mode nftables or iptables: no Service is announced without it"
         return Finding("kube-proxy", trouble or "no rules of it were seen", remedy)
+    answer = asyncio.run(proxy_health.ask())
+    if answer in {proxy_health.Answer.STALE, proxy_health.Answer.SILENT}:
+        return Finding("kube-proxy", f"mode {mode}; it {answer}", "restart kube-proxy, and look into its log")
     return Finding("kube-proxy", f"mode {mode}", f"its rules cannot be read: {trouble}" if trouble else "")
 
 

@@ -45,7 +45,7 @@ class Reliance:
         """Return what is seen now; live."""
         proxying = self._proxying() if self._lacking else self._host.proxy.proxying()
         unrouted, proxy = self._host.attached.unrouted(), self._host.proxy
-        return Sight(self._host.links(), proxy.mode(), proxying, self._ports, unrouted, proxy.families())
+        return Sight(self._host.links(), proxy.mode(), proxying, self._ports, unrouted, proxy.families(), proxy.stuck())
 
     def recall(self, documents: Mapping[str, Document]) -> None:
         """Find which proxied service IPs are announced, whatever was known of that; looks at the host."""

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import gc
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from buoy.agent.reports import Reports
 from buoy.agent.sole import sole_agent
 from buoy.agent.speaking import BirdConfiguration
 from buoy.agent.witness import Witnessing
+from buoy.dataplane import proxy_health
 from buoy.dataplane.bird import BirdSpeaker
 from buoy.dataplane.host import LinuxHost
 from buoy.kubernetes.opening import open_any
@@ -140,15 +141,15 @@ class Process:
         self._lease: Lease | None = None
         self._said: Node | None = None
         self._beaten = 0.0
-        self._started = datetime.now(tz=UTC).isoformat(timespec="seconds")
         self._failure = ""
         """Why passes fail, in words for people; empty: the last one did not."""
+        self._started = datetime.now(tz=UTC).isoformat(timespec="seconds")
 
     def run_pass(self) -> float | None:
         """Run the agent's pass, and note that the loop beats."""
         delay = self._agent.run_pass()
-        self._pulse.beat()
         self._failure = ""
+        self._pulse.beat()
         if self._agent.last is not None and not self._pulse.ready:
             self._pulse.ready = True
             # what the first pass made stays: later collections need not walk it (9 ms at 10,000 service IPs)
@@ -160,8 +161,8 @@ class Process:
     def failed(self, error: Exception) -> None:
         """Pass a failure on to the agent, and have it told: until a pass succeeds, statuses are what they were."""
         self._agent.failed(error)
-
         self._failure = f"what has changed: the agent's passes fail: {str(error) or type(error).__name__}"
+
     async def run(self, host: LinuxHost) -> None:
         """Run every task until a signal or the first that fails."""
         stopped = asyncio.Event()
@@ -177,8 +178,13 @@ class Process:
                     self._watch(),
                     self._agent.reports.run(),
                     self._heartbeat(),
+                    *self._attending(host),
                     lease.ended(),
                 )
+
+    def _attending(self, host: LinuxHost) -> Iterator[Awaitable[None]]:
+        if host.proxy_health is not None:
+            yield proxy_health.attend(host.proxy_health, self._settings.addresses, self._loop.wake)
 
     async def _watch(self) -> None:
         node = self._settings.node
@@ -221,8 +227,10 @@ class Process:
         ranges = agent.desired.aggregates_withheld
         # an excluded node announces none as somebody wanted it
         missed = str(ranges) if ranges is not None and ranges.reason is Reason.NO_SERVICE_PROXY else ""
+        stuck = agent.parts.host.proxy.stuck()
+        waits = f"kube-proxy {stuck}: what is not announced yet for Services waits" if stuck else ""
         unforwarded = (f"IPv4 by {name}: {closed(name)}" for name in agent.parts.host.uplinks.closed())
-        problems = (agent.parts.caution.problem, guests, missed, *unforwarded)
+        problems = (agent.parts.caution.problem, guests, missed, waits, *unforwarded)
         return Node(
             name=self._settings.node,
             addresses=self._settings.addresses,

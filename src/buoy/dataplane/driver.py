@@ -81,6 +81,9 @@ class ServiceProxy(Protocol):
     def families(self) -> frozenset[int]:
         """Return for which IP versions it was seen: none if it was not seen, both if nobody is to look."""
 
+    def stuck(self) -> str:
+        """Return why what it does may be older than what it was told, empty if it lives as far as is known."""
+
     def proxying(self) -> Mapping[Address, Proxying]:
         """Return what it does with each address it knows; may be live, so do not keep it over `disturbances`."""
 
@@ -116,6 +119,10 @@ class NoServiceProxy:
         """Return none."""
         return frozenset()
 
+    def stuck(self) -> str:
+        """Return that nothing is known against it."""
+        return ""
+
     def proxying(self) -> Mapping[Address, Proxying]:
         """Return nothing."""
         return {}
@@ -131,6 +138,10 @@ class UncheckedServiceProxy:
     def families(self) -> frozenset[int]:
         """Return both, for it is vouched for as a whole."""
         return FAMILIES
+
+    def stuck(self) -> str:
+        """Return that nothing is known against it."""
+        return ""
 
     def proxying(self) -> Mapping[Address, Proxying]:
         """Return nothing."""

@@ -19,6 +19,7 @@ class FakeProxy:
         self._mode = mode
         self._families = FAMILIES if mode is not ProxyMode.NONE else frozenset()
         self._proxying: dict[Address, Proxying] = {}
+        self._stuck = ""
         self._told: set[Address] = set()
         self._news = False
 
@@ -29,6 +30,10 @@ class FakeProxy:
     def families(self) -> frozenset[int]:
         """Return for which IP versions it works."""
         return self._families
+
+    def stuck(self) -> str:
+        """Return why it is stuck, empty if it lives."""
+        return self._stuck
 
     def proxying(self) -> Mapping[Address, Proxying]:
         """Return what it does with each address; live."""
@@ -45,6 +50,11 @@ class FakeProxy:
         self._mode, self._families = mode, now
         for address in [address for address in self._proxying if family(address) not in now]:
             self._set(address, Proxying())
+
+    def freeze(self, cause: str) -> None:
+        """Be stuck, and why; empty: live again."""
+        self._news |= cause != self._stuck
+        self._stuck = cause
 
     def forward(self, address: Address, ports: Iterable[ProxyPort]) -> None:
         """Forward these ports of an address from now on, besides what it did."""

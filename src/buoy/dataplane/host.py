@@ -28,6 +28,7 @@ from buoy.dataplane.driver import (
 from buoy.dataplane.kernel import Kernel
 from buoy.dataplane.nft import TABLES as NFT_TABLES
 from buoy.dataplane.nft import Nft
+from buoy.dataplane.proxy_health import ProxyHealth
 from buoy.dataplane.proxy_mirror import KubeProxy
 from buoy.dataplane.refused import Refused
 from buoy.dataplane.stale import StaleFlows
@@ -87,6 +88,11 @@ class LinuxHost:
     def restored(self) -> int:
         """How often the static nft rules had to be loaded again after another's hand."""
         return self._nft.restored
+
+    @property
+    def proxy_health(self) -> ProxyHealth | None:
+        """What kube-proxy is to be asked for; None where it is not looked at."""
+        return self._kube_proxy.health if self._kube_proxy else None
 
     def filenos(self) -> tuple[int, ...]:
         """Return the descriptors that become readable when `disturbances` has something to say."""

@@ -12,6 +12,7 @@ import select
 from collections.abc import Mapping
 
 from buoy.dataplane import netlink, nft_wire
+from buoy.dataplane.proxy_health import ProxyHealth
 from buoy.dataplane.proxy_iptables import ProxyRules
 from buoy.dataplane.proxy_maps import ProxyMaps
 from buoy.model.address import Address
@@ -22,6 +23,7 @@ class KubeProxy:
     """The kube-proxy of the network namespace in which this is made; `disturbances` is to be called in the same."""
 
     def __init__(self) -> None:
+        self.health = ProxyHealth()
         # the monitor first: what happens between it and the first reading is heard twice, never missed
         self.monitor = netlink.Monitor(netlink.NETFILTER, (nft_wire.GROUP,))
         self.channel = netlink.Channel(netlink.NETFILTER)
@@ -33,7 +35,7 @@ class KubeProxy:
             select.select([self._rules], [], [])
             self._settle()
         self._forget_changes()
-        self._told = self.mode(), self.families()
+        self._told = self._whole()
 
     def filenos(self) -> tuple[int, ...]:
         """Return the descriptors that become readable when `disturbances` has something to do."""
@@ -60,22 +62,29 @@ class KubeProxy:
         """Return for which IP versions it works so: of one its tables may be gone, or not there yet."""
         return self._maps.families or self._rules.families
 
+    def stuck(self) -> str:
+        """Return why its rules may be outdated, by what it says of itself to who asks (`health`)."""
+        return self.health.trouble
+
     def proxying(self) -> Mapping[Address, Proxying]:
         """Return what it does with each address, live."""
         return self._maps.content() if self._maps.families else self._rules.content()
 
     def disturbances(self) -> tuple[frozenset[Address], bool]:
-        """Drain, without blocking, what was told; return whose treatment changed, and whether mode or families did."""
+        """Drain, without blocking, what was told; return whose treatment changed, and whether it did as a whole."""
         self._settle()
         changed = frozenset(self._maps.changed | self._rules.changed)
         self._forget_changes()
-        before, self._told = self._told, (self.mode(), self.families())
+        before, self._told = self._told, self._whole()
         return changed, self._told != before
 
     def reread(self) -> None:
         """Read everything afresh; what differs is told by `disturbances`, of iptables when it has been read."""
         self._deaf = True
         self._settle()
+
+    def _whole(self) -> tuple[ProxyMode, frozenset[int], str]:
+        return self.mode(), self.families(), self.stuck()
 
     def _forget_changes(self) -> None:
         self._maps.changed.clear()

@@ -57,6 +57,7 @@ class Reason(enum.StrEnum):
     NO_LOCAL_ENDPOINT = "no-local-endpoint"
     NO_SERVICE_PROXY = "no-service-proxy"
     NOT_PROXIED_YET = "not-proxied-yet"
+    SERVICE_PROXY_STUCK = "service-proxy-stuck"
     NOT_REGISTERED = "not-registered"
 
     @classmethod
@@ -227,6 +228,10 @@ _TEXT = {
     Reason.NOT_PROXIED_YET: (
         "kube-proxy on {node} does not forward {missing} of {address} ({service})",
         "on {node}: nft get element ip kube-proxy service-ips; kubectl get endpointslices -n {namespace}",
+    ),
+    Reason.SERVICE_PROXY_STUCK: (
+        "kube-proxy on {node} {cause}: what it does with {address} ({service}) may be outdated",
+        "on {node}: curl -m 2 http://127.0.0.1:10256/livez; restart kube-proxy. What is announced there stays",
     ),
     Reason.NOT_REGISTERED: (
         "Neutron keeps the books of pool {pool}, and no port there keeps {address} for this cluster",

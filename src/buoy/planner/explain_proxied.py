@@ -74,6 +74,9 @@ def _proxy(service: ServiceIP, desired: Desired) -> Line:
     if missing:
         details = about(service, backings, node=node, missing=missing)
         return no("proxy", Withhold(Reason.NOT_PROXIED_YET, details))
+    if desired.sight.stuck:
+        details = about(service, backings, node=node, cause=desired.sight.stuck)
+        return no("proxy", Withhold(Reason.SERVICE_PROXY_STUCK, details))
     return yes("proxy", f"{mode}: forwards {ports_text(ports)}")
 
 

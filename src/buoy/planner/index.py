@@ -93,6 +93,11 @@ class Reader:
         self.read.add(_PROXY)
         return self._facts.sight.proxies(prefix)
 
+    def stuck(self) -> str:
+        """Return why what this node's service proxy does may be outdated, empty if it lives as far as is known."""
+        self.read.add(_PROXY)
+        return self._facts.sight.stuck
+
     def proxying(self, address: Address) -> Proxying:
         """Return what the service proxy does with an address."""
         self.read.add(proxied_fact(address))

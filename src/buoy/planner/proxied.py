@@ -2,7 +2,7 @@
 """Whether a node announces a proxied service IP, as what, and why not if it does not.
 
 Promises that an address begins to be announced only where the node's own service proxy
-was seen to forward every port, and that the node which is left to its last, terminating
+was seen to forward every port and is known to live, and that the node which is left to its last, terminating
 endpoint goes on until another that has a ready one says that it announces: there is
 always a next hop while there is an endpoint.
 
@@ -175,6 +175,9 @@ def _unforwarded(service: ServiceIP, found: tuple[Attracting, ...], node: str, r
         return Withhold(Reason.NO_SERVICE_PROXY, known)
     ports = frozenset(port for each in found for port in each.backing.ports)
     proxying, relied = reader.proxying(service.address), reader.relied(service.address)
+    stuck = reader.stuck()
+    if stuck and relied is None:
+        return Withhold(Reason.SERVICE_PROXY_STUCK, {**known, "cause": stuck})
     if _forwarded(ports, proxying, relied):
         return None
     missing = sorted(ports - proxying.forwarded)

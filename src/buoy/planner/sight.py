@@ -33,6 +33,8 @@ class Sight(msgspec.Struct, frozen=True):
     """What somebody else attaches to this node, such as a pod, and the node has no route to."""
     families: frozenset[int] = FAMILIES
     """For which IP versions the proxy was seen, where one was."""
+    stuck: str = ""
+    """Why what the proxy does may be outdated, empty if it lives as far as is known."""
 
     def proxies(self, prefix: Prefix) -> bool:
         """Tell whether the proxy was seen for addresses such as these, whatever it does with each."""

@@ -103,7 +103,7 @@ def test_an_address_is_not_announced_while_kube_proxy_is_away_and_withdrawn_with
     cluster.on("node-1", "nft", "delete", "table", "ip", "kube-proxy")
     cluster.announced(f"{shop}/32")
     reasons = [line.get("reason") for line in cluster.why(shop, "node-1")]
-    assert {"no-service-proxy", "not-proxied-yet"} & set(reasons)
+    assert {"no-service-proxy", "not-proxied-yet", "service-proxy-stuck"} & set(reasons)
     cluster.lab.service("start", "node-1", "kube-proxy")
     cluster.announced(f"{shop}/32", "node-1", seconds=20)
     assert "shop-1 198.51.100.10" == cluster.http(shop)

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """One plane broken by hand at a time: whether `buoy status` and `buoy why` name it, and what survives."""
 
+import contextlib
+import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -52,6 +55,39 @@ def test_a_port_that_vanishes_from_kube_proxys_map_is_missed_and_named(cluster: 
         cluster.lab.service("start", "node-1", "kube-proxy")
         cluster.announced(f"{address}/32", *BOTH, seconds=30)
     eventually(lambda: status(cluster), lambda seen: seen == "")
+
+
+def test_a_node_whose_kube_proxy_hangs_announces_nothing_anew_and_is_named(cluster: Cluster, address: str) -> None:
+    cluster.apply(service("moving", externalTrafficPolicy="Local", selector={"app": "moving"}))
+    cluster.pod("moving-1", "node-1", {"app": "moving"})
+    [moving] = eventually(lambda: cluster.external("moving"))
+    cluster.announced(f"{moving}/32", "node-1")
+    with hanging(cluster, "node-1"), every_call_answered(cluster, address):
+        eventually(lambda: status(cluster), lambda seen: _has(seen, "node node-1", "kube-proxy does not answer"))
+        [line] = [each for each in cluster.why(address, "node-1") if each["topic"] == "proxy"]
+        assert "service-proxy-stuck" == line["reason"]
+        cluster.end("moving-1")
+        cluster.announced(f"{moving}/32")
+        # kube-proxy still forwards it, to the pod that is gone
+        cluster.pod("moving-2", "node-1", {"app": "moving"})
+        eventually(lambda: status(cluster), lambda seen: _has(seen, f"address {moving}", "service-proxy-stuck"))
+        cluster.announced(f"{address}/32", *BOTH)
+        assert set() == cluster.hops(f"{moving}/32")
+    cluster.announced(f"{moving}/32", "node-1")
+    assert "moving-2" in cluster.http(moving)
+    eventually(lambda: status(cluster), lambda seen: seen == "")
+
+
+@contextlib.contextmanager
+def hanging(cluster: Cluster, node: str) -> Iterator[None]:
+    """Freeze a node's kube-proxy while the block lasts."""
+    shown = cluster.on(node, "sh", "-c", "ss -Hltnp 'sport = :10256'")
+    [process] = set(re.findall(r"pid=(\d+)", shown))
+    cluster.on(node, "kill", "-STOP", process)
+    try:
+        yield
+    finally:
+        cluster.on(node, "kill", "-CONT", process)
 
 
 def test_an_agent_and_a_controller_that_are_gone_are_named_and_announcements_stay(

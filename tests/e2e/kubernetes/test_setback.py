@@ -93,6 +93,7 @@ def test_what_the_store_forgot_is_given_to_nobody_until_a_person_gives_it_up(clu
     assert ("removals held" in wrong["node node-1"], told.forgotten in wrong["claims"]) == (True, True)
     cluster.on("controller", "buoy", "service-ip", "release", told.forgotten)
     cluster.announced(f"{told.forgotten}/32")
-    eventually(lambda: _status(cluster).keys() & {"claims", "node node-1"}, lambda rows: not rows)
+    cluster.lab.service("start", "node-1", "kube-proxy")
+    eventually(lambda: _status(cluster).keys() & {"claims", "node node-1"}, lambda rows: not rows, seconds=30)
     claim = cluster.get("serviceip", told.forgotten)["spec"]
     assert ("forgotten", True) == (claim["owners"][0]["name"], bool(claim.get("released")))

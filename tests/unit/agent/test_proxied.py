@@ -81,6 +81,25 @@ def test_it_is_withdrawn_when_the_proxy_goes_and_comes_back_with_it(announced: S
     assert (Class.NORMAL, (State.ACTIVE, None)) == (told(announced), said(announced))
 
 
+def test_while_the_proxy_is_stuck_what_is_announced_stays_and_what_comes_waits_for_it(announced: Story) -> None:
+    announced.host.service_proxy.freeze("hangs")
+    announced.look()
+    assert (Class.NORMAL, (State.ACTIVE, None)) == (told(announced), said(announced))
+    announced.changed(balanced(backing(ready=())))
+    announced.changed(ONE)
+    assert (None, (State.ERROR, Reason.SERVICE_PROXY_STUCK)) == (told(announced), said(announced))
+    announced.host.service_proxy.freeze("")
+    announced.look()
+    assert (Class.NORMAL, (State.ACTIVE, None)) == (told(announced), said(announced))
+
+
+def test_a_new_agent_lets_go_on_what_was_announced_before_the_proxy_stuck(announced: Story) -> None:
+    announced.host.service_proxy.freeze("hangs")
+    announced.start()
+    listed(announced, ONE)
+    assert (Class.NORMAL, (State.ACTIVE, None)) == (told(announced), said(announced))
+
+
 def test_a_new_port_costs_it_nothing_until_it_is_forwarded_and_counts_from_then_on(
     announced: Story, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -79,6 +79,14 @@ async def test_counts_are_told_once_a_lease_is_old(tmp_path: Path) -> None:
     assert process._is_news()
 
 
+async def test_a_service_proxy_that_is_stuck_is_news(tmp_path: Path) -> None:
+    story = Story(tmp_path)
+    process = await beating(story)
+    story.host.service_proxy.freeze("does not answer")
+    said = ("kube-proxy does not answer: what is not announced yet for Services waits",)
+    assert (True, said) == (process._is_news(), process._node().problems)
+
+
 async def test_an_agent_is_ready_after_its_first_pass_over_a_whole_listing(tmp_path: Path) -> None:
     story, pulse = Story(tmp_path), Pulse()
     process = await beating(story, pulse)

@@ -7,7 +7,7 @@ import pytest
 from buoy.model.documents import Document, path
 from buoy.model.node import Fence, Node
 from buoy.model.nodestate import Table
-from buoy.model.proxied import Eligibility, ProxyMode
+from buoy.model.proxied import Eligibility, ProxyMode, ProxyPort
 from buoy.model.reason import Reason, Withhold
 from buoy.model.snapshot import Identity, Snapshot
 from buoy.model.status import AddressStatus, State
@@ -103,6 +103,16 @@ def test_a_port_that_is_new_and_not_forwarded_yet_is_named_though_the_address_is
     assert ("node", None) in topics(desired)
     details = {"address": PUBLIC, "service": "shop/web", "namespace": "shop", "node": HERE, "missing": "tcp 443"}
     assert no("proxy", Withhold(Reason.NOT_PROXIED_YET, details)) in told(desired)
+
+
+@pytest.mark.parametrize(("relied", "topic"), [((WEB,), "proxy"), (None, "node")])
+def test_a_proxy_that_is_stuck_is_named_and_an_address_goes_on_but_does_not_begin(
+    relied: tuple[ProxyPort, ...] | None, topic: str
+) -> None:
+    desired = cluster(balanced(), sight=msgspec.structs.replace(forwarding(WEB, relied=relied), stuck="hangs"))
+    assert (relied is not None) == (key(Table.ANNOUNCEMENT, f"{PUBLIC}/32") in desired.state)
+    details = {"address": PUBLIC, "service": "shop/web", "namespace": "shop", "node": HERE, "cause": "hangs"}
+    assert no(topic, Withhold(Reason.SERVICE_PROXY_STUCK, details)) in told(desired)
 
 
 def test_a_node_that_leaves_the_address_to_others_says_to_whom() -> None:
