@@ -8,6 +8,7 @@ import pytest
 
 from buoy.dataplane.driver import Disturbance
 from buoy.dataplane.host import LinuxHost
+from buoy.dataplane.proxy_health import Answer
 from buoy.model.address import Address
 from buoy.model.proxied import ProxyMode
 from tests.netns.dataplane.world import NoDhcp
@@ -32,6 +33,16 @@ def test_a_host_tells_what_kube_proxy_does_and_when_that_changes(node: Node, hos
     assert Disturbance(proxied=frozenset({WEB})) == host.disturbances()
 
 
+def test_a_host_tells_when_kube_proxy_hangs_and_what_it_forwarded_is_still_seen(node: Node, host: LinuxHost) -> None:
+    node.nft(IPV4, forward(WEB))
+    host.disturbances()
+    assert host.proxy_health is not None
+    for _ in range(2):
+        host.proxy_health.hear(Answer.SILENT)
+    assert (Disturbance(proxy=True), Disturbance()) == (host.disturbances(), host.disturbances())
+    assert ("does not answer", {WEB}) == (host.proxy.stuck(), set(host.proxy.proxying()))
+
+
 def test_kube_proxys_changes_wake_who_listens_to_the_host(node: Node, host: LinuxHost) -> None:
     host.disturbances()
     assert [] == select.select(host.filenos(), [], [], 0)[0]
@@ -53,6 +64,7 @@ def test_an_audit_finds_what_nobody_told_and_else_nothing(node: Node, host: Linu
 def test_a_host_that_was_not_asked_to_opens_nothing_and_sees_nothing(node: Node) -> None:
     node.nft(IPV4, forward(WEB))
     host = node.inside(lambda: LinuxHost(NoDhcp()))
+    assert (None, "") == (host.proxy_health, host.proxy.stuck())
     assert (2, ProxyMode.NONE, {}) == (len(host.filenos()), host.proxy.mode(), dict(host.proxy.proxying()))
     node.nft(forward_no_more(WEB))
     assert Disturbance() == host.disturbances()
