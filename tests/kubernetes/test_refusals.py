@@ -47,6 +47,9 @@ PEER = {"peerIP": "192.0.2.254", "asNumber": 1}
         ("ServiceIP 192.0.2.7", {"address": "192.0.2.7", "endpoints": [{"target": "x"}]}, "workload", "Required"),
         ("BGPSettings other", {}, "", "name it default"),
         ("BGPSettings default", {"asn": 4294967296}, "spec.asn", "less than or equal to 4294967295"),
+        ("BGPSettings default", {"asn": 23456}, "spec.asn", "other than 23456"),
+        ("Peer p", ADDRESS | {"asn": 23456}, "spec.asn", "other than 23456"),
+        ("Peer p", ADDRESS | {"localAsn": 23456}, "spec.localAsn", "other than 23456"),
         ("Peer p", ADDRESS | {"address": "192.0.2.254/24"}, "spec.address", "give one address"),
         ("Peer p", ADDRESS | {"port": 0}, "spec.port", "greater than or equal to 1"),
         ("Peer p", ADDRESS | {"address": "224.0.0.5"}, "spec.address", "give the address of another router"),
@@ -84,6 +87,8 @@ def test_ours(kube: KubeServer, what: str, spec: dict[str, Any], field: str, rem
     [
         ("BGPConfiguration", {"asNumber": 0}, "spec.asNumber", "give an AS number"),
         ("BGPConfiguration", {"asNumber": "1.2.3"}, "spec.asNumber", "give an AS number"),
+        ("BGPConfiguration", {"asNumber": 23456}, "spec.asNumber", "other than 23456"),
+        ("BGPPeer", PEER | {"asNumber": "0.23456"}, "spec.asNumber", "other than 23456"),
         (
             "BGPConfiguration",
             {"serviceClusterIPs": [{"cidr": "10.0.0/24"}]},

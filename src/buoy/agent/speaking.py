@@ -13,8 +13,10 @@ from buoy.dataplane.bird import BirdSpeaker
 from buoy.model.address import Address
 from buoy.model.errors import BuoyError, DataplaneError, InvalidInput
 from buoy.model.node import Node
+from buoy.model.peer import BGPSettings
 from buoy.model.snapshot import Snapshot
-from buoy.planner.peering import PATHS, LocalNode, speaking, wish
+from buoy.planner.peering import PATHS, LocalNode, said, speaking, wish
+from buoy.planner.peering_rules import check_settings
 from buoy.render.bird import bird_conf, remembered, telling
 
 _RETRY = 1.0
@@ -38,6 +40,8 @@ class BirdConfiguration:
         self._not_before = 0.0
         self._nodes: dict[str, tuple[Address, ...] | None] = {}
         self._doubtful: frozenset[str] | None = None
+        self._settings: BGPSettings | None = None
+        """The last that sessions could work with."""
         self.problems: tuple[BuoyError, ...] = ()
         self.held: tuple[str, ...] = ()
         """Sessions that the store, which is doubted, knows nothing of any more."""
@@ -82,7 +86,8 @@ class BirdConfiguration:
         self.held = ()
         try:
             before = self._speaker.text()
-            wanted = speaking(self._local, wish(snapshot, remembered(before), self._password))
+            settings, wrong = self._workable(said(snapshot))
+            wanted = speaking(self._local, wish(snapshot, remembered(before), self._password, settings))
             text = bird_conf(wanted, self._local)
             self.held = self._hold(set(telling(before)) - set(telling(text))) if doubted else ()
             if self.held:
@@ -96,8 +101,22 @@ class BirdConfiguration:
             # each try may cost a second of silence, which no other pass is to wait for
             self.problems, self._not_before = (error,), self._clock() + _RETRY
             return False
-        self.problems, self._due = wanted.refused, False
+        self.problems, self._due = (*wrong, *wanted.refused), False
         return True
+
+    def _workable(self, settings: BGPSettings) -> tuple[BGPSettings, tuple[InvalidInput, ...]]:
+        """Return settings, the last good ones in the place of such as no session could work with, and what is wrong.
+
+        Without last good ones what is in force stays: to guess an AS would end every session.
+        """
+        try:
+            check_settings(settings)
+        except InvalidInput as error:
+            if self._settings is None:
+                raise
+            return self._settings, (error,)
+        self._settings = settings
+        return settings, ()
 
     def _hold(self, ending: set[str]) -> tuple[str, ...]:
         """Return which of these sessions must go on: not those that the store has known since the doubt began."""

@@ -30,7 +30,6 @@ from buoy.model.service_ip import PortMapping, ServiceIP
 from buoy.model.status import AddressStatus
 
 _PORT = {"minimum": 1, "maximum": 65535}
-_ASN = {"minimum": 1, "maximum": 4294967295}
 _SECONDS = {"minimum": 0, "maximum": 31536000}
 _OCTET = {"minimum": 0, "maximum": 255}
 _RESTART = {"minimum": 1, "maximum": 4095}
@@ -42,6 +41,8 @@ def _rule(rule: str, message: str) -> dict[str, Any]:
     return {"x-kubernetes-validations": [{"rule": rule, "message": message}]}
 
 
+_AS_TRANS = "give an AS number other than 23456, in whose place those of four bytes are told (RFC 6793)"
+_ASN = {"minimum": 1, "maximum": 4294967295, **_rule("self != 23456", _AS_TRANS)}
 _HOLD = {
     "minimum": 0,
     "maximum": 65535,
@@ -56,11 +57,14 @@ _32 = (
 )
 _AS_NUMBER = {
     "maxLength": 16,
-    **_rule(
-        "type(self) == int ? self >= 1 && self <= 4294967295 :"
-        rf" string(self).matches('^({_32}|{_16}\\.{_16})$') && !string(self).matches('^0(\\.0)?$')",
-        "give an AS number, such as 64512 or 1.10",
-    ),
+    "x-kubernetes-validations": [
+        {
+            "rule": "type(self) == int ? self >= 1 && self <= 4294967295 :"
+            rf" string(self).matches('^({_32}|{_16}\\.{_16})$') && !string(self).matches('^0(\\.0)?$')",
+            "message": "give an AS number, such as 64512 or 1.10",
+        },
+        {"rule": "!(string(self) in ['23456', '0.23456'])", "message": _AS_TRANS},
+    ],
 }
 _COMMUNITY_TEXT = f"({_16}:{_16}|{_32}:{_32}:{_32})"
 _COMMUNITY = {"type": "string", "maxLength": 32, "pattern": f"^{_COMMUNITY_TEXT}$"}

@@ -108,23 +108,32 @@ class Speaking(msgspec.Struct, frozen=True, kw_only=True):
     refused: tuple[InvalidInput, ...] = ()
 
 
+def said(snapshot: Snapshot) -> BGPSettings:
+    """Return the settings that a snapshot has, the usual ones if it has none."""
+    settings = snapshot.documents.get("settings/bgp")
+    return settings if isinstance(settings, BGPSettings) else BGPSettings()
+
+
 def wish(
     snapshot: Snapshot,
     remembered: Mapping[str, tuple[Address, ...]],
     password: Callable[[str], str] | None = None,
+    settings: BGPSettings | None = None,
 ) -> PeeringWish:
     """Gather what a snapshot says of BGP; nodes known before stay known unless they are fenced.
 
-    `password` reads one that stands in a file, "" if there is none; see `PeeringWish.passwords`.
+    `password` reads one that stands in a file, "" if there is none; see `PeeringWish.passwords`. `settings` are in
+    force in the place of those that the snapshot has.
     """
     documents = snapshot.documents.values()
     fenced = {document.node for document in documents if isinstance(document, Fence)}
     living = {document.name: document.addresses for document in documents if isinstance(document, Node)}
-    settings = snapshot.documents.get("settings/bgp")
-    named = {each.password_from for each in documents if isinstance(each, Peer | BGPSettings)}
+    settings = settings or said(snapshot)
+    peers = tuple(document for document in documents if isinstance(document, Peer))
+    named = {settings.password_from, *(each.password_from for each in peers)}
     return PeeringWish(
-        settings=settings if isinstance(settings, BGPSettings) else BGPSettings(),
-        peers=tuple(document for document in documents if isinstance(document, Peer)),
+        settings=settings,
+        peers=peers,
         filters=tuple(document for document in documents if isinstance(document, Filter)),
         nodes={name: at for name, at in {**remembered, **living}.items() if name not in fenced},
         passwords=None if password is None else {name: password(name) for name in sorted(named) if name},

@@ -9,8 +9,8 @@ from buoy.agent.passwords import reader
 from buoy.agent.speaking import BirdConfiguration
 from buoy.model.address import Address
 from buoy.model.documents import Document, path
-from buoy.model.errors import DataplaneError
-from buoy.model.peer import Filter, Peer
+from buoy.model.errors import DataplaneError, InvalidInput
+from buoy.model.peer import BGPSettings, Filter, Peer
 from buoy.model.snapshot import Identity, Snapshot
 from buoy.planner.peering import LocalNode
 
@@ -91,6 +91,24 @@ def test_a_doubted_store_may_add_a_session() -> None:
     configuration.changed({"peers/other"}, _snapshot(TOR, OTHER))
     configuration.configure(_snapshot(TOR, OTHER), doubted=True)
     assert ((), True, True) == (configuration.held, "peer_tor" in speaker.loaded, "peer_other" in speaker.loaded)
+
+
+def test_settings_that_no_session_could_work_with_leave_the_last_good_ones_in_force_and_all_else_goes_on() -> None:
+    speaker, configuration = _speaking()
+    good, bad = BGPSettings(asn=64513), BGPSettings(asn=23456, mesh=False)
+    configuration.changed({"settings/bgp"}, _snapshot(TOR, good))
+    assert configuration.configure(_snapshot(TOR, good))
+    configuration.changed({"settings/bgp", "peers/other"}, _snapshot(TOR, OTHER, bad))
+    assert configuration.configure(_snapshot(TOR, OTHER, bad))
+    assert (True, 2) == ("peer_other" in speaker.loaded, speaker.loaded.count(" as 64513;"))
+    assert ["settings/bgp.asn"] == [each.field for each in configuration.problems if isinstance(each, InvalidInput)]
+
+
+def test_an_agent_that_knows_no_good_settings_leaves_what_is_in_force() -> None:
+    speaker, _ = _speaking()
+    before, started = speaker.loaded, BirdConfiguration(speaker, LOCAL)  # type: ignore[arg-type]  # as above
+    assert started.configure(_snapshot(OTHER, BGPSettings(asn=23456))) is False
+    assert (before, 1) == (speaker.loaded, len(started.problems))
 
 
 def test_what_somebody_else_put_in_force_is_replaced_when_everything_is_looked_at() -> None:
