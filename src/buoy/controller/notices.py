@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What of Calico's and MetalLB's objects is in force, said in a condition of each.
+"""What of Calico's and MetalLB's objects, and of BGPSettings, is in force, said in a condition of each.
 
 Promises that a field which is read and not honoured is named where `kubectl get` and `kubectl describe` show it,
 and that nothing is written while nothing differs. Agents translate by the same functions, so it is what they do.
@@ -14,12 +14,13 @@ import msgspec
 from buoy.controller.lives import Lives
 from buoy.controller.writes import Api
 from buoy.kubernetes.bgp_configuration import NOT_HONOURED
-from buoy.kubernetes.resources import ADDRESS_POOLS, BGP_CONFIGURATIONS, BGP_FILTERS, BGP_PEERS
+from buoy.kubernetes.resources import ADDRESS_POOLS, BGP_CONFIGURATIONS, BGP_FILTERS, BGP_PEERS, kind_at, object_name
 from buoy.kubernetes.structs import needed
 from buoy.kubernetes.translate import Translation
-from buoy.model.errors import BuoyError
-from buoy.model.peer import Peer
+from buoy.model.errors import BuoyError, InvalidInput
+from buoy.model.peer import BGPSettings, Peer
 from buoy.model.writer import Moment
+from buoy.planner.peering_rules import check_settings
 from buoy.planner.rivals import rivals
 from buoy.store.api_names import ObjectName, Resource
 from buoy.store.api_objects import News
@@ -33,7 +34,9 @@ PAUSE = 5.0
 RESOURCES = needed(("settings/", "peers/", "filters/", "pools/"))
 """What has a say in how foreign objects are read."""
 
-_JUDGED = (BGP_CONFIGURATIONS, BGP_PEERS, BGP_FILTERS, ADDRESS_POOLS)
+_BGP = "settings/bgp"
+_SETTINGS = kind_at(_BGP).resource
+_JUDGED = (BGP_CONFIGURATIONS, BGP_PEERS, BGP_FILTERS, ADDRESS_POOLS, _SETTINGS)
 
 
 class Feed(Protocol):
@@ -73,10 +76,10 @@ class Notices:
         async for told in self._feed.news(lambda: PAUSE if self._waits else None):
             self._take(told)
             self._waits = False
-            notices, contested = self._translation.notices, self._contested()
+            notices, found = self._translation.notices, {**self._contested(), **self._unworkable()}
             for resource, name in tuple(self._said):
                 at = f"{resource}/{name}"
-                await self._tell(resource, name, (*notices.get(at, ()), *contested.get(at, ())))
+                await self._tell(resource, name, (*notices.get(at, ()), *found.get(at, ())))
 
     def _take(self, told: Mapping[Resource, News[Any]]) -> None:
         for resource in RESOURCES:
@@ -99,6 +102,17 @@ class Notices:
             said = f"{other.name} speaks with {other.address} already, and comes first by name: delete one of the two"
             told.setdefault(self._translation.origin(f"peers/{name}"), (said,))
         return told
+
+    def _unworkable(self) -> dict[str, tuple[str, ...]]:
+        """Return what is wrong with settings that came past the door; what others than Buoy's own say never is."""
+        settings = self._translation.documents.get(_BGP)
+        try:
+            if isinstance(settings, BGPSettings):
+                check_settings(settings)
+        except InvalidInput as error:
+            said = InvalidInput(error.field.replace(_BGP, "spec"), error.value, error.remedy)
+            return {f"{_SETTINGS}/{object_name(_BGP)}": (f"{said}; until then nodes keep the settings they have",)}
+        return {}
 
     async def _tell(self, resource: Resource, name: ObjectName, told: Sequence[str]) -> None:
         message = "; ".join(told)

@@ -20,6 +20,7 @@ NOW = dt.datetime(2026, 11, 21, 12, 0, 0, tzinfo=dt.UTC)
 DEFAULT = ObjectName("", "default")
 TOR = ObjectName("", "tor")
 OWN_PEERS = kind_at("peers/tor").resource
+OWN_SETTINGS = kind_at("settings/bgp").resource
 Thing: TypeAlias = Any
 """Structs made at run time, and JSON."""
 
@@ -203,6 +204,18 @@ async def test_of_two_peers_with_one_neighbour_the_one_that_is_not_in_force_says
     assert ("True", "") == said(server, "abc")
     await tell(server, {BGP_PEERS: both}, gone)
     assert ("True", "") == said(server, "tor")
+
+
+async def test_settings_that_came_past_the_door_say_what_is_wrong_with_them(server: Server) -> None:
+    def settings(asn: int) -> dict[Resource, News[Any]]:
+        return {OWN_SETTINGS: news({DEFAULT: found(OWN_SETTINGS, "default", asn=asn)})}
+
+    await tell(server, settings(23456))
+    status, message = said(server)
+    assert ("False", "NotInForce", True) == (status, reason(server), message.startswith("spec.asn: "))
+    assert "until then nodes keep the settings they have" in message
+    await tell(server, settings(23456), settings(64513))
+    assert ("True", "") == said(server)
 
 
 async def test_a_peer_that_makes_way_for_buoys_own_says_for_which(server: Server) -> None:
