@@ -39,6 +39,8 @@ class Books:
         self._put_aside(before, claim)
         for owner in before.document.owners if before else ():
             self._of[owner.identity].discard(at)
+            if not self._of[owner.identity]:
+                del self._of[owner.identity]
         if claim is not None:
             self.claims[at] = claim
             for owner in claim.document.owners:

@@ -15,6 +15,7 @@ from buoy.controller.fronts import Ingress
 from buoy.controller.objects import Service, condition_of
 from buoy.controller.subject import Entry, Subject
 from buoy.kubernetes.addresses import LOAD_BALANCER_CLASS
+from buoy.kubernetes.objects import Namespace
 from buoy.model.address import Address, parse_address
 from buoy.model.errors import InvalidInput
 from buoy.model.service_ip import Owner
@@ -135,3 +136,8 @@ def _address(said: Mapping[str, object]) -> Address | None:
         return parse_address(str(said.get("ip") or ""))
     except InvalidInput:
         return None
+
+
+def says(namespace: Namespace | None) -> tuple[object, object]:
+    """Return what of a namespace counts for who is in it."""
+    return (namespace.metadata.labels, namespace.metadata.annotations) if namespace else (None, None)

@@ -9,7 +9,8 @@ for the last leader may have ended between two steps.
 import asyncio
 import datetime as dt
 import random
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -36,6 +37,7 @@ from buoy.store.api_client import ApiServer
 from buoy.store.api_config import find
 from buoy.store.api_leadership import Leadership
 from buoy.store.api_names import ObjectName, Resource
+from buoy.store.api_objects import News
 from buoy.store.api_together import together
 
 LEASE = "buoy-controller"
@@ -98,6 +100,7 @@ class Process:
         self._holder = holder
         self._fenced = Fenced(api, self._leads)
         self._world = World(settings.ours)
+        self._observer = Observer(self._world, self._complain)
         self._events = Events(self._fenced, holder[:128], _now)
         self._work = Work(self._world, Tools(Writes(self._fenced), self._events, metrics, _now), self._wake)
         self._reports = PoolReports(self._world, self._fenced, metrics, _now)
@@ -139,13 +142,18 @@ class Process:
         self._loop.wake()
 
     async def _watch(self) -> None:
-        observer = Observer(self._world, self._complain)
         async for told in together(informers(self._api, self._outages)):
-            observer.take(told)
+            self.hear(told)
             self._complete.set()
             self._metrics.api_up.set(1)
             self._pulse.ready = True
             self._loop.wake()
+
+    def hear(self, told: Mapping[Resource, News[Any]]) -> None:
+        """Hear of objects; who does not lead has nothing to do about them."""
+        self._observer.take(told)
+        if not self._leading:
+            self._world.rest()
 
     async def _lead(self) -> None:
         name = ObjectName(self._settings.namespace, LEASE)

@@ -18,7 +18,7 @@ from buoy.controller.losses import Losses
 from buoy.controller.objects import Service
 from buoy.controller.pods import Pods, is_asking
 from buoy.controller.pools import Pools
-from buoy.controller.reading import Holder, Ours, owned, reached, subject_of, subject_of_ingress
+from buoy.controller.reading import Holder, Ours, owned, reached, says, subject_of, subject_of_ingress
 from buoy.controller.subject import Claim, Subject
 from buoy.controller.versions import Versions
 from buoy.controller.waiting import Waiting
@@ -76,7 +76,13 @@ class World:
         self.touch(self.pods.asking())
         for claim in self.books.claims.values():
             self.touch(self._owners(claim.document))
+            self._note_ending(claim.document)
         self.touch(Identity("", LOSS, "", at) for at in self.losses)
+
+    def rest(self) -> None:
+        """Forget what is to be looked at, now and later: another does, and `everything` finds it again."""
+        self.changed.clear()
+        self.holds, self.memories = Endings(), Endings()
 
     def hear_services(self, news: News[Service]) -> None:
         """Hear of Services."""
@@ -140,7 +146,7 @@ class World:
             before = self.namespaces.pop(name.name, None)
             if namespace is not None:
                 self.namespaces[name.name] = namespace
-            if _says(before) != _says(namespace):
+            if says(before) != says(namespace):
                 self.touch(map(self.identity, self._of_namespace.get(name.name, ())))
                 ingresses = (each for each in self.fronts.ingresses if each.namespace == name.name)
                 self.touch(self.identity(each, INGRESS) for each in ingresses)
@@ -291,7 +297,3 @@ class World:
             service = self.fronts.service(ingress) if ingress else None
             found += [self.identity(service)] if service else []
         return [one for one in found if one.kind in {SERVICE, INGRESS} or document.mode is Mode.TRANSLATED]
-
-
-def _says(namespace: Namespace | None) -> tuple[object, object]:
-    return (namespace.metadata.labels, namespace.metadata.annotations) if namespace else (None, None)
