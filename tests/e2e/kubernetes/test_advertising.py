@@ -174,9 +174,15 @@ def test_a_field_that_is_not_honoured_is_named(cluster: Cluster) -> None:
     eventually(lambda: in_force(cluster, "status"), lambda seen: seen == "True")
 
 
-def in_force(cluster: Cluster, field: str) -> str:
-    """Return what the condition of the default BGPConfiguration says."""
-    conditions = cluster.get(BGP, "default").get("status", {}).get("conditions", [])
+def test_settings_of_buoys_own_say_that_they_are_in_force(cluster: Cluster) -> None:
+    cluster.apply({"apiVersion": "buoy.dev/v1", "kind": "BGPSettings", "metadata": {"name": "default"}, "spec": {}})
+    eventually(lambda: in_force(cluster, "status", "bgpsettings.buoy.dev"), lambda seen: seen == "True")
+    cluster.kubectl("delete", "bgpsettings.buoy.dev", "default")
+
+
+def in_force(cluster: Cluster, field: str, kind: str = BGP) -> str:
+    """Return what the condition of the default BGPConfiguration, or of another kind, says."""
+    conditions = cluster.get(kind, "default").get("status", {}).get("conditions", [])
     return next((str(one.get(field, "")) for one in conditions), "")
 
 
@@ -193,5 +199,8 @@ def test_a_filter_of_a_peer_keeps_what_it_rejects_from_it(cluster: Cluster) -> N
     cluster.kubectl("patch", "bgppeer", "tor", "--type", "merge", "-p", '{"spec": {"filters": ["no-filtered"]}}')
     cluster.announced(f"{address}/32")
     assert "filtered-by-export" in [line.get("reason") for line in cluster.why(address, "node-1")]
+    cluster.kubectl("delete", "bgpfilter", "no-filtered")
+    eventually(lambda: "and there is no such filter" in str(cluster.why(address, "node-1")))
+    cluster.announced(f"{address}/32")
     cluster.kubectl("patch", "bgppeer", "tor", "--type", "merge", "-p", '{"spec": {"filters": null}}')
     cluster.announced(f"{address}/32", *BOTH)
