@@ -22,6 +22,11 @@ class Caution:
         """Why removals are held; empty if they are not."""
         return self._kept.belief.cause
 
+    @property
+    def rebooted(self) -> bool:
+        """Whether what this node last said was before its host booted."""
+        return self._kept.rebooted
+
     def hear(self, seen: Identity, *, listed: bool, owners: Callable[[], Owners] = dict) -> bool:
         """Hear from the store; tell whether a doubt begins, after which the next pass must look at everything.
 

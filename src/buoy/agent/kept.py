@@ -35,6 +35,7 @@ class _File(msgspec.Struct, frozen=True, omit_defaults=True):
     witness: int = 0
     doubt: str = ""
     doubtful: tuple[_Doubtful, ...] | None = None
+    boot: str = ""
 
     @classmethod
     def of(cls, belief: Belief, heard: Identity) -> Self:
@@ -42,7 +43,7 @@ class _File(msgspec.Struct, frozen=True, omit_defaults=True):
         doubtful = None
         if belief.doubtful is not None:
             doubtful = tuple(_Doubtful(key.table, key.name, owner) for key, owner in belief.doubtful.items())
-        return cls(heard.store, heard.revision, heard.witness, belief.cause, doubtful)
+        return cls(heard.store, heard.revision, heard.witness, belief.cause, doubtful, _boot())
 
     @property
     def belief(self) -> Belief:
@@ -53,13 +54,23 @@ class _File(msgspec.Struct, frozen=True, omit_defaults=True):
         return Belief(Identity(self.store, self.revision, self.witness), self.doubt, doubtful)
 
 
+def _boot() -> str:
+    """Return the kernel's name of this run of the host; see random(4)."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
 class Kept:
     """The belief on disk; `keep` writes another store, another doubt and what is doubtful at once, else by `stride`."""
 
     def __init__(self, path: str = FILE, stride: int = 1000) -> None:
         self._path = Path(path)
         self._stride = stride
-        self.belief = self._on_disk = self._read()
+        found = self._read()
+        self.belief = found.belief if found else Belief()
+        self.rebooted = found is not None and found.boot not in {"", _boot()}
+        """Whether the host has booted since the file was written: then this node holds nothing of what it said."""
+        # the next agent of this boot must not take it for another: the file is written again soon
+        self._on_disk = Belief() if self.rebooted else self.belief
         self.problem = ""
         """Why the disk does not take what is to be kept, and what to do; empty if it does."""
 
@@ -68,11 +79,11 @@ class Kept:
         """Whether the next agent would doubt for the same cause, or for none, as this one does."""
         return self._on_disk.cause == self.belief.cause
 
-    def _read(self) -> Belief:
+    def _read(self) -> _File | None:
         try:
-            return msgspec.json.decode(self._path.read_bytes(), type=_File).belief
+            return msgspec.json.decode(self._path.read_bytes(), type=_File)
         except (FileNotFoundError, msgspec.MsgspecError):
-            return Belief()
+            return None
 
     def keep(self, belief: Belief) -> None:
         """Remember what is believed now."""

@@ -46,7 +46,7 @@ class Reports:
         self._compare(path)
 
     def looked(self) -> None:
-        """Hear that all was looked at once: of what is not said since then nothing is to be said."""
+        """Hear that all was looked at once, or went with a former boot: what is not said since is said no more."""
         if not self._has_looked:
             self._has_looked = True
             for path in self._written:

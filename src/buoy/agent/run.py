@@ -159,8 +159,13 @@ class Process:
         return delay
 
     def failed(self, error: Exception) -> None:
-        """Pass a failure on to the agent, and have it told: until a pass succeeds, statuses are what they were."""
+        """Pass a failure on to the agent, and have it told: until a pass succeeds, statuses are what they were.
+
+        Those of a former boot are not: nothing of them is there any more.
+        """
         self._agent.failed(error)
+        if self._agent.parts.caution.rebooted:
+            self._agent.reports.looked()
         self._failure = f"what has changed: the agent's passes fail: {str(error) or type(error).__name__}"
 
     async def run(self, host: LinuxHost) -> None:

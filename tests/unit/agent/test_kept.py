@@ -39,6 +39,17 @@ def test_what_an_earlier_version_kept_is_read(tmp_path: Path) -> None:
     assert Belief(Identity("a1", 7), "it went back") == Kept(str(path)).belief
 
 
+@pytest.mark.parametrize(("boot", "rebooted"), [("", False), ("7f3c", True)])
+def test_a_boot_since_is_known_once(tmp_path: Path, boot: str, *, rebooted: bool) -> None:
+    path = tmp_path / "store.json"
+    path.write_text(f'{{"store": "a1", "revision": 7, "boot": "{boot}"}}')
+    kept = Kept(str(path))
+    assert (rebooted, heard("a1", 7)) == (kept.rebooted, kept.belief)
+    kept.settle()
+    again = Kept(str(path))
+    assert (False, heard("a1", 7)) == (again.rebooted, again.belief)
+
+
 def test_small_steps_stay_in_memory_and_large_ones_reach_the_disk(tmp_path: Path) -> None:
     path = str(tmp_path / "store.json")
     kept = Kept(path, stride=10)

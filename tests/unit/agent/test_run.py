@@ -11,12 +11,13 @@ from buoy.model import documents
 from buoy.model.address import Address
 from buoy.model.errors import DataplaneError, InvalidInput
 from buoy.model.snapshot import Batch, Identity, Snapshot
+from buoy.model.status import AddressStatus, State
 from buoy.runtime.health import Pulse
 from buoy.runtime.settings import Settings
 from buoy.store.memory import MemoryStore
 from tests.store.watching import Reports
 from tests.unit.agent.story import Story
-from tests.unit.planner.cloud import HERE, port
+from tests.unit.planner.cloud import HERE, SERVICE, port
 
 
 async def test_a_node_whose_document_somebody_deleted_says_it_again(tmp_path: Path) -> None:
@@ -68,6 +69,20 @@ async def test_an_uplink_that_forwards_nothing_is_named_with_its_remedy(tmp_path
     uplinks.off = ("eth0.7",)
     [problem] = [each for each in process._node().problems if "eth0.7" in each]
     assert (True, True) == ("sysctl -w net.ipv4.conf.eth0/7.forwarding=1" in problem, process._is_news())
+
+
+@pytest.mark.parametrize(("boot", "gone"), [("", False), ("another", True)])
+async def test_what_was_said_before_a_boot_stands_no_longer_than_until_a_pass_fails(
+    tmp_path: Path, boot: str, *, gone: bool
+) -> None:
+    (tmp_path / "store.json").write_text(f'{{"store": "cluster", "revision": 10, "boot": "{boot}"}}')
+    story = Story(tmp_path)
+    process = await beating(story)
+    status = AddressStatus(node=HERE, address=SERVICE, state=State.ACTIVE)
+    process.hear(Batch(Snapshot(Identity("cluster", 11), {documents.path(status): status}, {}, {}), None, True))
+    assert not story.agent.reports.waiting
+    process.failed(DataplaneError("nft", "Operation not permitted"))
+    assert gone == story.agent.reports.waiting
 
 
 async def test_counts_are_told_once_a_lease_is_old(tmp_path: Path) -> None:
