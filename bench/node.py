@@ -101,6 +101,8 @@ class Counting:
 class Told:
     """A speaker all of whose peers know everything."""
 
+    inside: frozenset[str] = frozenset()
+
     def sessions(self) -> tuple[PeerSession, ...]:
         """See `Speaker.sessions`."""
         return (

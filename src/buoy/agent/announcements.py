@@ -97,7 +97,7 @@ class Announcements:
 
     @property
     def _established(self) -> frozenset[str]:
-        counting = outward(session.name for session in self.sessions)
+        counting = outward((session.name for session in self.sessions), self._speaker.inside)
         return frozenset(session.name for session in self.sessions if session.established and session.name in counting)
 
     def _just_made(self, prefix: Prefix) -> Withhold:

@@ -89,6 +89,7 @@ class BirdConfiguration:
             settings, wrong = self._workable(said(snapshot))
             wanted = speaking(self._local, wish(snapshot, remembered(before), self._password, settings))
             text = bird_conf(wanted, self._local)
+            self._speaker.inside = frozenset(session.name for session in wanted.sessions if session.inside)
             self.held = self._hold(set(telling(before)) - set(telling(text))) if doubted else ()
             if self.held:
                 return False

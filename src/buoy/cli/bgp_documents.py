@@ -18,7 +18,7 @@ from buoy.model.errors import Conflict, InvalidInput
 from buoy.model.node import Node
 from buoy.model.peer import Bfd, BGPSettings, Filter, Peer
 from buoy.model.snapshot import Snapshot
-from buoy.planner.peering_names import session_name
+from buoy.planner.peering_names import symbol
 from buoy.planner.peering_rules import HIDDEN, check_filter, check_peer, check_settings, check_together
 from buoy.store.store import Store, Write
 
@@ -96,7 +96,7 @@ def missing(at: str) -> Conflict:
 
 
 def _peer_row(peer: Peer, nodes: Sequence[Node]) -> dict[str, Any]:
-    own = session_name(peer)
+    own = symbol("peer", peer.name)
     found = [(node.name, each) for node in nodes for each in node.sessions if each.name == own]
     up = sum(session.established for _, session in found)
     sessions = [{"node": node, **msgspec.to_builtins(session)} for node, session in found]

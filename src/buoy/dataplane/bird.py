@@ -38,6 +38,7 @@ class BirdSpeaker:
         self._config = Path(config_path)
         self._socket = socket_path
         self._node = node
+        self.inside: frozenset[str] = frozenset()
 
     def sessions(self) -> tuple[PeerSession, ...]:
         """Return every BGP session, by name; raise `DataplaneError` if BIRD does not answer."""
@@ -48,7 +49,7 @@ class BirdSpeaker:
         """Tell for each prefix why no established peer is told that it is here; None: at least one is."""
         try:
             with connect(self._socket) as bird:
-                return bird_exports.exported(bird, prefixes, self._node)
+                return bird_exports.exported(bird, prefixes, self._node, self.inside)
         except DataplaneError:
             return dict.fromkeys(prefixes, Withhold(Reason.BIRD_AWAY, {"node": self._node}))
 

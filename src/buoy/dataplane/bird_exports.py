@@ -19,10 +19,15 @@ ONE_BY_ONE = 300
 """Up to so many prefixes are asked for singly (30 µs each); above, one listing per session is cheaper."""
 
 
-def exported(bird: Birdc, wanted: Collection[Prefix], node: str) -> Mapping[Prefix, Withhold | None]:
-    """Tell for each prefix why no established peer is told of it by `node`; None: at least one is."""
+def exported(
+    bird: Birdc, wanted: Collection[Prefix], node: str, inside: Collection[str] = ()
+) -> Mapping[Prefix, Withhold | None]:
+    """Tell for each prefix why no established peer is told of it by `node`; None: at least one is.
+
+    `inside` are sessions with other nodes.
+    """
     listing = bird.ask("show protocols").lines
-    counting = outward(speakers(listing))
+    counting = outward(speakers(listing), inside)
     peers = [name for name in established(listing) if name in counting]
     down = disabled(listing)
     answers: dict[Prefix, Withhold | None] = {}

@@ -173,6 +173,9 @@ class Host(Protocol):
 class Speaker(Protocol):
     """The BGP speaker of a node."""
 
+    inside: frozenset[str]
+    """The sessions with other nodes of the cluster that Peers make; whoever configures says so."""
+
     def sessions(self) -> tuple[PeerSession, ...]:
         """Return every BGP session; raise `DataplaneError` if the speaker does not answer."""
 

@@ -19,7 +19,7 @@ from buoy.model.node import Fence, Node
 from buoy.model.peer import RESTART_TIME, Bfd, BGPSettings, Filter, NextHop, Peer, Tagged
 from buoy.model.snapshot import Snapshot
 from buoy.planner.peering_addresses import facing, pairs, router_id
-from buoy.planner.peering_names import session_name, symbol
+from buoy.planner.peering_names import symbol
 from buoy.planner.peering_rules import (
     HIDDEN,
     check_client,
@@ -88,6 +88,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     import_filter: str = ""
     tells: bool = True
     hears: bool = True
+    inside: bool = False
+    """Whether it is with another node of the cluster, though a Peer says so."""
 
     @property
     def internal(self) -> bool:
@@ -195,7 +197,7 @@ def _peer_session(local: LocalNode, wanted: PeeringWish, peer: Peer, filters: Ma
     local_asn = peer.local_asn or settings.asn
     check_client(settings, peer)
     return Session(
-        name=session_name(peer),
+        name=symbol("peer", peer.name),
         remote=peer.address,
         remote_asn=peer.asn,
         local=peer.source or facing(local.name, local.addresses, peer),
@@ -220,6 +222,7 @@ def _peer_session(local: LocalNode, wanted: PeeringWish, peer: Peer, filters: Ma
         import_filter=peer.import_filter,
         tells=not peer.export_filter or peer.export_filter in filters,
         hears=not peer.import_filter or peer.import_filter in filters,
+        inside=peer.inside,
     )
 
 

@@ -142,7 +142,7 @@ class _Audience:
         self._of: dict[int, list[Session]] = {}
         for version in (4, 6):
             carrying = [each for each in spoken.sessions if version == family(each.remote) or each.other is not None]
-            told = outward(each.name for each in carrying)
+            told = outward((each.name for each in carrying), {each.name for each in carrying if each.inside})
             self._of[version] = sorted((each for each in carrying if each.name in told), key=attrgetter("name"))
 
     def of(self, prefix: Prefix) -> tuple[str, ...]:

@@ -33,6 +33,8 @@ ROUTER = PeerSession(name="peer_tor", address=Address("192.0.2.254"), asn=64511,
 class Bird:
     """Tells whatever is announced, but for what is in `no`."""
 
+    inside: frozenset[str] = frozenset()
+
     def __init__(self) -> None:
         self.no: dict[Prefix, Withhold] = {}
         self.up: tuple[PeerSession, ...] = (ROUTER,)

@@ -4,6 +4,7 @@
 from collections.abc import Collection, Mapping
 
 import msgspec
+import pytest
 
 from buoy.agent.announcements import GRACE, Announcements
 from buoy.model.address import Address, Prefix
@@ -24,6 +25,8 @@ SILENT = Withhold(Reason.NO_ESTABLISHED_PEER, {"node": "compute-1"})
 
 class Bird:
     """A speaker whose sessions and exports are what the test says."""
+
+    inside: frozenset[str] = frozenset()
 
     def __init__(self) -> None:
         self.known: dict[Prefix, Withhold | None] = {}
@@ -79,6 +82,19 @@ def test_pauses_between_questions_grow_to_the_poll_interval() -> None:
         pauses.append(announcements.due())
     assert pauses == sorted(pauses)
     assert pauses[-1] == 1.0
+
+
+@pytest.mark.parametrize(("inside", "answer"), [(frozenset[str](), None), (frozenset({"peer_reflector"}), SILENT)])
+def test_what_other_nodes_alone_were_told_is_told_to_nobody_where_there_is_a_router(
+    inside: frozenset[str], answer: Withhold | None
+) -> None:
+    announcements, bird, _ = follower()
+    bird.known[A] = None
+    bird.inside = inside
+    bird.up = (msgspec.structs.replace(UP, name="peer_reflector"), LOST)
+    announcements.follow({A}, ())
+    announcements.look()
+    assert announcements.answer(A) == answer
 
 
 def test_without_a_session_nothing_is_asked_per_prefix() -> None:

@@ -24,6 +24,7 @@ class Speaker:
 
     def __init__(self) -> None:
         self.loaded = ""
+        self.inside: frozenset[str] = frozenset()
 
     def text(self) -> str:
         return self.loaded
@@ -80,6 +81,15 @@ def test_a_filter_that_a_doubted_store_does_not_know_takes_nothing_back_until_it
     configuration.changed(None, _snapshot(peer))
     configuration.configure(_snapshot(peer), doubted=True)
     assert () == configuration.held
+
+
+def test_that_a_neighbour_is_a_node_is_known_and_ends_no_session() -> None:
+    speaker, configuration = _speaking()
+    before = speaker.loaded
+    inside = _snapshot(msgspec.structs.replace(TOR, inside=True))
+    configuration.changed({"peers/tor"}, inside)
+    assert configuration.configure(inside)
+    assert (frozenset({"peer_tor"}), before) == (speaker.inside, speaker.loaded)
 
 
 def _peer_tor(speaker: Speaker) -> str:

@@ -7,7 +7,7 @@ from msgspec import structs
 from buoy.kubernetes.resources import NODES
 from buoy.model.address import Address
 from buoy.model.peer import Peer
-from buoy.planner.peering_names import outward
+from buoy.planner.peering_names import outward, symbol
 from buoy.store.api_names import ObjectName
 from tests.unit.kubernetes.calico_cluster import Cluster
 
@@ -67,7 +67,7 @@ def test_what_an_object_says_itself_comes_before_the_reverse_of_another(reflecte
     reflected.has_peer_called("back", peerSelector="!has(rr)", nodeSelector="has(rr)", keepaliveTime="7s")
     assert BOTH == {each[:2] for each in reflected.speaks()}
     assert {("back", name) for name in "ac"} | {("a_first", name) for name in "bd"} == {
-        (session.removeprefix("inner_").rpartition("__")[0], name) for name, _, session in reflected.speaks()
+        (session.removeprefix("peer_").rpartition("__")[0], name) for name, _, session in reflected.speaks()
     }
 
 
@@ -95,11 +95,14 @@ def test_a_neighbour_that_is_a_node_speaks_back_if_it_is_in_the_clusters_as_and_
 
 def test_what_only_nodes_were_told_is_known_to_no_router(reflected: Cluster) -> None:
     def outward_of(name: str) -> frozenset[str]:
-        return outward(session for node, _, session in reflected.speaks() if node == name)
+        inside = {
+            symbol("peer", peer.name) for peer in reflected.peers.values() if isinstance(peer, Peer) and peer.inside
+        }
+        return outward((session for node, _, session in reflected.speaks() if node == name), inside)
 
     reflected.is_configured(listenPort=1790)
     reflected.has_peer_called("rr", peerSelector="has(rr)", nodeSelector="all()")
-    assert {"inner_rr__b", "inner_rr__c", "inner_rr__d"} == outward_of("a")
+    assert {"peer_rr__b", "peer_rr__c", "peer_rr__d"} == outward_of("a")
     reflected.has_peer(peerIP="192.0.2.254", asNumber=65000)
     assert {"a": {"peer_tor"}, "b": {"peer_tor"}} == {name: outward_of(name) for name in "ab"}
     # another speaker at a node's address, in an AS of its own, is a router

@@ -43,7 +43,7 @@ def test_a_session_that_is_made_for_another_objects_other_side_makes_way_too(clu
     cluster.has_peer(peerSelector="has(rr)", nodeSelector="!has(rr)")
     mine = Peer(name="to-b", address=Address("192.0.2.2"), asn=64512, nodes=("a",), reflector_client=True, inside=True)
     cluster.has_own(mine)
-    assert {"inner_to_b", "inner_tor__c"} == {session for node, _, session in cluster.speaks() if node == "a"}
+    assert {"peer_to_b", "peer_tor__c"} == {session for node, _, session in cluster.speaks() if node == "a"}
     assert (f"Peer to-b speaks with 192.0.2.2 already, {FIRST}",) == cluster.notices
 
 
@@ -53,7 +53,7 @@ def test_sessions_with_reflectors_of_bgpsettings_come_before_those_of_a_bgppeer(
     assert {} == cluster.peers
     assert (f"BGPSettings, by its reflectors, speaks with 192.0.2.1 already, {FIRST}",) == cluster.notices
     cluster.has_own(BGPSettings(reflectors=("c",)))
-    assert {("a", "inner_tor__b"), ("b", "inner_tor__a")} == {(node, name) for node, _, name in cluster.speaks()}
+    assert {("a", "peer_tor__b"), ("b", "peer_tor__a")} == {(node, name) for node, _, name in cluster.speaks()}
     cluster.has_own(BGPSettings())
     assert (4, ()) == (len(cluster.speaks()), notices(cluster, "tor"))
 
