@@ -141,6 +141,33 @@ def test_a_pair_names_the_bound_port_whose_fixed_ip_it_is_as_long_as_it_is(cloud
     assert [""] == eventually([""], owner)
 
 
+@pytest.mark.parametrize(("version", "odd"), [(4, "10.65.0.05"), (6, "2001:db8:65::5/129")])
+def test_a_pair_that_nobody_can_read_hinders_its_own_port_alone(
+    cloud: Cloud, tenant: Tenant, version: int, odd: str
+) -> None:
+    subnet = tenant.subnet if version == 4 else cloud.create(
+        "subnet", network_id=tenant.network["id"], cidr="2001:db8:65::/64", ip_version=6
+    )  # fmt: skip
+    asking, other = tenant.port(), tenant.port(fixed_ips=[{"subnet_id": subnet["id"]}])
+    pair = {"ip_address": other["fixed_ips"][0]["ip_address"]}
+    cloud.update("port", asking["id"], allowed_address_pairs=[pair])
+    assert other["id"] == eventually(other["id"], lambda: owner_of_pair(cloud, asking))
+    with sqlite3.connect(cloud.directory / "neutron.sqlite", timeout=30) as database:
+        row = (asking["id"], asking["mac_address"], odd)
+        database.execute("INSERT INTO allowedaddresspairs (port_id, mac_address, ip_address) VALUES (?, ?, ?)", row)
+    cloud.update("port", other["id"], name="renamed")
+    assert "renamed" == eventually("renamed", lambda: getattr(workload(cloud, other), "name", None))
+    assert f"workloads/compute-1/{asking['id']} stays as it is in the store" in cloud.log()
+    with sqlite3.connect(cloud.directory / "neutron.sqlite", timeout=30) as database:
+        database.execute("DELETE FROM allowedaddresspairs WHERE ip_address = ?", (odd,))
+
+
+def owner_of_pair(cloud: Cloud, port: dict[str, Any]) -> str:
+    """Return the port that the only pair of a workload belongs to."""
+    found = workload(cloud, port)
+    return found.pairs[0].owner if found is not None and found.pairs else ""
+
+
 def test_administratively_down_ports_and_networks(cloud: Cloud, tenant: Tenant) -> None:
     port = tenant.port()
     cloud.update("port", port["id"], admin_state_up=False)

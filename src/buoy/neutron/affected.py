@@ -18,8 +18,8 @@ from neutron.db.models.securitygroup import SecurityGroupPortBinding
 from neutron.db.models_v2 import IPAllocation, Network, Port, Subnet
 from neutron.plugins.ml2.models import PortBinding
 
-from buoy.model.address import parse_address
-from buoy.neutron.translate import as_prefix
+from buoy.model.address import Prefix, family, parse_address, split
+from buoy.neutron.translate import as_prefix, readable_prefix
 
 T = TypeVar("T")
 Ids: TypeAlias = Collection[str]
@@ -87,8 +87,9 @@ def _of_ports(connection: sa.Connection, ids: Ids) -> Iterable[str]:
             sa.select(_allocation.c.port_id, _allocation.c.ip_address).where(_allocation.c.port_id.in_(ids)),
             sa.select(_pair.c.port_id, _pair.c.ip_address).where(_pair.c.port_id.in_(ids)),
         )
-        prefixes = connection.execute(texts).all()
-        yield from (f"members/{g}/{as_prefix(text)}" for g, p in member_of for owner, text in prefixes if owner == p)
+        found = connection.execute(texts)
+        held = [(owner, prefix) for owner, text in found if (prefix := readable_prefix(text))]
+        yield from (f"members/{group}/{prefix}" for group, port in member_of for owner, prefix in held if owner == port)
     forwarded = sa.select(_forwarding.c.floatingip_id).where(_forwarding.c.internal_neutron_port_id.in_(ids))
     where = sa.or_(_fip.c.fixed_port_id.in_(ids), _fip.c.floating_port_id.in_(ids), _fip.c.id.in_(forwarded))
     yield from _claims(connection, where)
@@ -100,15 +101,24 @@ def _of_rivals(connection: sa.Connection, ids: Ids) -> Iterable[str]:
     """Yield the workloads with an allowed address pair that is a fixed IP of these ports: their documents name it."""
     fixed = sa.select(_allocation.c.network_id, _allocation.c.ip_address).where(_allocation.c.port_id.in_(ids))
     owned = {(row.network_id, as_prefix(row.ip_address)) for row in connection.execute(fixed)}
-    # pairs keep what the user typed, so text cannot be compared in SQL
-    pairs = (
-        sa.select(_port.c.network_id, _pair.c.port_id, _pair.c.ip_address)
-        .join(_port, _port.c.id == _pair.c.port_id)
-        .where(_port.c.network_id.in_({network for network, _ in owned}))
-    )
-    rivals = {row.port_id for row in connection.execute(pairs) if (row.network_id, as_prefix(row.ip_address)) in owned}
-    for chunk in chunks(rivals):
-        yield from _workloads(connection, _binding.c.port_id.in_(chunk))
+    for some in chunks(owned):
+        pairs = (
+            sa.select(_port.c.network_id, _pair.c.port_id, _pair.c.ip_address)
+            .join(_port, _port.c.id == _pair.c.port_id)
+            .where(_port.c.network_id.in_({network for network, _ in some}), _may_be({prefix for _, prefix in some}))
+        )
+        found = connection.execute(pairs)
+        rivals = {row.port_id for row in found if (row.network_id, readable_prefix(row.ip_address)) in owned}
+        for chunk in chunks(rivals):
+            yield from _workloads(connection, _binding.c.port_id.in_(chunk))
+
+
+def _may_be(hosts: Collection[Prefix]) -> sa.ColumnElement[bool]:
+    """Return the condition for pairs that may be one of these: a network of VIPs has thousands of others."""
+    spellings = [text for host in hosts for text in (host, split(host)[0])]
+    # pairs keep what the user typed, and an IPv6 address has too many spellings for SQL
+    any_ipv6 = [_pair.c.ip_address.contains(":")] if any(family(host) == 6 for host in hosts) else []
+    return sa.or_(_pair.c.ip_address.in_(spellings), *any_ipv6)
 
 
 def _of_network_ports(connection: sa.Connection, ids: Ids) -> Iterable[str]:

@@ -130,7 +130,8 @@ def _members(connection: sa.Connection, names: list[tuple[str, ...]]) -> Wanted:
     listed = sa.select(_association.c.address_group_id.label("owner"), _association.c.address.label("text")).where(
         _association.c.address_group_id.in_(groups)
     )
-    held = {(row.owner, translate.as_prefix(row.text)) for row in connection.execute(sa.union(fixed, pairs, listed))}
+    found = connection.execute(sa.union(fixed, pairs, listed))
+    held = {(row.owner, translate.readable_prefix(row.text)) for row in found}
     return {
         f"members/{group}/{prefix}": translate.translate_member(group, Prefix(prefix))
         for group, prefix in names

@@ -24,7 +24,7 @@ from neutron_lib.db.standard_attr import StandardAttribute
 
 from buoy.model.address import Prefix, is_host, split
 from buoy.neutron.affected import chunks
-from buoy.neutron.translate import as_prefix
+from buoy.neutron.translate import as_prefix, readable_prefix
 
 Ids: TypeAlias = Collection[str]
 Rows: TypeAlias = dict[str, dict[str, Any]]
@@ -85,10 +85,10 @@ def read_ports(connection: sa.Connection, ids: Ids) -> Rows:
 
 def _attach_owners(connection: sa.Connection, ports: Rows, pairs: Mapping[str, list[dict[str, Any]]]) -> None:
     """Give each pair, as `owner`, the binding of the port of the same network whose fixed IP it is, or None."""
-    prefixes = {as_prefix(row["ip_address"]) for rows in pairs.values() for row in rows}
+    prefixes = {readable_prefix(row["ip_address"]) for rows in pairs.values() for row in rows}
     networks = {ports[one]["network_id"] for one in pairs}
-    owners: dict[tuple[str, Prefix], str] = {}
-    for chunk in chunks(split(prefix)[0] for prefix in prefixes if is_host(prefix)):
+    owners: dict[tuple[str, Prefix | None], str] = {}
+    for chunk in chunks(split(prefix)[0] for prefix in prefixes if prefix and is_host(prefix)):
         where = (_allocation.c.network_id.in_(networks), _allocation.c.ip_address.in_(chunk))
         for row in connection.execute(sa.select(_allocation).where(*where, _allocation.c.port_id.is_not(None))):
             owners[row.network_id, as_prefix(row.ip_address)] = row.port_id
@@ -97,7 +97,9 @@ def _attach_owners(connection: sa.Connection, ports: Rows, pairs: Mapping[str, l
     }
     for one, asked in pairs.items():
         for pair in asked:
-            pair["owner"] = bindings.get(owners.get((ports[one]["network_id"], as_prefix(pair["ip_address"])), ""))
+            pair["owner"] = bindings.get(
+                owners.get((ports[one]["network_id"], readable_prefix(pair["ip_address"])), "")
+            )
 
 
 def _port_query(ids: Ids) -> sa.Select[Any]:

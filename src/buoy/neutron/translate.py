@@ -80,6 +80,14 @@ def as_prefix(text: str) -> Prefix:
     return Prefix(str(ipaddress.ip_network(text, strict=False)))
 
 
+def readable_prefix(text: str) -> Prefix | None:
+    """Return the same, or None for what an older Neutron took and nobody can read: it must hinder only its own port."""
+    try:
+        return as_prefix(text)
+    except ValueError:
+        return None
+
+
 def translate_group(group: Row) -> SecurityGroup:
     """Return a security group with its rules in a stable order."""
     rules = {translate_rule(row) for row in group["security_group_rules"]}
