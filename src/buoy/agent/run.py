@@ -42,7 +42,7 @@ from buoy.model.reason import Reason
 from buoy.model.snapshot import Batch
 from buoy.planner.desired import Desired
 from buoy.planner.dhcp import guest_config
-from buoy.planner.peering import LocalNode
+from buoy.planner.peering_sessions import LocalNode
 from buoy.planner.wishes import Here
 from buoy.runtime.ending import first, signals
 from buoy.runtime.health import Pulse, serve

@@ -15,8 +15,9 @@ from buoy.model.errors import BuoyError, DataplaneError, InvalidInput
 from buoy.model.node import Node
 from buoy.model.peer import BGPSettings
 from buoy.model.snapshot import Snapshot
-from buoy.planner.peering import PATHS, LocalNode, said, speaking, wish
+from buoy.planner.peering import PATHS, said, speaking, wish
 from buoy.planner.peering_rules import check_settings
+from buoy.planner.peering_sessions import LocalNode
 from buoy.render.bird import bird_conf, remembered, telling
 
 _RETRY = 1.0

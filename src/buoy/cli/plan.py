@@ -31,7 +31,7 @@ from buoy.kubernetes.translate import TranslationSettings
 from buoy.model.address import Address, split
 from buoy.model.node import Node
 from buoy.model.snapshot import Snapshot
-from buoy.planner.peering import Session
+from buoy.planner.peering_sessions import Session
 from buoy.planner.preview import Told, differences, gone, preview
 from buoy.store import yaml_documents
 from buoy.store.api_lease import LEASES

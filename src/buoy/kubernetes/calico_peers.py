@@ -196,6 +196,7 @@ def _peer(found: BGPPeer, cluster: Cluster, between: Ends) -> Peer:
         next_hop=_next_hop(spec),
         bfd=_BFD[spec.failure_detection_mode],
         inside=is_node,
+        fallback=True,
     )
 
 

@@ -1,20 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What of Calico's BGPPeers makes way for Buoy's own kinds.
+"""For which of Buoy's own kinds Calico's BGPPeers make way.
 
-Promises that of two who would have a node speak with one neighbour, a Peer of Buoy's is in force before a BGPPeer,
-and so are the sessions that BGPSettings makes with its reflectors; a BGPPeer that makes way, on some nodes or on
-all, says for whom. The tricky thing is that it makes way node by node: elsewhere it stays in force.
+Promises that a BGPPeer says which Peer of Buoy's would have a node speak with its neighbour, too, and whether the
+reflectors of BGPSettings would. The tricky thing is that each node decides (`planner/peering.py`), for only there
+it is known who can: a Peer whose password is not there yet takes nobody's place.
 """
 
 from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
-import msgspec
-
 from buoy.kubernetes.calico_filters import Made
 from buoy.kubernetes.calico_pairs import NodeFacts
 from buoy.model.address import Address
-from buoy.model.documents import Document
 from buoy.model.peer import BGPSettings, Peer
 
 
@@ -39,27 +36,20 @@ def taken(own: Collection[Peer], nodes: Mapping[str, NodeFacts], settings: BGPSe
 
 
 def yielding(made: Made, before: Taken) -> Made:
-    """Return what is left of an object's documents, with a word on each that comes before it."""
-    left: dict[str, Document] = {}
+    """Return an object's documents, with a word on each of Buoy's own that comes before some of them."""
     told: dict[str, str] = {}
-    for path, document in made.documents.items():
-        if not isinstance(document, Peer):
-            left[path] = document
-            continue
-        rest = speakers = frozenset(document.nodes) or before.nodes
-        for winner, theirs in _before(document, speakers, before):
-            if rest & theirs:
-                rest -= theirs
-                told.setdefault(winner, f"{winner} with {document.address} already, and Buoy's own kinds come first")
-        if rest == speakers:
-            left[path] = document
-        elif rest:
-            left[path] = msgspec.structs.replace(document, nodes=tuple(sorted(rest)))
-    return Made(left, (*made.notices, *(f"{each}: delete one of the two" for each in told.values())))
+    for peer in sorted(
+        (each for each in made.documents.values() if isinstance(each, Peer)), key=lambda each: each.name
+    ):
+        speakers = frozenset(peer.nodes) or before.nodes
+        for winner, theirs in _before(peer, speakers, before):
+            if speakers & theirs:
+                told.setdefault(winner, f"{winner} with {peer.address}, too, and Buoy's own kinds come first")
+    return Made(made.documents, (*made.notices, *(f"{told[each]}: delete one of the two" for each in sorted(told))))
 
 
 def _before(peer: Peer, speakers: frozenset[str], before: Taken) -> Iterator[tuple[str, frozenset[str]]]:
-    """Yield who has nodes speak with the neighbour of a peer already, in words, and which nodes."""
+    """Yield who would have nodes speak with the neighbour of a peer, in words, and which nodes."""
     for own in before.peers.get((peer.address, peer.port), ()):
         yield f"Peer {own.name} speaks", frozenset(own.nodes) or speakers
     neighbour = before.at.get(peer.address)

@@ -113,6 +113,8 @@ class Peer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Whether the neighbour is told what others of our AS tell (RFC 4456)."""
     inside: bool = False
     """Whether the neighbour is a node of the cluster: what only such are told is known to no router."""
+    fallback: bool = False
+    """Whether any other Peer that speaks with the neighbour, and a reflector's session, comes first."""
     passive: bool = False
     """Whether the neighbour is waited for, and not called."""
     export_filter: str = ""

@@ -25,9 +25,10 @@ from buoy.model.reason import Reason, Withhold
 from buoy.model.snapshot import Snapshot
 from buoy.model.workload import Workload
 from buoy.planner.desired import Desired
-from buoy.planner.peering import LocalNode, Session, Speaking, speaking, wish
+from buoy.planner.peering import Speaking, speaking, wish
 from buoy.planner.peering_names import outward
 from buoy.planner.peering_rules import length_bounds
+from buoy.planner.peering_sessions import LocalNode, Session
 from buoy.planner.sight import Sight
 from buoy.planner.wishes import Here
 

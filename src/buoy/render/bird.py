@@ -17,7 +17,8 @@ from buoy.model.community import parse_community
 from buoy.model.errors import InvalidInput
 from buoy.model.nodestate import Class
 from buoy.model.ownership import ANNOUNCE_TABLE, ROUTE_PROTOCOL
-from buoy.planner.peering import LocalNode, Speaking
+from buoy.planner.peering import Speaking
+from buoy.planner.peering_sessions import LocalNode
 from buoy.render.bird_sessions import EXPORT_NONE, filter_function, session_block
 
 OWN_PROTOCOLS = ("announce4", "announce6")

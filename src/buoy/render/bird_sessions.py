@@ -10,9 +10,10 @@ from collections.abc import Iterable, Iterator
 
 from buoy.model.address import family
 from buoy.model.peer import Action, Filter, FilterRule, NextHop
-from buoy.planner.peering import Session, Speaking
+from buoy.planner.peering import Speaking
 from buoy.planner.peering_names import symbol
 from buoy.planner.peering_rules import length_bounds
+from buoy.planner.peering_sessions import Session
 
 EXPORT_NONE = "export none"
 """What stands in a session over which nothing is told."""

@@ -14,7 +14,8 @@ import pytest
 from buoy.model.address import Address, Prefix
 from buoy.model.errors import InvalidInput
 from buoy.model.peer import Action, Bfd, BGPSettings, Filter, FilterRule, NextHop, Peer, Tagged
-from buoy.planner.peering import LocalNode, PeeringWish, speaking
+from buoy.planner.peering import speaking
+from buoy.planner.peering_sessions import LocalNode, PeeringWish
 from buoy.render.bird import bird_conf, remembered
 
 HERE = Path(__file__).parent

@@ -14,7 +14,8 @@ import msgspec
 from buoy.dataplane.bird import BirdSpeaker
 from buoy.model.address import Address
 from buoy.model.peer import BGPSettings, Filter, Peer
-from buoy.planner.peering import LocalNode, PeeringWish, speaking
+from buoy.planner.peering import speaking
+from buoy.planner.peering_sessions import LocalNode, PeeringWish
 from buoy.render.bird import bird_conf
 
 _numbers = itertools.count(1)

@@ -21,7 +21,7 @@ from buoy.model.reason import Withhold
 from buoy.model.snapshot import Batch, Identity, Snapshot
 from buoy.model.status import AddressStatus, WorkloadStatus
 from buoy.planner.desired import Desired
-from buoy.planner.peering import LocalNode
+from buoy.planner.peering_sessions import LocalNode
 from buoy.planner.wishes import Here
 from buoy.runtime.telemetry import Telemetry
 from buoy.store.memory import MemoryStore

@@ -12,7 +12,7 @@ from buoy.model.documents import Document, path
 from buoy.model.errors import DataplaneError, InvalidInput
 from buoy.model.peer import BGPSettings, Filter, Peer
 from buoy.model.snapshot import Identity, Snapshot
-from buoy.planner.peering import LocalNode
+from buoy.planner.peering_sessions import LocalNode
 
 LOCAL = LocalNode(name="compute-1", addresses=(Address("192.0.2.3"),))
 TOR = Peer(name="tor", address=Address("192.0.2.1"), asn=64999)

@@ -11,7 +11,8 @@ from buoy.model import documents
 from buoy.model.address import Address
 from buoy.model.documents import Document
 from buoy.model.peer import BGPSettings, Filter, FilterRule, Peer
-from buoy.planner.peering import LocalNode, PeeringWish, speaking
+from buoy.planner.peering import speaking
+from buoy.planner.peering_sessions import LocalNode, PeeringWish
 from buoy.store.api_names import ObjectName
 from tests.unit.kubernetes.making import bgp_filter, configuration, node, peer, stored
 
@@ -64,10 +65,13 @@ class Cluster:
     def speaks(self) -> set[tuple[str, str, str]]:
         """Which node speaks with which address as which peer, each once, as nodes decide it."""
         peers = [found for found in self.peers.values() if isinstance(found, Peer)]
+        found = self.beneath("settings/").get("settings/bgp", BGPSettings())
+        settings = structs.replace(found, mesh=False) if isinstance(found, BGPSettings) else BGPSettings()
+        nodes = {name: (address,) for name, address in self.nodes.items()}
         told: set[tuple[str, str, str]] = set()
         for name, address in self.nodes.items():
             own = LocalNode(name=name, addresses=(address,))
-            done = speaking(own, PeeringWish(settings=BGPSettings(mesh=False), peers=tuple(peers)))
+            done = speaking(own, PeeringWish(settings=settings, peers=tuple(peers), nodes=nodes))
             assert () == done.refused
             told |= {(name, each.remote, each.name) for each in done.sessions}
         return told

@@ -19,7 +19,7 @@ def cluster() -> Cluster:
 
 def test_a_global_peer_is_for_all_nodes(cluster: Cluster) -> None:
     cluster.has_peer(peerIP="192.0.2.254", asNumber="65000")
-    assert {"peers/tor": Peer(name="tor", address=Address("192.0.2.254"), asn=65000)} == cluster.peers
+    assert {"peers/tor": Peer(fallback=True, name="tor", address=Address("192.0.2.254"), asn=65000)} == cluster.peers
     assert () == cluster.notices
 
 
@@ -33,7 +33,7 @@ def test_a_global_peer_is_for_all_nodes(cluster: Cluster) -> None:
 )
 def test_a_peer_may_have_a_port(cluster: Cluster, text: str, address: str, port: int) -> None:
     cluster.has_peer(peerIP=text, asNumber=1)
-    assert {"peers/tor": Peer(name="tor", address=Address(address), asn=1, port=port)} == cluster.peers
+    assert {"peers/tor": Peer(fallback=True, name="tor", address=Address(address), asn=1, port=port)} == cluster.peers
 
 
 def test_what_a_peer_says_of_its_session_is_kept(cluster: Cluster) -> None:
@@ -41,6 +41,7 @@ def test_what_a_peer_says_of_its_session_is_kept(cluster: Cluster) -> None:
         peerIP="192.0.2.254", asNumber=1, localASNumber="1.10", keepaliveTime="10s", maxRestartTime="1m30s"
     )
     expected = Peer(
+        fallback=True,
         name="tor",
         address=Address("192.0.2.254"),
         asn=1,
@@ -65,13 +66,15 @@ def test_what_a_peer_says_of_its_session_is_kept(cluster: Cluster) -> None:
 )
 def test_how_a_peer_is_spoken_with(cluster: Cluster, spec: dict[str, Any], expected: dict[str, Any]) -> None:
     cluster.has_peer(peerIP="192.0.2.254", asNumber=1, **spec)
-    assert {"peers/tor": Peer(name="tor", address=Address("192.0.2.254"), asn=1, **expected)} == cluster.peers
+    assert {
+        "peers/tor": Peer(fallback=True, name="tor", address=Address("192.0.2.254"), asn=1, **expected)
+    } == cluster.peers
     assert () == cluster.notices
 
 
 def test_a_password_stands_in_a_secret_that_agents_mount(cluster: Cluster) -> None:
     cluster.has_peer(peerIP="192.0.2.254", asNumber=1, password={"secretKeyRef": {"name": "bgp-secrets", "key": "tor"}})
-    expected = Peer(name="tor", address=Address("192.0.2.254"), asn=1, password_from="bgp-secrets/tor")
+    expected = Peer(fallback=True, name="tor", address=Address("192.0.2.254"), asn=1, password_from="bgp-secrets/tor")
     assert {"peers/tor": expected} == cluster.peers
     assert () == cluster.notices
 
@@ -79,7 +82,9 @@ def test_a_password_stands_in_a_secret_that_agents_mount(cluster: Cluster) -> No
 @pytest.mark.parametrize(("mode", "bfd"), [("BFDIfDirectlyConnected", Bfd()), ("None", None)])
 def test_the_enterprise_edition_may_ask_for_bfd(cluster: Cluster, mode: str, bfd: Bfd | None) -> None:
     cluster.has_peer(peerIP="192.0.2.254", asNumber=1, failureDetectionMode=mode, restartMode="GracefulRestart")
-    assert {"peers/tor": Peer(name="tor", address=Address("192.0.2.254"), asn=1, bfd=bfd)} == cluster.peers
+    assert {
+        "peers/tor": Peer(fallback=True, name="tor", address=Address("192.0.2.254"), asn=1, bfd=bfd)
+    } == cluster.peers
     assert () == cluster.notices
 
 
@@ -134,7 +139,7 @@ def test_a_keepalive_is_never_too_long_for_a_hold_time_that_nobody_can_say(
     cluster: Cluster, seconds: int, hold: int
 ) -> None:
     cluster.has_peer(peerIP="192.0.2.254", asNumber=1, keepaliveTime=f"{seconds}s")
-    expected = Peer(name="tor", address=Address("192.0.2.254"), asn=1, keepalive=seconds, hold_time=hold)
+    expected = Peer(fallback=True, name="tor", address=Address("192.0.2.254"), asn=1, keepalive=seconds, hold_time=hold)
     assert ({"peers/tor": expected}, ()) == (cluster.peers, cluster.notices)
 
 

@@ -35,7 +35,9 @@ def test_a_peer_selector_is_a_session_with_each_node_it_matches_and_each_of_thos
 ) -> None:
     reflected.has_peer(peerSelector="has(rr)", nodeSelector="!has(rr)")
     expected = {
-        f"peers/tor.{name}": Peer(name=f"tor.{name}", address=Address(address), asn=64512, nodes=nodes, inside=True)
+        f"peers/tor.{name}": Peer(
+            name=f"tor.{name}", address=Address(address), asn=64512, nodes=nodes, inside=True, fallback=True
+        )
         for name, address, nodes in (
             ("a", "192.0.2.1", ("b", "d")),
             ("b", "192.0.2.2", ("a", "c")),
@@ -82,7 +84,7 @@ def test_of_two_objects_whose_reverses_are_one_session_it_is_that_of_the_first(r
 def test_a_neighbour_that_is_a_node_speaks_back_if_it_is_in_the_clusters_as_and_at_its_port(cluster: Cluster) -> None:
     cluster.has_nodes(a={}, b={})
     cluster.is_configured(listenPort=1790)
-    there = Peer(name="tor", address=Address("192.0.2.1"), asn=64512, port=1790, inside=True)
+    there = Peer(name="tor", address=Address("192.0.2.1"), asn=64512, port=1790, inside=True, fallback=True)
     back = {"peers/tor.b": structs.replace(there, name="tor.b", address=Address("192.0.2.2"), nodes=("a",))}
     cluster.has_peer(peerIP="192.0.2.1", asNumber=64512)
     assert {"peers/tor": there, **back} == cluster.peers

@@ -8,7 +8,8 @@ from buoy.model.address import Address
 from buoy.model.documents import path
 from buoy.model.peer import BGPSettings, Peer
 from buoy.model.snapshot import Identity, Snapshot
-from buoy.planner.peering import LocalNode, PeeringWish, Speaking, speaking, wish
+from buoy.planner.peering import Speaking, speaking, wish
+from buoy.planner.peering_sessions import LocalNode, PeeringWish
 
 LOCAL = LocalNode(name="compute-1", addresses=(Address("192.0.2.3"),))
 OTHERS = {"compute-1": LOCAL.addresses, "compute-2": (Address("192.0.2.4"),)}

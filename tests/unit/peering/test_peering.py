@@ -11,8 +11,9 @@ from buoy.model.node import Fence, Node
 from buoy.model.peer import Action, Bfd, BGPSettings, Filter, FilterRule, NextHop, Peer
 from buoy.model.pool import Pool
 from buoy.model.snapshot import Identity, Snapshot
-from buoy.planner.peering import LocalNode, PeeringWish, Session, Speaking, speaking, wish
+from buoy.planner.peering import Speaking, speaking, wish
 from buoy.planner.peering_names import outward, symbol
+from buoy.planner.peering_sessions import LocalNode, PeeringWish, Session
 
 V4, V6 = Address("192.0.2.3"), Address("2001:db8::3")
 LOCAL = LocalNode(name="compute-1", addresses=(V4, V6))

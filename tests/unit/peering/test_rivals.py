@@ -5,7 +5,8 @@ import pytest
 
 from buoy.model.address import Address
 from buoy.model.peer import Peer
-from buoy.planner.peering import LocalNode, PeeringWish, speaking
+from buoy.planner.peering import speaking
+from buoy.planner.peering_sessions import LocalNode, PeeringWish
 from buoy.planner.rivals import rivals
 
 TOR = Address("192.0.2.254")
