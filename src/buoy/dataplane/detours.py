@@ -9,6 +9,7 @@ is said. Without rules of others the kernel is asked nothing.
 Sources: linux/fib_rules.h, net/core/fib_rules.c `fib_rule_match`.
 """
 
+import errno
 import socket
 from collections.abc import Collection, Iterator
 
@@ -63,13 +64,21 @@ class Detours:
     def _read(self, version: int) -> Iterator[RuleSeen]:
         """Yield what comes before table main and may answer us; nothing if no rule leads to that table."""
         found: list[RuleSeen] = []
-        for _, payload in self._channel.dump(rtnl.rule_dump(version)):
-            seen = rules.parse_rule(payload)
+        for seen in self._dump(version):
             if seen.is_main:
                 yield from found
                 return
             if not seen.is_local and seen.asks is not Asks.MORE:
                 found.append(seen)
+
+    def _dump(self, version: int) -> Iterator[RuleSeen]:
+        try:
+            for _, payload in self._channel.dump(rtnl.rule_dump(version)):
+                yield rules.parse_rule(payload)
+        except netlink.Refusal as refusal:
+            # without IPv6, or its rules, nothing leads past
+            if refusal.number != errno.EAFNOSUPPORT:
+                raise
 
 
 def _question(prefix: Prefix) -> bytes:
