@@ -95,8 +95,9 @@ class Notices:
                     self._said.pop((resource, name), None)
 
     def _contested(self) -> dict[str, tuple[str, ...]]:
-        """Return which objects another peer keeps from a neighbour; one with a peerSelector has many, see the first."""
-        peers = [found for found in self._translation.documents.values() if isinstance(found, Peer)]
+        """Return which objects another of their kind keeps from a neighbour; one with a peerSelector has many peers."""
+        documents = self._translation.documents.values()
+        peers = [found for found in documents if isinstance(found, Peer) and found.fallback]
         told: dict[str, tuple[str, ...]] = {}
         for name, other in rivals(peers).items():
             said = f"{other.name} speaks with {other.address} already, and comes first by name: delete one of the two"

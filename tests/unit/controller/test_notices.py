@@ -224,7 +224,7 @@ async def test_a_peer_that_makes_way_for_buoys_own_says_for_which(server: Server
     tor = found(BGP_PEERS, "tor", peerIP="192.0.2.1", asNumber=64511)
     told: dict[Resource, News[Any]] = {NODES: news({ObjectName("", "node-1"): node}), BGP_PEERS: news({TOR: tor})}
     await tell(server, told, {OWN_PEERS: news({ObjectName("", "zzz"): own})})
-    message = "Peer zzz speaks with 192.0.2.1 already, and Buoy's own kinds come first: delete one of the two"
+    message = "Peer zzz speaks with 192.0.2.1, too, and Buoy's own kinds come first: delete one of the two"
     assert (("False", message), "NotInForce") == (said(server, "tor"), reason(server, "tor"))
 
 
