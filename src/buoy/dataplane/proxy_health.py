@@ -3,20 +3,27 @@
 
 Promises that only what was seen twice in a row is believed, and that a kube-proxy which
 cannot be reached is not taken for dead unless it was reached before: its health server may
-be switched off (`healthzBindAddress`). Two things are tricky. A process that is frozen
-takes connections all the same, and answers none. And `/healthz` also says no on a node
-that is about to leave; `/livez`, of kube-proxy 1.28 and later, only if the rules are stale,
-and an older one answers that it has no such page, and lives.
+be switched off (`healthzBindAddress`). Three
+things are tricky. A process that is frozen takes connections all the same, and answers none.
+`/healthz` also says no on a node that is about to leave; `/livez`, of kube-proxy 1.28 and
+later, only if the rules are stale, and an older one answers that it has no such page, and
+lives. And a long pass of ours blocks the loop that listens: an answer that came meanwhile
+was not late, so patience is counted in turns of the loop.
 Source: kubernetes/pkg/proxy/healthcheck/proxy_health.go.
 """
 
 import asyncio
 import enum
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
+from typing import TypeVar
+
+T = TypeVar("T")
 
 PORT = 10256
 PAUSE, PATIENCE = 2.0, 2.0
 """Seconds between two questions, and for an answer."""
+_TURNS = 20
+"""How often the loop looks for an answer, at least, before there is none."""
 _LOOPBACK = ("127.0.0.1", "::1")
 _STALE = b"503"
 
@@ -69,14 +76,12 @@ async def ask(hosts: Iterable[str] = _LOOPBACK, port: int = PORT) -> Answer:
 
 async def _ask(host: str, port: int) -> Answer:
     try:
-        async with asyncio.timeout(PATIENCE):
-            reader, writer = await asyncio.open_connection(host, port)
+        reader, writer = await _patiently(asyncio.open_connection(host, port))
     except OSError:
         return Answer.UNREACHED
     try:
-        async with asyncio.timeout(PATIENCE):
-            writer.write(f"GET /livez HTTP/1.0\r\nHost: {host}\r\n\r\n".encode())
-            words = (await reader.readline()).split()
+        writer.write(f"GET /livez HTTP/1.0\r\nHost: {host}\r\n\r\n".encode())
+        words = (await _patiently(reader.readline())).split()
     except TimeoutError:
         return Answer.SILENT
     except (OSError, ValueError):
@@ -86,3 +91,16 @@ async def _ask(host: str, port: int) -> Answer:
     if not words:
         return Answer.UNREACHED
     return Answer.STALE if words[1:2] == [_STALE] else Answer.LIVES
+
+
+async def _patiently(question: Coroutine[None, None, T]) -> T:
+    """Return what comes of it; raise `TimeoutError` after PATIENCE in which the loop has turned all the time."""
+    asked = asyncio.ensure_future(question)
+    try:
+        for _ in range(_TURNS):
+            await asyncio.wait({asked}, timeout=PATIENCE / _TURNS)
+            if asked.done():
+                return asked.result()
+    finally:
+        asked.cancel()
+    raise TimeoutError
