@@ -38,20 +38,22 @@ class Answer(enum.StrEnum):
 
 
 class ProxyHealth:
-    """What is thought of kube-proxy; `trouble` is what is wrong with it, empty if it lives as far as is known."""
+    """What is thought of kube-proxy; `trouble` is what was seen wrong first, empty if it lives as far as is known."""
 
     def __init__(self) -> None:
         self.trouble = ""
-        self._last = ""
+        self._last = Answer.LIVES
         self._was_reached = False
 
     def hear(self, answer: Answer) -> None:
         """Take what came of one more question."""
         self._was_reached |= answer is not Answer.UNREACHED
-        now = answer.value if self._was_reached else ""
-        if bool(now) == bool(self._last):
-            self.trouble = now
-        self._last = now
+        before, self._last = self._last, answer if self._was_reached else Answer.LIVES
+        if before is Answer.LIVES and self._last is Answer.LIVES:
+            self.trouble = ""
+        elif before is not Answer.LIVES and self._last is not Answer.LIVES:
+            # another symptom is no news: each word more would have every address looked at again
+            self.trouble = self.trouble or self._last.value
 
 
 async def attend(health: ProxyHealth, addresses: Iterable[str], wake: Callable[[], None]) -> None:
