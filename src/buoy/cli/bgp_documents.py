@@ -2,11 +2,12 @@
 """Reading, checking and writing peers, filters and BGP settings in the store.
 
 Promises: what is written was checked together with all that stands in the store, as
-a whole, before the first byte goes out; and nothing written meanwhile is overwritten,
-for each write names the revision it was decided from.
+a whole, before the first byte goes out; what was wrong there before hinders nobody;
+and nothing written meanwhile is overwritten, for each write names the revision it was
+decided from.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -19,7 +20,7 @@ from buoy.model.node import Node
 from buoy.model.peer import Bfd, BGPSettings, Filter, Peer
 from buoy.model.snapshot import Snapshot
 from buoy.planner.peering_names import symbol
-from buoy.planner.peering_rules import HIDDEN, check_filter, check_peer, check_settings, check_together
+from buoy.planner.peering_rules import HIDDEN, check_filter, check_peer, check_settings, clashes
 from buoy.store.store import Store, Write
 
 _PREFIXES = ("peers/", "filters/", "settings/")
@@ -104,7 +105,7 @@ def _peer_row(peer: Peer, nodes: Sequence[Node]) -> dict[str, Any]:
 
 
 async def _write(store: Store, snapshot: Snapshot, wanted: Mapping[str, Document], *, dry_run: bool) -> list[str]:
-    _check({**snapshot.documents, **wanted}, wanted.values())
+    _check(snapshot.documents, wanted)
     changed = {at: each for at, each in wanted.items() if snapshot.documents.get(at) != each}
     if changed and not dry_run:
         await store.write([Write(at, each, snapshot.revisions.get(at, 0)) for at, each in changed.items()])
@@ -117,8 +118,9 @@ def _said(at: str, snapshot: Snapshot, differs: bool, dry_run: bool) -> str:
     return f"{at} {'would be ' if dry_run else ''}{'changed' if at in snapshot.documents else 'created'}"
 
 
-def _check(everything: Mapping[str, Document], written: Collection[Document]) -> None:
-    for document in written:
+def _check(before: Mapping[str, Document], written: Mapping[str, Document]) -> None:
+    """Raise `InvalidInput` for what is wrong in what is written, or becomes wrong elsewhere by it."""
+    for document in written.values():
         match document:
             case Peer():
                 check_peer(document)
@@ -126,11 +128,20 @@ def _check(everything: Mapping[str, Document], written: Collection[Document]) ->
                 check_filter(document)
             case BGPSettings():
                 check_settings(document)
+    untouched = (each for at, each in before.items() if at not in written)
+    known = {clash.field for clash in _clashes(before, untouched)}
+    after = {**before, **written}
+    for clash in _clashes(after, after.values()):
+        if clash.field not in known:
+            raise clash
+
+
+def _clashes(everything: Mapping[str, Document], asked: Iterable[Document]) -> Iterator[InvalidInput]:
     settings = everything.get("settings/bgp", BGPSettings())
     if not isinstance(settings, BGPSettings):
         raise InvalidInput("settings/bgp", type(settings).__name__, "only BGPSettings stand there")
-    peers = [each for each in everything.values() if isinstance(each, Peer)]
-    check_together(settings, peers, [each for each in everything.values() if isinstance(each, Filter)])
+    filters = (each for each in everything.values() if isinstance(each, Filter))
+    return clashes(settings, (each for each in asked if isinstance(each, Peer)), filters)
 
 
 def _users(snapshot: Snapshot, at: str) -> list[str]:

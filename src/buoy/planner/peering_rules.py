@@ -8,7 +8,7 @@ cannot be written at all.
 """
 
 import re
-from collections.abc import Collection, Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 
 from buoy.model.address import Address, Prefix, family, parse_address, parse_prefix, split
 from buoy.model.community import parse_community
@@ -76,13 +76,15 @@ def check_settings(settings: BGPSettings) -> None:
         raise InvalidInput(f"{at}.reflectors", ",".join(settings.reflectors), "name each node once")
 
 
-def check_together(settings: BGPSettings, peers: Collection[Peer], filters: Collection[Filter]) -> None:
-    """Raise `InvalidInput` for a reference to a filter that is missing, and for what the cluster's AS forbids."""
+def clashes(settings: BGPSettings, peers: Iterable[Peer], filters: Iterable[Filter]) -> Iterator[InvalidInput]:
+    """Yield each reference to a filter that is missing, and what the cluster's AS forbids."""
     names = {each.name for each in filters}
     for peer in peers:
-        check_client(settings, peer)
-        for missing in missing_filters(peer, names):
-            raise missing
+        try:
+            check_client(settings, peer)
+        except InvalidInput as error:
+            yield error
+        yield from missing_filters(peer, names)
 
 
 def check_client(settings: BGPSettings, peer: Peer) -> None:
@@ -98,8 +100,16 @@ def missing_filters(peer: Peer, names: Container[str]) -> Iterator[InvalidInput]
     for field in ("export_filter", "import_filter"):
         name = getattr(peer, field)
         if name and name not in names:
-            remedy = f"nothing passes until there is such a filter: buoy filter add {name} RULE"
+            remedy = f"nothing passes until there is such a filter: {_making(peer, name)}"
             yield InvalidInput(f"peers/{peer.name}.{field}", name, remedy)
+
+
+def _making(peer: Peer, name: str) -> str:
+    """Return what makes a filter that a peer names; one of our own would hide the BGPFilter that a BGPPeer names."""
+    whole = name.rpartition(".")[0]
+    if (peer.export_filter, peer.import_filter) == (f"{whole}.export", f"{whole}.import"):
+        return f"kubectl apply a BGPFilter {whole}"
+    return f"buoy filter add {name} RULE"
 
 
 def length_bounds(rule: FilterRule) -> tuple[int, int]:

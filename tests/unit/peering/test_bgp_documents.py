@@ -4,6 +4,7 @@
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from buoy.cli import bgp_documents, bgp_options
@@ -93,6 +94,22 @@ async def test_settings_that_break_a_peer_in_the_store_are_refused() -> None:
 
     with pytest.raises(InvalidInput, match=r"peers/client.reflector_client"):
         await bgp_documents.put(store, BGPSettings(asn=64600), new=False, dry_run=False)
+
+
+async def test_what_was_wrong_before_hinders_only_what_it_is_part_of() -> None:
+    lost = Peer(
+        name="lost", address=Address("192.0.2.9"), asn=64999, export_filter="f.export", import_filter="f.import"
+    )
+    store = await _holding(lost, FEW)
+
+    assert "peers/tor created" == await bgp_documents.put(store, TOR, new=True, dry_run=False)
+    assert "settings/bgp created" == await bgp_documents.put(store, BGPSettings(asn=64600), new=False, dry_run=False)
+    assert "filters/f.import created" == await bgp_documents.put(
+        store, Filter(name="f.import"), new=True, dry_run=False
+    )
+    with pytest.raises(InvalidInput, match=r"peers/lost.export_filter.*kubectl apply a BGPFilter f$"):
+        await bgp_documents.put(store, msgspec.structs.replace(lost, port=1179), new=False, dry_run=False)
+    assert lost == await _stored(store, "peers/lost")
 
 
 async def test_a_peer_is_listed_with_the_sessions_nodes_report_and_without_its_password() -> None:

@@ -7,7 +7,7 @@ import pytest
 from buoy.model.address import Address, Prefix
 from buoy.model.errors import InvalidInput
 from buoy.model.peer import Action, Bfd, BGPSettings, Filter, FilterRule, Peer, Tagged
-from buoy.planner.peering_rules import check_filter, check_peer, check_settings, check_together, length_bounds
+from buoy.planner.peering_rules import check_filter, check_peer, check_settings, clashes, length_bounds, missing_filters
 
 
 def _peer(**fields: object) -> Peer:
@@ -143,11 +143,25 @@ def test_good_settings_pass() -> None:
 
 
 def test_peers_and_filters_must_fit_each_other() -> None:
-    few = Filter(name="few")
+    few, client = Filter(name="few"), _peer(reflector_client=True)
 
-    check_together(BGPSettings(), [_peer(export_filter="few", import_filter="few")], [few])
-    with pytest.raises(InvalidInput, match=r"peers/tor.import_filter"):
-        check_together(BGPSettings(), [_peer(export_filter="few", import_filter="gone")], [few])
-    with pytest.raises(InvalidInput, match=r"peers/tor.reflector_client"):
-        check_together(BGPSettings(), [_peer(reflector_client=True)], [])
-    check_together(BGPSettings(asn=64999), [_peer(reflector_client=True)], [])
+    assert [] == list(clashes(BGPSettings(), [_peer(export_filter="few", import_filter="few")], [few]))
+    assert ["peers/tor.import_filter"] == [
+        each.field for each in clashes(BGPSettings(), [_peer(export_filter="few", import_filter="gone")], [few])
+    ]
+    assert ["peers/tor.reflector_client"] == [each.field for each in clashes(BGPSettings(), [client], [])]
+    assert [] == list(clashes(BGPSettings(asn=64999), [client], []))
+
+
+@pytest.mark.parametrize(
+    ("filters", "remedies"),
+    [
+        (("guard.export", "guard.import"), ["kubectl apply a BGPFilter guard"] * 2),
+        (("guard.export", "few.import"), [f"buoy filter add {name} RULE" for name in ("guard.export", "few.import")]),
+        (("few", ""), ["buoy filter add few RULE"]),
+    ],
+)
+def test_a_missing_filter_is_made_by_the_kind_it_is_named_by(filters: tuple[str, str], remedies: list[str]) -> None:
+    peer = _peer(export_filter=filters[0], import_filter=filters[1])
+    start = "nothing passes until there is such a filter: "
+    assert [start + remedy for remedy in remedies] == [each.remedy for each in missing_filters(peer, ())]
