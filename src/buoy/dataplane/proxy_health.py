@@ -2,8 +2,8 @@
 """Whether kube-proxy lives, by its own word: while it hangs, its rules stay and look as good as new.
 
 Promises that only what was seen twice in a row is believed, and that a kube-proxy which
-cannot be reached is not taken for dead unless it was reached before: its health server may
-be switched off (`healthzBindAddress`). Three
+cannot be reached is not taken for dead unless it was reached before, and has not changed its
+rules since: its health server may be switched off or moved (`healthzBindAddress`). Three
 things are tricky. A process that is frozen takes connections all the same, and answers none.
 `/healthz` also says no on a node that is about to leave; `/livez`, of kube-proxy 1.28 and
 later, only if the rules are stale, and an older one answers that it has no such page, and
@@ -54,6 +54,11 @@ class ProxyHealth:
         elif before is not Answer.LIVES and self._last is not Answer.LIVES:
             # another symptom is no news: each word more would have every address looked at again
             self.trouble = self.trouble or self._last.value
+
+    def rules_changed(self) -> None:
+        """Take that kube-proxy's rules were seen to change: one that works and cannot be reached listens elsewhere."""
+        if self.trouble and self._last is Answer.UNREACHED:
+            self.trouble, self._last, self._was_reached = "", Answer.LIVES, False
 
 
 async def attend(health: ProxyHealth, addresses: Iterable[str], wake: Callable[[], None]) -> None:

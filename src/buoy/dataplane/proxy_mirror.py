@@ -75,6 +75,8 @@ class KubeProxy:
         self._settle()
         changed = frozenset(self._maps.changed | self._rules.changed)
         self._forget_changes()
+        if changed:
+            self.health.rules_changed()
         before, self._told = self._told, self._whole()
         return changed, self._told != before
 

@@ -43,6 +43,19 @@ def test_a_host_tells_when_kube_proxy_hangs_and_what_it_forwarded_is_still_seen(
     assert ("does not answer", {WEB}) == (host.proxy.stuck(), set(host.proxy.proxying()))
 
 
+def test_a_kube_proxy_that_changes_its_rules_lives_though_its_health_server_is_gone(
+    node: Node, host: LinuxHost
+) -> None:
+    node.nft(IPV4)
+    host.disturbances()
+    assert host.proxy_health is not None
+    for answer in (Answer.LIVES, Answer.UNREACHED, Answer.UNREACHED):
+        host.proxy_health.hear(answer)
+    assert (Disturbance(proxy=True), "cannot be reached any more") == (host.disturbances(), host.proxy.stuck())
+    node.nft(forward(WEB))
+    assert (Disturbance(proxied=frozenset({WEB}), proxy=True), "") == (host.disturbances(), host.proxy.stuck())
+
+
 def test_kube_proxys_changes_wake_who_listens_to_the_host(node: Node, host: LinuxHost) -> None:
     host.disturbances()
     assert [] == select.select(host.filenos(), [], [], 0)[0]

@@ -42,6 +42,35 @@ def test_who_was_never_reached_may_not_listen_and_who_was_is_gone() -> None:
     assert ["", "", "cannot be reached any more"] == thought(LIVES, UNREACHED, UNREACHED)
 
 
+def test_who_cannot_be_reached_and_still_changes_rules_lives_and_has_to_be_reached_again_to_be_gone() -> None:
+    health = ProxyHealth()
+    for answer in (LIVES, UNREACHED, UNREACHED):
+        health.hear(answer)
+    health.rules_changed()
+    assert ["", "", ""] == [health.trouble for _ in range(3) if health.hear(UNREACHED) is None]  # type: ignore[func-returns-value]
+    health.hear(LIVES)
+    health.hear(UNREACHED)
+    health.hear(UNREACHED)
+    assert UNREACHED.value == health.trouble
+
+
+@pytest.mark.parametrize(
+    ("answers", "trouble"),
+    [
+        ((LIVES, UNREACHED), UNREACHED),  # what it changed before it went is heard when it is gone
+        ((LIVES, SILENT, SILENT), SILENT),
+        ((LIVES, STALE, STALE), STALE),
+    ],
+)
+def test_a_change_of_rules_excuses_nothing_else(answers: tuple[Answer, ...], trouble: Answer) -> None:
+    health = ProxyHealth()
+    for answer in answers:
+        health.hear(answer)
+    health.rules_changed()
+    health.hear(answers[-1])
+    assert trouble.value == health.trouble
+
+
 @contextlib.asynccontextmanager
 async def proxy(says: bytes | None) -> AsyncIterator[int]:
     """Listen as kube-proxy does, say this to whoever asks, and hang up; None: hang instead. Yield the port."""
