@@ -64,7 +64,7 @@ class KubeProxy:
 
     def stuck(self) -> str:
         """Return why its rules may be outdated, by what it says of itself to who asks (`health`)."""
-        return self.health.trouble
+        return self.health.trouble if self.mode() is not ProxyMode.NONE else ""
 
     def proxying(self) -> Mapping[Address, Proxying]:
         """Return what it does with each address, live."""

@@ -56,6 +56,17 @@ def test_a_kube_proxy_that_changes_its_rules_lives_though_its_health_server_is_g
     assert (Disturbance(proxied=frozenset({WEB}), proxy=True), "") == (host.disturbances(), host.proxy.stuck())
 
 
+def test_who_answers_in_kube_proxys_place_where_there_is_none_is_no_matter(node: Node, host: LinuxHost) -> None:
+    assert host.proxy_health is not None
+    for _ in range(2):
+        host.proxy_health.hear(Answer.SILENT)
+    assert (Disturbance(), "") == (host.disturbances(), host.proxy.stuck())
+    node.nft(IPV4)
+    assert (Disturbance(proxy=True), "does not answer") == (host.disturbances(), host.proxy.stuck())
+    node.nft("delete table ip kube-proxy")
+    assert (Disturbance(proxy=True), "") == (host.disturbances(), host.proxy.stuck())
+
+
 def test_kube_proxys_changes_wake_who_listens_to_the_host(node: Node, host: LinuxHost) -> None:
     host.disturbances()
     assert [] == select.select(host.filenos(), [], [], 0)[0]
