@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from buoy.dataplane import netlink, rtnl
 from buoy.dataplane.rtnl import RouteSeen, Variant
-from buoy.model.address import Prefix
+from buoy.model.address import Prefix, contains, is_host, split
 from buoy.model.ownership import ANNOUNCE_TABLE, MAIN_TABLE, ROUTE_PROTOCOL
 
 Place: TypeAlias = tuple[int, Prefix]
@@ -37,6 +37,13 @@ class RouteMirror:
     def places(self) -> Iterable[Place]:
         """Return every place that holds a route of ours."""
         return self._seen.keys()
+
+    def hosts(self, prefix: Prefix) -> list[Prefix]:
+        """Return the addresses in a prefix to which table main holds a route of ours."""
+        if is_host(prefix):
+            return [prefix] if self.at((MAIN_TABLE, prefix)) else []
+        ours = (each for table, each in self._seen if table == MAIN_TABLE and is_host(each))
+        return [each for each in ours if contains(prefix, split(each)[0])]
 
     def reload(self, table: int, family: int) -> set[Place]:
         """Read one table's routes of one family afresh."""

@@ -19,7 +19,7 @@ from buoy.dataplane.detours import Detours
 from buoy.dataplane.links import Links
 from buoy.dataplane.route_mirror import FAMILIES, TABLES, Place, RouteMirror
 from buoy.dataplane.rtnl import RouteSeen, Variant
-from buoy.model.address import Address, Mac, Prefix, contains, family, is_host, split
+from buoy.model.address import Address, Mac, Prefix, family
 from buoy.model.errors import Bug, DataplaneError
 from buoy.model.nodestate import (
     Announcement,
@@ -105,8 +105,7 @@ class Routes:
 
     def _inside(self, prefix: Prefix) -> set[Key]:
         """Return the keys of our routes to addresses in a prefix."""
-        ours = (place[1] for place in self._routes.places() if place[0] == MAIN_TABLE and is_host(place[1]))
-        return {Key(Table.ROUTE, (each,)) for each in ours if contains(prefix, split(each)[0])}
+        return {Key(Table.ROUTE, (each,)) for each in self._routes.hosts(prefix)}
 
     def heard(self, event: netlink.Heard) -> set[Key]:
         """Take one route or neighbour notification; return the keys it changed."""
@@ -132,7 +131,7 @@ class Routes:
         keys = _keys(place) if place else set()
         if rival:
             keys.add(Key(Table.ROUTE, (route.prefix,)))
-        return keys | self._inside(route.prefix) if self._detours.leads_to(route.table) else keys
+        return keys | self._inside(route.prefix) if self._detours.leads_to(route) else keys
 
     def noticed(self) -> set[Key]:
         """Return, once, the keys whose change we came upon while looking: the notification will find it no news."""

@@ -26,7 +26,7 @@ GROUP_RULE4, GROUP_RULE6 = 8, 19
 EVERY_INTERFACE = -1
 """In netconf notifications: the setting of the node as a whole."""
 NEWNETCONF = 80
-UNICAST, BLACKHOLE, UNREACHABLE = 1, 6, 7
+UNICAST, BLACKHOLE, UNREACHABLE, PROHIBIT = 1, 6, 7, 8
 IFF_UP = 1
 
 _ROUTE = struct.Struct("=BBBBBBBBI")
@@ -89,9 +89,9 @@ def _about(table: int, metric: int, index: int) -> bytes:
     return parts + (netlink.attribute(_OIF, _U32.pack(index)) if index else b"")
 
 
-def route_dump(family: int, table: int, index: int = 0, protocol: int = ROUTE_PROTOCOL) -> bytes:
-    """Return a dump of one protocol's routes of one table, filtered by the kernel; `index` 0: of all interfaces."""
-    header = _ROUTE.pack(family, 0, 0, 0, 0, protocol, 0, 0, 0)
+def route_dump(family: int, table: int, index: int = 0, protocol: int = ROUTE_PROTOCOL, kind: int = 0) -> bytes:
+    """Return a dump of routes of one table, filtered by the kernel; 0: of all interfaces, protocols or kinds."""
+    header = _ROUTE.pack(family, 0, 0, 0, 0, protocol, 0, kind, 0)
     parts = netlink.attribute(_TABLE, _U32.pack(table))
     if index:
         parts += netlink.attribute(_OIF, _U32.pack(index))

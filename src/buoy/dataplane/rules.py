@@ -51,6 +51,10 @@ class RuleSeen(NamedTuple):
     suppressed: int
     asks: Asks
 
+    def looks_in(self, table: int) -> bool:
+        """Tell whether what it is about is looked up in a table; a refusal may name one, too, and does not."""
+        return (self.action, self.table) == (LOOKUP, table)
+
     @property
     def is_main(self) -> bool:
         """Whether every packet is looked up in table main here, and finds host routes there."""
@@ -69,8 +73,7 @@ class RuleSeen(NamedTuple):
         return f"prio {self.priority}{to} {REFUSALS.get(self.action) or f'lookup {self.table}'}{suppressed}"
 
     def _is_lookup(self, table: int) -> bool:
-        every = self.asks is Asks.DESTINATION and self.to.endswith("/0")
-        return every and (self.action, self.table) == (LOOKUP, table)
+        return self.looks_in(table) and self.asks is Asks.DESTINATION and self.to.endswith("/0")
 
 
 def parse_rule(payload: bytes) -> RuleSeen:

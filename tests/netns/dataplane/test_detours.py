@@ -81,6 +81,7 @@ def _named(rule: str) -> str:
         ("prio 9 goto 32766", "prio 10 unreachable"),
         ("prio 9 lookup main suppress_prefixlength 0", "prio 10 not fwmark 0xca6c lookup 52"),
         ("prio 9 lookup main", "prio 10 unreachable"),
+        ("prio 9 to 192.0.2.0/24 lookup main", "prio 10 unreachable"),
         ("prio 40000 unreachable",),
     ],
     ids=", ".join,
@@ -90,6 +91,26 @@ def test_a_rule_that_may_leave_packets_to_us_names_nothing(world: World, guest: 
         world.node.ip("rule", "add", *rule.split())
     assert WISH == world.host.observe(WISH.keys())
     assert [] == world.wish(WISH)
+
+
+@pytest.mark.parametrize("rule", ["prio 512 to 192.0.2.0/24 lookup main", "prio 5270 lookup 99"])
+@pytest.mark.parametrize("beyond", ["", "default dev up0", "blackhole 192.0.2.0/24", "unreachable 192.0.2.0/24"])
+def test_no_rule_is_named_for_a_route_that_is_dead_by_itself(
+    world: World, guest: Guest, rule: str, beyond: str
+) -> None:
+    world.node.ip("rule", "add", *rule.split())
+    world.node.exec("sysctl", "-qw", "net.ipv4.conf.tap1.ignore_routes_with_linkdown=1")
+    guest.place.ip("link", "set", "eth0", "down")
+    if beyond:
+        world.node.ip("route", "add", *beyond.split())
+    assert WISH == world.host.observe(WISH.keys())
+
+
+def test_a_route_of_table_main_is_no_news_of_ours_though_a_rule_looks_there(world: World, guest: Guest) -> None:
+    world.node.ip("rule", "add", "prio", "512", "to", "192.0.2.0/24", "lookup", "main")
+    world.host.disturbances()
+    world.node.ip("route", "add", "192.0.2.0/24", "dev", "up0")
+    assert frozenset() == world.host.disturbances().keys
 
 
 def test_a_route_that_comes_into_a_table_which_a_rule_asks_first_is_heard(world: World, guest: Guest) -> None:
