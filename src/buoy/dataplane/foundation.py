@@ -26,6 +26,8 @@ class Foundation:
         self.right = False
         self.closed: tuple[str, ...] = ()
         """The uplinks that forwarded no IPv4 when last looked, though the node did."""
+        self._refused: frozenset[str] = frozenset()
+        """Those of them that could not be opened: taps are of use to guests of this node all the same."""
 
     def follow(self, peers: Collection[Address]) -> bool:
         """Take the interfaces towards these for the uplinks from now on; tell whether they are others than before."""
@@ -35,12 +37,18 @@ class Foundation:
     def look(self) -> bool:
         """Ask the kernel; tell whether something is gone that was there."""
         self.closed = sysctls.closed(self._uplinks())
-        was, self.right = self.right, sysctls.forwards() and not self.closed and self._has_rule()
+        self._refused = self._refused.intersection(self.closed)
+        opened = self._refused.issuperset(self.closed)
+        was, self.right = self.right, sysctls.forwards() and opened and self._has_rule()
         return was and not self.right
 
     def lay(self) -> None:
-        """Put in place what is missing; raise `DataplaneError` or `Refusal` naming what was refused."""
-        sysctls.prepare(self._channel, self._uplinks())
+        """Put in place what is missing; raise `DataplaneError` or `Refusal` naming what was refused.
+
+        An uplink that cannot be opened is no error: `closed` says so, and only a person can do more.
+        """
+        sysctls.prepare(self._channel)
+        self._refused = frozenset(sysctls.open_up(self._uplinks()))
         self.look()
 
     def _uplinks(self) -> list[str]:

@@ -94,13 +94,20 @@ def _is_off(path: str) -> bool:
     return (_ROOT / path).exists() and (_ROOT / path).read_text().strip() == "0"
 
 
-def prepare(channel: netlink.Channel, uplinks: Iterable[str]) -> None:
+def open_up(uplinks: Iterable[str]) -> Iterator[str]:
+    """Let those of the uplinks forward IPv4 that do not; yield the ones that nobody here may write to."""
+    for name in closed(uplinks):
+        try:
+            _put(f"ipv4/conf/{name}/forwarding", 1)
+        except DataplaneError:
+            yield name
+
+
+def prepare(channel: netlink.Channel) -> None:
     """Turn on what the node as a whole needs, only where it is off and can be turned on at all."""
     if not _is_sealed():
         for path in _off():
             _put(path, 1)
-        for name in closed(uplinks):
-            _put(f"ipv4/conf/{name}/forwarding", 1)
     answer_all = rtnl.route_message(rtnl.NEWROUTE, netlink.CREATE, ARP_TABLE, *_ALL_BY_LOOPBACK)
     _insist(channel, [answer_all, rtnl.arp_rule_message(rtnl.NEWRULE)], _EEXIST)
 

@@ -3,7 +3,9 @@
 
 import pytest
 
+from buoy.dataplane import sysctls
 from buoy.model.address import Address
+from buoy.model.errors import DataplaneError
 from buoy.model.nodestate import Key, LinkSettings, Table
 from tests.netns.dataplane.world import OUTSIDE, OUTSIDE6, Guest, World
 
@@ -46,6 +48,31 @@ def test_one_that_is_off_already_when_the_peers_become_known_is_told(world: Worl
     assert frozenset() == world.host.disturbances().keys
     world.host.uplinks.follow([Address(OUTSIDE)])
     assert frozenset({LINK}) == world.host.disturbances().keys
+
+
+def test_one_that_nobody_may_open_is_told_and_hinders_no_tap(
+    world: World, guest: Guest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = sysctls._put
+
+    def refuse_uplink(path: str, value: int) -> None:
+        if "/up0/" in path:
+            raise DataplaneError(f"sysctl {path}={value}", "Permission denied")
+        put(path, value)
+
+    monkeypatch.setattr(sysctls, "_put", refuse_uplink)
+    world.node.exec("sysctl", "-qw", f"{SETTING}=0")
+    world.host.uplinks.follow([Address(OUTSIDE)])
+    another = world.guest(2)
+    assert [] == world.wish(guest.wishes(None), another.wishes(None))
+    both = [LINK, Key(Table.LINK, (another.tap,))]
+    assert (dict.fromkeys(both, LinkSettings()), ("up0",)) == (world.host.observe(both), world.host.uplinks.closed())
+    for value in "10":
+        world.node.exec("sysctl", "-qw", f"{SETTING}={value}")
+        world.host._kernel.links.foundation_heard()
+    monkeypatch.undo()
+    assert [] == world.wish(guest.wishes(None))
+    assert ((), "1") == (world.host.uplinks.closed(), forwarding(world))
 
 
 def test_every_way_to_a_peer_is_an_uplink_and_no_other_interface_is(world: World, guest: Guest) -> None:
