@@ -88,8 +88,9 @@ class Links:
             return self.foundation_heard()
         seen = self._by_index.get(index)
         if seen is None or seen.name not in self._right:
-            # it may be an uplink
-            return self.foundation_heard() if rtnl.is_closed(event.payload) else set()
+            # it may be an uplink that was closed, or one that is open again
+            news = rtnl.is_closed(event.payload) or self.name(index) in self.foundation.closed
+            return self.foundation_heard() if news else set()
         self._refresh(seen.name)
         return set() if seen.name in self._right else {Key(Table.LINK, (seen.name,))}
 

@@ -67,12 +67,23 @@ def test_one_that_nobody_may_open_is_told_and_hinders_no_tap(
     assert [] == world.wish(guest.wishes(None), another.wishes(None))
     both = [LINK, Key(Table.LINK, (another.tap,))]
     assert (dict.fromkeys(both, LinkSettings()), ("up0",)) == (world.host.observe(both), world.host.uplinks.closed())
-    for value in "10":
-        world.node.exec("sysctl", "-qw", f"{SETTING}={value}")
-        world.host._kernel.links.foundation_heard()
     monkeypatch.undo()
-    assert [] == world.wish(guest.wishes(None))
+    for value, keys in (("1", set()), ("0", set(both))):
+        world.host.disturbances()
+        world.node.exec("sysctl", "-qw", f"{SETTING}={value}")
+        assert keys == world.host.disturbances().keys
+    assert [] == world.wish(guest.wishes(None), another.wishes(None))
     assert ((), "1") == (world.host.uplinks.closed(), forwarding(world))
+
+
+def test_one_that_is_opened_by_hand_is_not_told_any_more(world: World, guest: Guest) -> None:
+    world.host.uplinks.follow([Address(OUTSIDE)])
+    told = []
+    for value in "010":
+        world.node.exec("sysctl", "-qw", f"{SETTING}={value}")
+        world.host.disturbances()
+        told.append(world.host.uplinks.closed())
+    assert [("up0",), (), ("up0",)] == told
 
 
 def test_every_way_to_a_peer_is_an_uplink_and_no_other_interface_is(world: World, guest: Guest) -> None:
