@@ -27,6 +27,10 @@ class Caution:
         """Whether what this node last said was before its host booted."""
         return self._kept.rebooted
 
+    def looked(self) -> None:
+        """Hear that what this node says is of this boot, or taken back."""
+        self._kept.looked()
+
     def hear(self, seen: Identity, *, listed: bool, owners: Callable[[], Owners] = dict) -> bool:
         """Hear from the store; tell whether a doubt begins, after which the next pass must look at everything.
 

@@ -38,12 +38,12 @@ class _File(msgspec.Struct, frozen=True, omit_defaults=True):
     boot: str = ""
 
     @classmethod
-    def of(cls, belief: Belief, heard: Identity) -> Self:
+    def of(cls, belief: Belief, heard: Identity, boot: str) -> Self:
         """Return what is written of a belief: not who wanted what, which matters only until the next pass."""
         doubtful = None
         if belief.doubtful is not None:
             doubtful = tuple(_Doubtful(key.table, key.name, owner) for key, owner in belief.doubtful.items())
-        return cls(heard.store, heard.revision, heard.witness, belief.cause, doubtful, _boot())
+        return cls(heard.store, heard.revision, heard.witness, belief.cause, doubtful, boot)
 
     @property
     def belief(self) -> Belief:
@@ -68,9 +68,9 @@ class Kept:
         found = self._read()
         self.belief = found.belief if found else Belief()
         self.rebooted = found is not None and found.boot not in {"", _boot()}
-        """Whether the host has booted since the file was written: then this node holds nothing of what it said."""
-        # the next agent of this boot must not take it for another: the file is written again soon
-        self._on_disk = Belief() if self.rebooted else self.belief
+        """Whether the host has booted since this node last looked: then it holds nothing of what it said."""
+        self._looked_in = found.boot if found and self.rebooted else _boot()
+        self._on_disk = self.belief
         self.problem = ""
         """Why the disk does not take what is to be kept, and what to do; empty if it does."""
 
@@ -84,6 +84,13 @@ class Kept:
             return msgspec.json.decode(self._path.read_bytes(), type=_File)
         except (FileNotFoundError, msgspec.MsgspecError):
             return None
+
+    def looked(self) -> None:
+        """Hear that this node has looked at all, or takes back what it said: the next agent may rely on what stands."""
+        if self.rebooted:
+            self.rebooted, self._looked_in = False, _boot()
+            # as good as not written: `settle` does it soon
+            self._on_disk = Belief()
 
     def keep(self, belief: Belief) -> None:
         """Remember what is believed now."""
@@ -120,7 +127,7 @@ class Kept:
         fresh = self._path.with_suffix(".new")
         with fresh.open("wb") as file:
             if self.belief.heard is not None:
-                file.write(msgspec.json.encode(_File.of(self.belief, self.belief.heard)))
+                file.write(msgspec.json.encode(_File.of(self.belief, self.belief.heard, self._looked_in)))
             file.flush()
             if sync:
                 os.fsync(file.fileno())

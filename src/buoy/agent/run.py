@@ -152,6 +152,7 @@ class Process:
         self._pulse.beat()
         if self._agent.last is not None and not self._pulse.ready:
             self._pulse.ready = True
+            self._agent.parts.caution.looked()
             # what the first pass made stays: later collections need not walk it (9 ms at 10,000 service IPs)
             gc.collect()
             gc.freeze()
@@ -164,8 +165,9 @@ class Process:
         Those of a former boot are not: nothing of them is there any more.
         """
         self._agent.failed(error)
-        if self._agent.parts.caution.rebooted:
+        if self._agent.parts.caution.rebooted and self._agent.snapshot is not None:
             self._agent.reports.looked()
+            self._agent.parts.caution.looked()
         self._failure = f"what has changed: the agent's passes fail: {str(error) or type(error).__name__}"
 
     async def run(self, host: LinuxHost) -> None:

@@ -40,14 +40,19 @@ def test_what_an_earlier_version_kept_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("boot", "rebooted"), [("", False), ("7f3c", True)])
-def test_a_boot_since_is_known_once(tmp_path: Path, boot: str, *, rebooted: bool) -> None:
+def test_a_boot_since_is_known_until_this_node_has_looked(tmp_path: Path, boot: str, *, rebooted: bool) -> None:
     path = tmp_path / "store.json"
     path.write_text(f'{{"store": "a1", "revision": 7, "boot": "{boot}"}}')
-    kept = Kept(str(path))
-    assert (rebooted, heard("a1", 7)) == (kept.rebooted, kept.belief)
+    for believed in (heard("a1", 7), heard("a1", 8)):
+        # an agent that is ended before its first pass
+        kept = Kept(str(path))
+        assert (rebooted, believed) == (kept.rebooted, kept.belief)
+        kept.keep(heard("a1", 8))
+        kept.settle()
+    kept.looked()
     kept.settle()
     again = Kept(str(path))
-    assert (False, heard("a1", 7)) == (again.rebooted, again.belief)
+    assert (False, heard("a1", 8)) == (again.rebooted, again.belief)
 
 
 def test_small_steps_stay_in_memory_and_large_ones_reach_the_disk(tmp_path: Path) -> None:

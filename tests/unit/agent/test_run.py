@@ -85,6 +85,25 @@ async def test_what_was_said_before_a_boot_stands_no_longer_than_until_a_pass_fa
     assert gone == story.agent.reports.waiting
 
 
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_boot_is_remembered_until_the_first_pass_over_what_the_store_said(
+    tmp_path: Path, *, fails: bool
+) -> None:
+    (tmp_path / "store.json").write_text('{"store": "cluster", "revision": 10, "boot": "another"}')
+    story = Story(tmp_path)
+    process = await beating(story)
+    process.run_pass()
+    process.failed(DataplaneError("nft", "Operation not permitted"))
+    before = story.agent.parts.caution.rebooted
+    if fails:
+        process.hear(Batch(Snapshot(Identity("cluster", 11), {}, {}, {}), None, True))
+        process.failed(DataplaneError("nft", "Operation not permitted"))
+    else:
+        story.listed()
+        process.run_pass()
+    assert (True, False) == (before, story.agent.parts.caution.rebooted)
+
+
 async def test_counts_are_told_once_a_lease_is_old(tmp_path: Path) -> None:
     story = Story(tmp_path)
     story.listed()
