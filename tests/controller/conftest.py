@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from tests.freezing import freeze, thaw
 from tests.store.api.kube import KubeServer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -63,10 +64,10 @@ class Controllers:
 
     def stop(self, number: int) -> None:
         """Stop a process in the middle of what it does, until `go_on`."""
-        self.running[number].send_signal(signal.SIGSTOP)
+        freeze(self.running[number].pid)
 
     def go_on(self, number: int) -> None:
-        self.running[number].send_signal(signal.SIGCONT)
+        thaw(self.running[number].pid)
 
     def end_all(self) -> None:
         for number in tuple(self.running):

@@ -9,8 +9,6 @@ import asyncio
 import contextlib
 import http.client
 import json
-import os
-import signal
 import socket
 import subprocess
 import sys
@@ -92,10 +90,10 @@ class Process:
             self._running.kill()
             self._running.wait()
 
-    def signal(self, number: signal.Signals) -> None:
-        """Send a signal, such as SIGSTOP."""
+    def pid(self) -> int:
+        """Return the number of the process."""
         assert self._running is not None
-        os.kill(self._running.pid, number)
+        return self._running.pid
 
 
 class Cloud:

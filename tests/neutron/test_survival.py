@@ -2,7 +2,6 @@
 """What must survive: kill -9, an absent etcd, many requests at once, an empty or a spoiled store."""
 
 import re
-import signal
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from buoy.model.group import Member
 from buoy.model.service_ip import ServiceIP
 from buoy.neutron.reader import KINDS
 from buoy.store.store import Write
+from tests.freezing import freeze, thaw
 from tests.neutron.cloud import Cloud, Process, Refusal, eventually, free_port, running
 from tests.neutron.story import Tenant
 
@@ -62,10 +62,10 @@ def test_changes_made_while_etcd_is_down_arrive_after(cloud: Cloud, tenant: Tena
 def test_neutron_killed_between_commit_and_write_loses_nothing(cloud: Cloud, tenant: Tenant) -> None:
     port, fip = tenant.port(), tenant.floating_ip()
     assert [] == eventually([], lambda: targets(cloud, fip))
-    cloud.etcd.signal(signal.SIGSTOP)
+    freeze(cloud.etcd.pid())
     cloud.update("floatingip", fip["id"], port_id=port["id"])
     cloud.neutron.kill()
-    cloud.etcd.signal(signal.SIGCONT)
+    thaw(cloud.etcd.pid())
     assert [] == targets(cloud, fip)
     cloud.neutron.start()
     assert [port["id"]] == eventually([port["id"]], lambda: targets(cloud, fip))

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from buoy.store.settings import StoreSettings
+from tests.freezing import freeze, thaw
 
 _MEMORY = Path("/dev/shm")  # noqa: S108 - the directory made in it has a random name
 
@@ -51,10 +52,12 @@ class EtcdServer:
             self._process = None
 
     def freeze(self) -> None:
-        self._signal(signal.SIGSTOP)
+        assert self._process is not None
+        freeze(self._process.pid)
 
     def thaw(self) -> None:
-        self._signal(signal.SIGCONT)
+        assert self._process is not None
+        thaw(self._process.pid)
 
     def remove(self) -> None:
         self.kill()
@@ -87,10 +90,6 @@ class EtcdServer:
             self.kill()
             self.port, self.endpoint = port, endpoint
             self.start()
-
-    def _signal(self, number: signal.Signals) -> None:
-        assert self._process is not None
-        self._process.send_signal(number)
 
     def settings(self, prefix: str = "/buoy/v1/") -> StoreSettings:
         return StoreSettings(endpoints=(self.endpoint,), prefix=prefix)

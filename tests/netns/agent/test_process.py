@@ -21,6 +21,7 @@ from buoy.lab import machine
 from buoy.lab.command import into
 from buoy.lab.kubernetes import MANIFESTS
 from buoy.lab.machine import Machine
+from tests.freezing import freeze
 
 SETTINGS = """node = "compute-1"
 addresses = ["192.0.2.3"]
@@ -244,7 +245,7 @@ def test_an_agents_pod_lets_its_node_forward_what_the_node_has_addresses_of(
 
 def test_an_agent_that_hangs_is_named_by_doctor_and_not_waited_for(host: BareHost) -> None:
     with host.agent() as agent:
-        agent.send_signal(signal.SIGSTOP)
+        freeze(agent.pid)
         found = host.doctor()["agent"]
         assert ("systemctl restart buoy-agent", True) == (found["remedy"], "does not answer" in found["found"])
         code, _, said = host.buoy("plan")

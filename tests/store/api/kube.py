@@ -3,7 +3,6 @@
 
 import contextlib
 import shutil
-import signal
 import ssl
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from buoy.lab.kube_binaries import provide
 from buoy.store.api_config import ApiSettings, Secret
+from tests.freezing import freeze, thaw
 from tests.store.certificates import Authority
 from tests.store.etcd_server import free_port
 
@@ -89,11 +89,11 @@ class KubeServer:
     def freeze(self) -> None:
         """Let the server neither answer nor go away."""
         assert self._server is not None
-        self._server.send_signal(signal.SIGSTOP)
+        freeze(self._server.pid)
 
     def thaw(self) -> None:
         assert self._server is not None
-        self._server.send_signal(signal.SIGCONT)
+        thaw(self._server.pid)
 
     def remove(self) -> None:
         self.kill_server()
