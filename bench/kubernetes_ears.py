@@ -3,7 +3,9 @@
 
 Run as a program inside a machine (``routes``, ``announcements`` or ``proxy``) it prints a line for each change, with
 the moment of CLOCK_MONOTONIC, which all machines share. Promises to know nothing of the agent's own mirror, and to have
-its turn before the daemons it watches: it runs under SCHED_FIFO, so a busy machine does not make it late.
+its turn before the daemons it watches: it runs under SCHED_FIFO, so a busy machine does not make it late. The
+tricky thing is a large transaction, of which the end comes while its beginning is looked into: what has come is
+taken in, with its moment, before every message.
 """
 
 import contextlib
@@ -15,7 +17,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -27,6 +29,8 @@ from buoy.lab.lab import Lab
 _PATIENCE = 60.0
 _MAIN, _ANNOUNCED, _NEWROUTE, _HOST_LENGTH, _ROUTES4 = 254, 2053, 24, 32, 7
 _TABLE = 15
+_DATAGRAM = 1 << 16
+"""Bytes: more than the kernel puts into one."""
 _DST, _GATEWAY, _MULTIPATH = 1, 5, 9
 _HOP = struct.Struct("=HBBi")
 
@@ -165,16 +169,23 @@ def _proxy() -> None:
 
 def _heard(monitor: netlink.Monitor) -> Iterator[tuple[float, netlink.Heard]]:
     """Yield what is heard, with the moment it was, until nobody holds our input open."""
+    coming: deque[tuple[float, Iterator[tuple[int, int, int, int, bytes]]]] = deque()
     while True:
-        sys.stdout.flush()
-        ready = select.select([monitor, sys.stdin], [], [])[0]
-        at = time.monotonic()
-        if sys.stdin in ready:
-            return
-        events, lost = monitor.drain()
-        assert not lost, "notifications were lost"
-        for event in events:
-            yield at, event
+        # that some were lost is an OSError, and ends this
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                coming.append((time.monotonic(), netlink.split(os.read(monitor.fileno(), _DATAGRAM))))
+        if not coming:
+            sys.stdout.flush()
+            if sys.stdin in select.select([monitor, sys.stdin], [], [])[0]:
+                return
+            continue
+        at, messages = coming[0]
+        if (message := next(messages, None)) is None:
+            coming.popleft()
+            continue
+        kind, flags, _, port, payload = message
+        yield at, netlink.Heard(kind, flags, port, payload)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 
 The EndpointSlice is written by hand, so Kubernetes' own controller is not measured. The Service has policy Local
 and an endpoint on each of two nodes; that of node-1 turns not ready, and ready again. The clock starts before
-the request is sent, and may be read before it is answered: an API server tells its watches first.
+the request is sent, and may be read before it is answered: an API server tells its watches first. Before each trial
+is a rest, so that what the one before has caused is over, on the other node too.
 """
 
 import asyncio
@@ -16,6 +17,9 @@ from bench.plot import Plot, Point
 from bench.report import Options, Report, short, spread, tell
 
 AIM = 15.0
+_REST = 0.5
+"""Seconds before each trial in which statuses are written; kube-proxy's pass among many takes seconds."""
+_LONG_REST = 5.0
 STAGES = ("answered", "heard", "agent", "BIRD", "withdrawn", "kube-proxy", "back")
 Found = dict[str, list[float]]
 
@@ -28,7 +32,9 @@ async def measure(world: World, options: Options) -> Found:
     address, _ = await world.addresses.of(name)
     await world.announced(address)
     found: Found = {stage: [] for stage in STAGES}
-    for _ in range(options.times(60 if world.size <= 1_000 else 20, 10)):
+    few = world.size <= 1_000
+    for _ in range(options.times(60 if few else 20, 10)):
+        await asyncio.sleep(_REST if few else _LONG_REST)
         start = time.monotonic()
         await _set(world, name, ready=False)
         answered = time.monotonic()
