@@ -24,5 +24,9 @@ def thaw(process: int) -> None:
 
 
 def _is_stopped(thread: Path) -> bool:
+    try:
+        stat = (thread / "stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):  # it ended since it was listed, and may have begun another
+        return False
     # proc_pid_stat(5): the state follows the name, which stands in parentheses and may hold spaces
-    return (thread / "stat").read_text().rpartition(")")[2].split()[0] == "T"
+    return stat.rpartition(")")[2].split()[0] == "T"
