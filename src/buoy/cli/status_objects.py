@@ -18,12 +18,13 @@ from buoy.controller.observe import POOLS
 from buoy.controller.pool_status import DRAINING, FULL
 from buoy.kubernetes.inventory import calico_version
 from buoy.kubernetes.objects import Metadata
-from buoy.kubernetes.resources import ADDRESS_POOLS, BGP_CONFIGURATIONS, BGP_FILTERS, BGP_PEERS, CALICO
+from buoy.kubernetes.resources import ADDRESS_POOLS, BGP_CONFIGURATIONS, BGP_FILTERS, BGP_PEERS, CALICO, kind_at
 from buoy.model.errors import InvalidInput
 from buoy.store.api_client import ApiServer
 from buoy.store.api_names import Resource, Selection
 
 _OPTIONAL = Selection(optional=True)
+_PEERS, _FILTERS = (kind_at(f"{kind}/NAME").resource for kind in ("peers", "filters"))
 _AS_WANTED = frozenset({"", DRAINING, FULL})
 
 
@@ -41,7 +42,7 @@ class Judged(msgspec.Struct, frozen=True):
 
 async def look(api: ApiServer) -> list[Line]:
     """Ask an API server; raise `StoreUnavailable`."""
-    asked = (POOLS, ADDRESS_POOLS, BGP_CONFIGURATIONS, BGP_PEERS, BGP_FILTERS)
+    asked = (POOLS, ADDRESS_POOLS, BGP_CONFIGURATIONS, BGP_PEERS, BGP_FILTERS, _PEERS, _FILTERS)
     try:
         calico = await calico_version(api)
         found = await asyncio.gather(*(_list(api, resource, calico) for resource in asked))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What of Calico's and MetalLB's objects, and of BGPSettings, is in force, said in a condition of each.
+"""What of Calico's and MetalLB's objects, and of Buoy's own for BGP, is in force, said in a condition of each.
 
 Promises that a field which is read and not honoured is named where `kubectl get` and `kubectl describe` show it,
 and that nothing is written while nothing differs. Agents translate by the same functions, so it is what they do.
@@ -12,15 +12,15 @@ from typing import Any, Protocol
 import msgspec
 
 from buoy.controller.lives import Lives
+from buoy.controller.unworkable import speaks_already, unworkable
 from buoy.controller.writes import Api
 from buoy.kubernetes.bgp_configuration import NOT_HONOURED
 from buoy.kubernetes.resources import ADDRESS_POOLS, BGP_CONFIGURATIONS, BGP_FILTERS, BGP_PEERS, kind_at, object_name
 from buoy.kubernetes.structs import needed
 from buoy.kubernetes.translate import Translation
-from buoy.model.errors import BuoyError, InvalidInput
-from buoy.model.peer import BGPSettings, Peer
+from buoy.model.errors import BuoyError
+from buoy.model.peer import BGPSettings, Filter, Peer
 from buoy.model.writer import Moment
-from buoy.planner.peering_rules import check_settings
 from buoy.planner.rivals import rivals
 from buoy.store.api_names import ObjectName, Resource
 from buoy.store.api_objects import News
@@ -34,9 +34,8 @@ PAUSE = 5.0
 RESOURCES = needed(("settings/", "peers/", "filters/", "pools/"))
 """What has a say in how foreign objects are read."""
 
-_BGP = "settings/bgp"
-_SETTINGS = kind_at(_BGP).resource
-_JUDGED = (BGP_CONFIGURATIONS, BGP_PEERS, BGP_FILTERS, ADDRESS_POOLS, _SETTINGS)
+_OWN = tuple(kind_at(path).resource for path in ("settings/bgp", "peers/NAME", "filters/NAME"))
+_JUDGED = (BGP_CONFIGURATIONS, BGP_PEERS, BGP_FILTERS, ADDRESS_POOLS, *_OWN)
 
 
 class Feed(Protocol):
@@ -100,20 +99,19 @@ class Notices:
         peers = [found for found in documents if isinstance(found, Peer) and found.fallback]
         told: dict[str, tuple[str, ...]] = {}
         for name, other in rivals(peers).items():
-            said = f"{other.name} speaks with {other.address} already, and comes first by name: delete one of the two"
-            told.setdefault(self._translation.origin(f"peers/{name}"), (said,))
+            told.setdefault(self._translation.origin(f"peers/{name}"), (speaks_already(other),))
         return told
 
     def _unworkable(self) -> dict[str, tuple[str, ...]]:
-        """Return what is wrong with settings that came past the door; what others than Buoy's own say never is."""
-        settings = self._translation.documents.get(_BGP)
-        try:
-            if isinstance(settings, BGPSettings):
-                check_settings(settings)
-        except InvalidInput as error:
-            said = InvalidInput(error.field.replace(_BGP, "spec"), error.value, error.remedy)
-            return {f"{_SETTINGS}/{object_name(_BGP)}": (f"{said}; until then nodes keep the settings they have",)}
-        return {}
+        """Return what is wrong with Buoy's own that came past the door; what others say is judged as it is read."""
+        known = self._translation.documents
+        stand = {
+            path: (kind_at(path).resource, object_name(path))
+            for path, each in known.items()
+            if isinstance(each, BGPSettings | Peer | Filter)
+        }
+        own = [known[path] for path, at in stand.items() if at in self._said]
+        return {"{}/{}".format(*stand[path]): said for path, said in unworkable(own, known).items()}
 
     async def _tell(self, resource: Resource, name: ObjectName, told: Sequence[str]) -> None:
         message = "; ".join(told)

@@ -25,6 +25,11 @@ class Look(NamedTuple):
     """A CEL rule about the whole object, and what to do."""
 
 
+AGE = Column("Age", ".metadata.creationTimestamp", "date")
+IN_FORCE = Column("In force", ".status.conditions[?(@.type=='buoy.dev/InForce')].status")
+MESSAGE = Column("Message", ".status.conditions[?(@.type=='buoy.dev/InForce')].message", wide=True)
+"""What `controller/notices.py` says of an object."""
+
 _NAME = "(t.startsWith('-') ? '0' : '') + t + (t.endsWith('-') ? '0' : '')"
 _CLAIM_NAME = (
     f"[self.spec.address.replace(':', '-')].all(t, self.metadata.name == {_NAME})",
@@ -45,7 +50,7 @@ LOOKS: dict[str, Look] = {
             Column("Free", ".status.free", "integer"),
             Column("Waiting", ".status.waiting", "integer"),
             Column("Message", ".status.message"),
-            Column("Age", ".metadata.creationTimestamp", "date"),
+            AGE,
         ),
         status=True,
     ),
@@ -59,7 +64,7 @@ LOOKS: dict[str, Look] = {
             Column("Kind", ".spec.owners[0].kind", wide=True),
             Column("Mode", ".spec.mode", wide=True),
             Column("Released", ".spec.released", "date"),
-            Column("Age", ".metadata.creationTimestamp", "date"),
+            AGE,
         ),
         status=True,
         rule=_CLAIM_NAME,
@@ -71,18 +76,22 @@ LOOKS: dict[str, Look] = {
             Column("Address", ".spec.address"),
             Column("ASN", ".spec.asn", "integer"),
             Column("Nodes", ".spec.nodes"),
-            Column("Age", ".metadata.creationTimestamp", "date"),
+            IN_FORCE,
+            MESSAGE,
+            AGE,
         ),
         status=True,
     ),
-    "Filter": Look("filter", (), (Column("Age", ".metadata.creationTimestamp", "date"),)),
+    "Filter": Look("filter", (), (IN_FORCE, MESSAGE, AGE), status=True),
     "BGPSettings": Look(
         "bgpsettings",
         (),
         (
             Column("ASN", ".spec.asn", "integer"),
             Column("Mesh", ".spec.mesh", "boolean"),
-            Column("Age", ".metadata.creationTimestamp", "date"),
+            IN_FORCE,
+            MESSAGE,
+            AGE,
         ),
         status=True,
         rule=("self.metadata.name == 'default'", "name it default: a cluster has one BGPSettings"),
@@ -100,9 +109,7 @@ LOOKS: dict[str, Look] = {
             Column("Started", ".spec.started", "date"),
         ),
     ),
-    "Fence": Look(
-        "fence", (), (Column("Reason", ".spec.reason"), Column("Age", ".metadata.creationTimestamp", "date"))
-    ),
+    "Fence": Look("fence", (), (Column("Reason", ".spec.reason"), AGE)),
     "AddressStatus": Look(
         "addressstatus",
         (),

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from buoy.kubernetes.definitions import Column, Look
+from buoy.kubernetes.definitions import AGE, IN_FORCE, MESSAGE, Column, Look
 from buoy.kubernetes.foreign import BGPConfigurationSpec, BGPFilterSpec, BGPPeerSpec, IPAddressPoolSpec
 from buoy.kubernetes.resources import ADDRESS_POOLS, BGP_CONFIGURATIONS, BGP_FILTERS, BGP_PEERS
 from buoy.store.api_names import Resource
@@ -25,10 +25,6 @@ class Foreign(NamedTuple):
     look: Look
 
 
-_AGE = Column("Age", ".metadata.creationTimestamp", "date")
-_IN_FORCE = Column("In force", ".status.conditions[?(@.type=='buoy.dev/InForce')].status")
-_MESSAGE = Column("Message", ".status.conditions[?(@.type=='buoy.dev/InForce')].message", wide=True)
-
 FOREIGN: tuple[Foreign, ...] = (
     Foreign(
         BGP_CONFIGURATIONS,
@@ -38,7 +34,7 @@ FOREIGN: tuple[Foreign, ...] = (
         Look(
             "bgpconfiguration",
             ("bgpconfig", "bgpconfigs"),
-            (Column("ASN", ".spec.asNumber"), Column("Mesh", ".spec.nodeToNodeMeshEnabled"), _IN_FORCE, _MESSAGE, _AGE),
+            (Column("ASN", ".spec.asNumber"), Column("Mesh", ".spec.nodeToNodeMeshEnabled"), IN_FORCE, MESSAGE, AGE),
             status=True,
         ),
     ),
@@ -50,7 +46,7 @@ FOREIGN: tuple[Foreign, ...] = (
         Look(
             "bgppeer",
             (),
-            (Column("Peer", ".spec.peerIP"), Column("ASN", ".spec.asNumber"), _IN_FORCE, _MESSAGE, _AGE),
+            (Column("Peer", ".spec.peerIP"), Column("ASN", ".spec.asNumber"), IN_FORCE, MESSAGE, AGE),
             status=True,
         ),
     ),
@@ -59,7 +55,7 @@ FOREIGN: tuple[Foreign, ...] = (
         "BGPFilter",
         BGPFilterSpec,
         "Which routes are told to peers and taken from them, as Calico has it.",
-        Look("bgpfilter", (), (_IN_FORCE, _MESSAGE, _AGE), status=True),
+        Look("bgpfilter", (), (IN_FORCE, MESSAGE, AGE), status=True),
     ),
     Foreign(
         ADDRESS_POOLS,
@@ -73,7 +69,7 @@ FOREIGN: tuple[Foreign, ...] = (
                 Column("Auto Assign", ".spec.autoAssign", "boolean"),
                 Column("Avoid Buggy IPs", ".spec.avoidBuggyIPs", "boolean"),
                 Column("Addresses", ".spec.addresses"),
-                _AGE,
+                AGE,
             ),
             status=True,
         ),

@@ -3,6 +3,7 @@
 
 import json
 import re
+from functools import partial
 from typing import Any
 
 import pytest
@@ -180,9 +181,27 @@ def test_settings_of_buoys_own_say_that_they_are_in_force(cluster: Cluster) -> N
     cluster.kubectl("delete", "bgpsettings.buoy.dev", "default")
 
 
-def in_force(cluster: Cluster, field: str, kind: str = BGP) -> str:
-    """Return what the condition of the default BGPConfiguration, or of another kind, says."""
-    conditions = cluster.get(kind, "default").get("status", {}).get("conditions", [])
+def test_a_peer_of_buoys_own_says_what_is_wrong_until_that_is_mended(cluster: Cluster) -> None:
+    own = {"apiVersion": "buoy.dev/v1", "metadata": {"name": "lone"}}
+    # a peer of no node that is there, so that no session changes
+    spec = {"address": "192.0.2.99", "asn": 64999, "nodes": ["elsewhere"], "exportFilter": "lone"}
+    cluster.apply({**own, "kind": "Peer", "spec": spec})
+    message = eventually(lambda: in_force(cluster, "message", "peers.buoy.dev", "lone"))
+    assert "spec.exportFilter: 'lone'" in message
+    assert "buoy filter add lone" in message
+    assert re.search(r"lone +192\.0\.2\.99 +64999 +\S+ +False", cluster.kubectl("get", "peers.buoy.dev"))
+    status = json.loads(cluster.lab.exec("node-1", "buoy", "status", "-o", "json", check=False).stdout)
+    [told] = [line for line in status if line["what"] == "peer lone"]
+    assert (False, message) == (told["ok"], told["note"])
+    cluster.apply({**own, "kind": "Filter", "spec": {"rules": []}})
+    for kind in ("peers.buoy.dev", "filters.buoy.dev"):
+        eventually(partial(in_force, cluster, "status", kind, "lone"), lambda seen: seen == "True")
+        cluster.kubectl("delete", kind, "lone")
+
+
+def in_force(cluster: Cluster, field: str, kind: str = BGP, name: str = "default") -> str:
+    """Return what the condition of the default BGPConfiguration, or of another object, says."""
+    conditions = cluster.get(kind, name).get("status", {}).get("conditions", [])
     return next((str(one.get(field, "")) for one in conditions), "")
 
 

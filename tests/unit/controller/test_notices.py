@@ -20,6 +20,7 @@ NOW = dt.datetime(2026, 11, 21, 12, 0, 0, tzinfo=dt.UTC)
 DEFAULT = ObjectName("", "default")
 TOR = ObjectName("", "tor")
 OWN_PEERS = kind_at("peers/tor").resource
+OWN_FILTERS = kind_at("filters/only").resource
 OWN_SETTINGS = kind_at("settings/bgp").resource
 Thing: TypeAlias = Any
 """Structs made at run time, and JSON."""
@@ -216,6 +217,55 @@ async def test_settings_that_came_past_the_door_say_what_is_wrong_with_them(serv
     assert "until then nodes keep the settings they have" in message
     await tell(server, settings(23456), settings(64513))
     assert ("True", "") == said(server)
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ({"asn": 64511}, ""),
+        ({"asn": 23456}, "spec.asn: "),
+        ({"asn": 64511, "localAsn": 23456}, "spec.localAsn: "),
+        ({"asn": 64511, "holdTime": 9, "keepalive": 8}, "spec.keepalive: "),
+        ({"asn": 64511, "reflectorClient": True}, "spec.reflectorClient: 'AS 64511' is not valid: a client must be"),
+        ({"asn": 64511, "exportFilter": "gone"}, "spec.exportFilter: 'gone' is not valid: nothing passes until"),
+        ({"asn": 64511, "exportFilter": "long"}, "spec.exportFilter: 'long' is not valid: nothing passes until"),
+        ({"asn": 64511, "importFilter": "only"}, ""),
+    ],
+)
+async def test_a_peer_of_buoys_own_says_why_no_node_can_do_what_it_asks(
+    server: Server, spec: dict[str, Thing], expected: str
+) -> None:
+    lengths: dict[str, dict[str, int]] = {"only": {}, "long": {"low": 8}}
+    filters = {
+        ObjectName("", name): found(OWN_FILTERS, name, rules=[{"action": "accept", "prefix": "192.0.2.0/24", **bounds}])
+        for name, bounds in lengths.items()
+    }
+    peer = found(OWN_PEERS, "tor", address="192.0.2.1", **spec)
+    await tell(server, {OWN_FILTERS: news(filters), OWN_PEERS: news({TOR: peer})})
+    status, message = said(server, "tor")
+    assert ("False" if expected else "True", True) == (status, message.startswith(expected))
+    assert message or not expected
+    assert "True" == said(server, "only")[0]
+    assert ("False", True) == (said(server, "long")[0], "rules[0].low: 8 is not valid" in said(server, "long")[1])
+
+
+async def test_a_peer_whose_name_no_session_can_have_says_so(server: Server) -> None:
+    name = "t" * 64
+    await tell(server, {OWN_PEERS: news({ObjectName("", name): found(OWN_PEERS, name, address="192.0.2.1", asn=1)})})
+    assert said(server, name)[1].startswith(f"metadata.name: {name!r}")
+
+
+async def test_a_peer_of_buoys_own_that_cannot_work_takes_nobodys_place(server: Server) -> None:
+    def peers(asn: int) -> dict[Resource, News[Any]]:
+        asked = {"abc": asn, "tor": 64511}
+        made = {name: found(OWN_PEERS, name, address="192.0.2.1", asn=each) for name, each in asked.items()}
+        return {OWN_PEERS: news({ObjectName("", name): peer for name, peer in made.items()})}
+
+    await tell(server, peers(23456))
+    assert ("False", "True") == (said(server, "abc")[0], said(server, "tor")[0])
+    await tell(server, peers(64511))
+    assert "True" == said(server, "abc")[0]
+    assert said(server, "tor")[1].startswith("abc speaks with 192.0.2.1 already")
 
 
 async def test_a_peer_that_makes_way_for_buoys_own_says_for_which(server: Server) -> None:
