@@ -14,9 +14,11 @@ early do reach the node.
 import random
 import threading
 import time
+from collections.abc import Mapping, Sequence
 
 from bench import cloudlab, crowd
 from bench.api import Api
+from bench.plot import Plot, Point
 from bench.prober import Ears, Flow, connect
 from bench.report import Options, Report, short, spread
 from buoy.lab import vm
@@ -28,6 +30,10 @@ IN_BULK, THROUGH_API = 10_000, 500
 _EVERY, _RARELY = 0.001, 0.02
 _DEAD_AFTER = 8.0
 _PATIENCE = 20.0
+_AIM = 150.0
+_ONE_IN = (2, 4, 10, 20, 50, 100, 200, 500)
+_LEAST = 0.1
+"""Milliseconds: what came sooner is drawn here, for the picture's axes are logarithmic."""
 _BEGUN, _TCP_EACH = 3, 5
 """UDP flows begun in each trial; a TCP connection in every fifth, for its second SYN waits a second."""
 _AROUND = (-0.05, 0.2)
@@ -63,7 +69,23 @@ def bench(options: Options) -> None:
             dead = each[f"{kind} dead"]
             report.row(f"{kind} flows around it", load, f"{len(dead):,} begun", "", "", f"{sum(dead):g} dead")
     report.data = found
+    report.plots.append(tails(found))
     report.save(options)
+
+
+def tails(found: Mapping[str, Mapping[str, list[float]]]) -> Plot:
+    """Return how long the slowest of so many trials take, for each act and load."""
+    drawn = {f"{act}, {load}": tail(each[act]) for load, each in found.items() for act in ("associate", "move")}
+    series = {name: points for name, points in drawn.items() if points}
+    title = "From the API's answer to the first packet"
+    return Plot("associate", title, "one in so many trials takes longer", "ms", series, _AIM)
+
+
+def tail(times: Sequence[float]) -> list[Point]:
+    """Return for each N the time that one in N trials exceeds, as far as there are at least two such trials."""
+    ordered = sorted(times, reverse=True)
+    exceeded = {each: max(ordered[len(ordered) // each], _LEAST) for each in _ONE_IN if len(ordered) >= 2 * each}
+    return [Point(each, time, time, time) for each, time in exceeded.items()]
 
 
 class Trials:
